@@ -1,0 +1,63 @@
+// Engine: runs jobs. The door for C++ programs; the command line uses it too.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "casemate/job.h"
+#include "casemate/outcome.h"
+#include "casemate/result.h"
+
+namespace casemate {
+
+class Executor;
+
+/// What a caller hears while a job runs. Called in the thread that runs the engine; must not block for long.
+struct JobListener {
+  virtual ~JobListener() = default;
+  /// A piece of output as it arrives; raw, hostile bytes: make them safe before they reach a terminal (base/terminal.h).
+  virtual void output(Stream /*stream*/, std::string_view /*bytes*/) {}
+  /// The job's last word. Called exactly once a submitted job.
+  virtual void finished(JobResult /*result*/) {}
+};
+
+struct EngineOptions {
+  std::string executor = "native";  ///< "native"; "docker" and "remote" come with later issues
+  std::size_t slots = 0;            ///< jobs at a time; 0: the number of CPUs this process may use
+  std::string state_dir;            ///< where run-time state lies; "": $XDG_RUNTIME_DIR or /run, else /tmp (see base/directories.h)
+};
+
+/// Runs jobs, `slots` at a time. Not safe for use from several threads at once. The destructor ends what still runs and leaves no
+/// process, mount, cgroup or temp file behind; what a killed engine left, the next one sweeps when it is made.
+class Engine {
+ public:
+  /// Fails with not_supported where this host can't make cells at all (the message says which sysctl or privilege is missing).
+  static Result<std::unique_ptr<Engine>> create(EngineOptions options = {});
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Runs one job to its end. An Error means that nothing was run (invalid job); a set-up that fails is an Outcome.
+  Result<JobResult> run(Job job, JobListener* listener = nullptr);
+
+  /// Queues a job; `listener` must live until its finished(). Jobs start in the order of submission as slots get free.
+  Result<void> submit(Job job, JobListener& listener);
+  /// Runs until all submitted jobs have finished; listeners may submit more meanwhile.
+  Result<void> run_until_idle();
+  /// Ends all jobs, running and queued, with outcome `cancelled`. Async-signal-unsafe: call it from a listener, or use stop_fd().
+  void cancel_all();
+  /// Cancels everything when one of these signals arrives in run()/run_until_idle() (signalfd; the signals get blocked).
+  Result<void> cancel_on_signals();
+  /// The signal that cancelled, 0 if none.
+  [[nodiscard]] int cancelled_by_signal() const;
+
+ private:
+  struct Parts;
+  explicit Engine(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace casemate

@@ -1,0 +1,99 @@
+// Job: what to run, as plain data. Every front end makes these, every executor takes them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace casemate {
+
+/// Bounds on one job. Unset means "no bound asked for"; a bound that is set and can't be held makes the job fail to start.
+struct Limits {
+  std::optional<std::uint64_t> memory_bytes;          ///< all memory of the cell, page cache and tmpfs included
+  std::optional<std::uint32_t> pids;                  ///< processes and threads at a time
+  std::optional<double> cpus;                         ///< CPU bandwidth: 1.5 is one and a half cores
+  std::optional<std::chrono::milliseconds> wall;      ///< from exec to the end
+  std::optional<std::chrono::milliseconds> cpu_time;  ///< user + system, summed over the cell
+  std::optional<std::uint64_t> output_bytes;          ///< stdout + stderr kept; what comes after is counted and dropped
+  std::optional<std::uint64_t> disk_bytes;            ///< each writable layer and tmpfs of the cell
+  std::optional<std::uint64_t> disk_inodes;           ///< the same, in files
+  std::optional<std::uint64_t> open_files;            ///< RLIMIT_NOFILE
+  std::optional<std::uint64_t> file_bytes;            ///< RLIMIT_FSIZE: the size of any one file
+
+  bool operator==(const Limits&) const = default;
+};
+
+/// The limits `casemate run` holds when nothing is asked: 512 MiB of memory, 256 pids, 256 MiB and 32,768 files a writable layer,
+/// 64 MiB of output, 1,024 open files. cpus, wall and cpu_time are unset.
+[[nodiscard]] Limits default_limits();
+
+enum class Network {
+  none,      ///< a network namespace of its own, only loopback, up
+  outbound,  ///< its own namespace behind a user-mode gateway; the host's loopback and unix sockets stay out of reach
+  host,      ///< the host's network namespace
+};
+
+/// How much of the kernel a job may touch. See docs/design/seccomp.md.
+enum class Profile {
+  standard,     ///< an allow-list of system calls that ordinary programs use ("default" on the command line)
+  strict,       ///< also no new namespaces, no ptrace, no keyrings, no raw sockets, only pid entries in /proc
+};
+
+/// A directory or file of the host put into the cell. Nothing of the host is seen that is not mounted.
+struct Mount {
+  enum class Kind {
+    bind,     ///< `source` (a host path) at `target`, read-only unless `writable`
+    overlay,  ///< `lower` (host directories, topmost first) under a private writable layer at `target`; changes are thrown away or collected
+    tmpfs,    ///< an empty private tmpfs at `target`
+  };
+  Kind kind = Kind::bind;
+  std::string source;              ///< bind: absolute host path
+  std::string target;              ///< absolute path in the cell; parents are made
+  std::vector<std::string> lower;  ///< overlay: absolute host directories; may be empty
+  bool writable = false;           ///< bind only
+  /// bind/overlay: the job's root owns what the caller owns (an idmapped mount when casemate runs as root). Without it, files keep their
+  /// host owners, which the cell sees as nobody's.
+  bool owned = false;
+  bool executable = true;              ///< false: noexec
+  std::optional<std::uint64_t> bytes;  ///< tmpfs: size; unset: Limits::disk_bytes
+  std::uint32_t mode = 0755;           ///< tmpfs: mode of its root
+
+  bool operator==(const Mount&) const = default;
+};
+
+/// A user and group id as the cell sees them.
+struct User {
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  bool operator==(const User&) const = default;
+};
+
+/// What to run: argv, environment, root, mounts, limits, network, outputs wanted.
+struct Job {
+  std::string name;               ///< for people and reports; may be empty
+  std::vector<std::string> argv;  ///< argv[0] is looked up in PATH of `env` inside the cell; never empty. Any bytes but NUL.
+  std::map<std::string, std::string> env;  ///< the whole environment: nothing is inherited
+  std::string cwd = "/";                   ///< absolute, in the cell; made if it lies in a writable place
+  std::string image = "host";              ///< "host" or an OCI reference (issue 4)
+  std::vector<std::string> host_paths;     ///< image "host": what of the host is shown read-only; empty: default_host_paths()
+  std::vector<Mount> mounts;               ///< applied in the order of their targets' depth
+  std::string hostname = "casemate";
+  User user;
+  Network network = Network::none;
+  Profile profile = Profile::standard;
+  std::vector<std::string> capabilities;  ///< kept, by name without CAP_ ("NET_BIND_SERVICE"); in the cell's user namespace only
+  Limits limits;
+  bool read_only = false;       ///< no writable HOME, /var/tmp, /run: only /tmp, /dev/shm and asked-for mounts can be written
+  bool forward_stdin = false;   ///< the job reads `stdin_fd`; otherwise /dev/null
+  int stdin_fd = -1;            ///< borrowed
+  std::vector<std::string> collect;  ///< overlay targets whose changed files are wanted
+  std::string collect_to;            ///< host directory that receives them (made; must be empty of names that clash); "" lists only
+};
+
+/// What `image = "host"` shows when a job does not say: /usr and the links into it, /etc, /opt.
+[[nodiscard]] std::vector<std::string> default_host_paths();
+
+}  // namespace casemate

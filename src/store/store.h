@@ -1,0 +1,108 @@
+// store: casemate's cache on disk: blobs (content-addressed files) and layers (directories published whole). See docs/design/store.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "casemate/result.h"
+#include "sys/fd.h"
+
+namespace casemate {
+
+/// A blob or layer in use: while this lives (a shared flock), no casemate evicts it. Movable.
+class StoreLease {
+ public:
+  StoreLease() = default;
+  StoreLease(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  /// Absolute path of the blob file or layer directory.
+  [[nodiscard]] const std::string& path() const { return path_; }
+  explicit operator bool() const { return static_cast<bool>(lock_); }
+
+ private:
+  std::string path_;
+  UniqueFd lock_;
+};
+
+struct StoreEntry {
+  std::string kind;  ///< "blob" or "layer"
+  std::string key;
+  std::uint64_t bytes = 0;
+  std::int64_t last_used = 0;  ///< Unix seconds
+  bool in_use = false;
+  std::string description;  ///< layers: what it is, for people ("environment: pandas, numpy for Python 3.11.7")
+};
+
+/// What verify() found wrong.
+struct StoreDamage {
+  std::string kind;
+  std::string key;
+  std::string what;
+};
+
+/// One cache directory. Several processes (and threads) may have it open at once. Layout: blobs/sha256/<2>/<62>, layers/<key>/{tree/,meta.json},
+/// locks/, tmp/<pid>.<start time>.<random>/.
+class Store {
+ public:
+  struct Options {
+    std::string directory;                  ///< "": cache_directory()
+    std::uint64_t max_bytes = 20ull << 30;  ///< least recently used entries that nobody holds go first when a publish passes this; $CASEMATE_CACHE_SIZE overrides
+  };
+  /// Makes the directories (0700), removes temp directories of processes that no longer live. Cheap.
+  static Result<Store> open(Options options);
+  static Result<Store> open() { return open(Options()); }
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+  ~Store();
+
+  [[nodiscard]] const std::string& directory() const;
+
+  /// Puts bytes in; the key is "sha256:<hex>". Atomic: temp, fsync, rename. Already there: nothing is written.
+  Result<std::string> put_blob(std::string_view bytes);
+  /// The same from an open file, read from its start.
+  Result<std::string> put_blob_of_fd(int fd);
+  /// A blob, leased. `verify` re-reads it: a flipped byte is `corrupt` and the blob is removed. nullopt: not there.
+  Result<std::optional<StoreLease>> blob(std::string_view key, bool verify = false);
+
+  /// A layer by key ([0-9a-f]{64}), leased; touches its last use. nullopt: not there.
+  Result<std::optional<StoreLease>> layer(std::string_view key);
+  /// Makes a layer once: under an exclusive lock of the key, calls `fill` with an empty temp directory on the store's file system, then
+  /// fsyncs and renames it into place. Two callers at once: one fills, the other waits and gets the result. A failed or killed fill leaves nothing.
+  /// `created`, if given, says who made it. `waiting` is called once if another process is at it.
+  Result<StoreLease> make_layer(std::string_view key, std::string_view description, const std::function<Result<void>(const std::string& directory)>& fill,
+                                bool* created = nullptr, const std::function<void()>& waiting = {});
+
+  /// A fresh private directory on the store's file system, removed with all its contents when the owner goes; after SIGKILL by the next open().
+  Result<std::unique_ptr<class StoreTemp>> make_temp();
+
+  Result<std::vector<StoreEntry>> entries() const;
+  /// Removes entries nobody holds, least recently used first, until the rest is at most `max_bytes`. Bytes freed.
+  Result<std::uint64_t> prune(std::uint64_t max_bytes);
+  /// Re-reads everything: blobs against their names, layers against the recorded digest of their tree.
+  Result<std::vector<StoreDamage>> verify() const;
+
+ private:
+  struct Parts;
+  explicit Store(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+/// A temp directory of the store; see Store::make_temp().
+class StoreTemp {
+ public:
+  StoreTemp(std::string path, UniqueFd lock);
+  ~StoreTemp();
+  StoreTemp(const StoreTemp&) = delete;
+  StoreTemp& operator=(const StoreTemp&) = delete;
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  UniqueFd lock_;
+};
+
+}  // namespace casemate

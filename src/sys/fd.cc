@@ -1,0 +1,63 @@
+#include "sys/fd.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+namespace casemate {
+
+std::unexpected<Error> fail_errno(const std::string& what, int errno_value) {
+  const ErrorCode code = errno_value == ENOENT                              ? ErrorCode::not_found
+                         : errno_value == EACCES || errno_value == EPERM    ? ErrorCode::refused
+                         : errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EMFILE || errno_value == ENFILE || errno_value == ENOMEM
+                             ? ErrorCode::exhausted
+                             : ErrorCode::system;
+  return fail(code, fmt::format("can't {}: {}", what, std::strerror(errno_value)), errno_value);
+}
+
+Result<Pipe> make_pipe(int flags) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC | flags) < 0) return fail_errno("make a pipe");
+  return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+Result<UniqueFd> open_file(const std::string& path, int flags, unsigned mode) {
+  const int fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  if (fd < 0) return fail_errno("open " + path);
+  return UniqueFd(fd);
+}
+
+Result<void> write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(fd, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return fail_errno("write");
+    bytes.remove_prefix(static_cast<std::size_t>(put));
+  }
+  return {};
+}
+
+Result<std::string> read_all(int fd, std::size_t limit) {
+  std::string all;
+  std::string buffer(64 << 10, '\0');
+  for (;;) {
+    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("read");
+    if (got == 0) return all;
+    if (all.size() + static_cast<std::size_t>(got) > limit) return fail(ErrorCode::exhausted, fmt::format("more than {} bytes", limit));
+    all.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+}
+
+Result<std::string> read_file(const std::string& path, std::size_t limit) {
+  TRY_ASSIGN(UniqueFd fd, open_file(path, O_RDONLY | O_NONBLOCK));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) < 0) return fail_errno("look at " + path);
+  if (!S_ISREG(info.st_mode)) return fail(ErrorCode::invalid_input, fmt::format("{} is not a regular file", path));
+  auto bytes = read_all(fd.get(), limit);
+  if (!bytes && bytes.error().code == ErrorCode::exhausted)
+    return fail(ErrorCode::exhausted, fmt::format("{} is larger than {} bytes", path, limit));
+  return bytes;
+}
+
+}  // namespace casemate
