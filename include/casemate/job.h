@@ -17,7 +17,7 @@ struct Limits {
   std::optional<double> cpus;                         ///< CPU bandwidth: 1.5 is one and a half cores
   std::optional<std::chrono::milliseconds> wall;      ///< from exec to the end
   std::optional<std::chrono::milliseconds> cpu_time;  ///< user + system, summed over the cell
-  std::optional<std::uint64_t> output_bytes;          ///< stdout + stderr kept; what comes after is counted and dropped
+  std::optional<std::uint64_t> output_bytes;          ///< stdout + stderr; more ends the job with `output limit` (see Job::capture_bytes for what is kept)
   std::optional<std::uint64_t> disk_bytes;            ///< each writable layer and tmpfs of the cell
   std::optional<std::uint64_t> disk_inodes;           ///< the same, in files
   std::optional<std::uint64_t> open_files;            ///< RLIMIT_NOFILE
@@ -27,7 +27,7 @@ struct Limits {
 };
 
 /// The limits `casemate run` holds when nothing is asked: 512 MiB of memory, 256 pids, 256 MiB and 32,768 files a writable layer,
-/// 64 MiB of output, 1,024 open files. cpus, wall and cpu_time are unset.
+/// 1,024 open files. Output, cpus, wall and cpu_time are unset.
 [[nodiscard]] Limits default_limits();
 
 enum class Network {
@@ -86,6 +86,7 @@ struct Job {
   Profile profile = Profile::standard;
   std::vector<std::string> capabilities;  ///< kept, by name without CAP_ ("NET_BIND_SERVICE"); in the cell's user namespace only
   Limits limits;
+  std::uint64_t capture_bytes = 16ull << 20;  ///< of each stream (and of both merged) kept in the result: the first and last parts
   bool read_only = false;       ///< no writable HOME, /var/tmp, /run: only /tmp, /dev/shm and asked-for mounts can be written
   bool forward_stdin = false;   ///< the job reads `stdin_fd`; otherwise /dev/null
   int stdin_fd = -1;            ///< borrowed

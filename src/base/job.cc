@@ -8,7 +8,6 @@ Limits default_limits() {
   limits.pids = 256;
   limits.disk_bytes = 256ull << 20;
   limits.disk_inodes = 32768;
-  limits.output_bytes = 64ull << 20;
   limits.open_files = 1024;
   return limits;
 }

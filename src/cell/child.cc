@@ -1,0 +1,289 @@
+#include "cell/child.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cell/command.h"
+#include "sys/mount.h"
+#include "sys/seccomp.h"
+
+namespace casemate {
+namespace {
+
+// Every step function returns 0 or a positive errno.
+int check(long result) { return result < 0 ? errno : 0; }
+
+int enter_cgroups(const ChildContext& context) {
+  for (std::size_t i = 0; i < context.cgroup_count; ++i) {
+    if (::write(context.cgroup_fds[i], "0", 1) != 1) return errno;
+  }
+  return check(::unshare(CLONE_NEWCGROUP));
+}
+
+int await_id_maps(const ChildContext& context) {
+  char byte;
+  ssize_t got;
+  while ((got = ::recv(context.socket, &byte, 1, 0)) < 0 && errno == EINTR) {
+  }
+  return got == 1 ? 0 : ECANCELED;
+}
+
+int become_root() {
+  // Where groups may not be set (a single-id map written without privilege), the old ones stay; they are nobody's inside.
+  if (::syscall(SYS_setgroups, 0, nullptr) < 0 && errno != EPERM) return errno;
+  if (::syscall(SYS_setresgid, 0, 0, 0) < 0) return errno;
+  if (::syscall(SYS_setresuid, 0, 0, 0) < 0) return errno;
+  // The change of ids cleared both: nothing inside may look at this process, and it ends with the engine.
+  if (::prctl(PR_SET_DUMPABLE, 0) < 0) return errno;
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return errno;
+  ::umask(0);
+  return 0;
+}
+
+int mount_root(const Step& step) {
+  if (::mount("casemate", step.path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, step.data.c_str()) < 0) return errno;
+  return check(::chdir(step.path.c_str()));
+}
+
+int make_directory(const Step& step) { return ::mkdir(step.path.c_str(), step.mode) < 0 && errno != EEXIST ? errno : 0; }
+
+int make_file(const Step& step) {
+  const int fd = ::open(step.path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, step.mode);
+  if (fd < 0) return errno;
+  const char* at = step.data.data();
+  std::size_t left = step.data.size();
+  int problem = 0;
+  while (left > 0) {
+    const ssize_t put = ::write(fd, at, left);
+    if (put < 0) {
+      problem = errno;
+      break;
+    }
+    at += put;
+    left -= static_cast<std::size_t>(put);
+  }
+  ::close(fd);
+  return problem;
+}
+
+int make_symlink(const Step& step) { return ::symlink(step.source.c_str(), step.path.c_str()) < 0 && errno != EEXIST ? errno : 0; }
+
+int open_source(const Step& step, ChildContext& context) {
+  const Source& source = context.plan->sources[static_cast<std::size_t>(step.slot)];
+  const int fd = open_tree_raw(source.path.c_str(), {.read_only = source.read_only, .noexec = source.noexec});
+  if (fd < 0) return -fd;
+  context.slots[step.slot] = fd;
+  return 0;
+}
+
+int attach(const Step& step, ChildContext& context) {
+  const int fd = context.slots[step.slot];
+  if (::syscall(SYS_move_mount, fd, "", AT_FDCWD, step.path.c_str(), 0x4 /* MOVE_MOUNT_F_EMPTY_PATH */) < 0) return errno;
+  ::close(fd);
+  context.slots[step.slot] = -1;
+  return 0;
+}
+
+int mount_new(const Step& step) {
+  unsigned long flags = MS_NOSUID | MS_NOEXEC;
+  if (step.source != "devpts") flags |= MS_NODEV;
+  if (step.number == 1) flags &= ~static_cast<unsigned long>(MS_NOEXEC);
+  return check(::mount(step.source.c_str(), step.path.c_str(), step.source.c_str(), flags, step.data.empty() ? nullptr : step.data.c_str()));
+}
+
+// number 1: the path is a mount already. Flags that the mount has must be said again, or the kernel takes the call for an attempt to drop them.
+int read_only(const Step& step) {
+  const char* path = step.path.c_str();
+  if (step.number != 1 && ::mount(path, path, nullptr, MS_BIND | MS_REC, nullptr) < 0) return errno;
+  const unsigned long noexec = step.number == 1 ? 0 : MS_NOEXEC;
+  return check(::mount(nullptr, path, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | noexec, nullptr));
+}
+
+int detach(const Step& step) {
+  if (::umount2(step.path.c_str(), MNT_DETACH) < 0) return errno;
+  return check(::rmdir(step.path.c_str()));
+}
+
+int export_directory(const Step& step, const ChildContext& context) {
+  const int fd = ::open(step.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  Message message{.kind = Message::Kind::exported, .step = static_cast<std::uint32_t>(step.slot)};
+  const bool sent = send_message(context.socket, message, &fd, 1);
+  ::close(fd);
+  return sent ? 0 : EPIPE;
+}
+
+int export_network(const ChildContext& context) {
+  const int fds[2] = {::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), ::open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC)};
+  if (fds[0] < 0 || fds[1] < 0) return errno;
+  const bool sent = send_message(context.socket, Message{.kind = Message::Kind::network}, fds, 2);
+  ::close(fds[0]);
+  ::close(fds[1]);
+  return sent ? 0 : EPIPE;
+}
+
+int pivot() {
+  if (::syscall(SYS_pivot_root, ".", ".") < 0) return errno;
+  if (::umount2(".", MNT_DETACH) < 0) return errno;
+  return check(::chdir("/"));
+}
+
+int loopback_up() {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return errno;
+  ifreq request{};
+  std::memcpy(request.ifr_name, "lo", 3);
+  request.ifr_flags = IFF_UP;
+  const int problem = check(::ioctl(fd, SIOCSIFFLAGS, &request));
+  ::close(fd);
+  return problem;
+}
+
+int resource_limit(const Step& step) {
+  rlimit64 limit{step.number, step.number};
+  rlimit64 now{};
+  if (::syscall(SYS_prlimit64, 0, step.slot, nullptr, &now) == 0 && now.rlim_max < limit.rlim_max) limit = {now.rlim_max, now.rlim_max};
+  return check(::syscall(SYS_prlimit64, 0, step.slot, &limit, nullptr));
+}
+
+int identity(const Step& step) {
+  // KEEPCAPS: the next step still has to drop the bounding set, and to keep what was asked for.
+  if (::prctl(PR_SET_KEEPCAPS, 1) < 0) return errno;
+  if (::syscall(SYS_setresgid, step.mode, step.mode, step.mode) < 0) return errno;
+  return check(::syscall(SYS_setresuid, step.number, step.number, step.number));
+}
+
+int set_capabilities(std::uint64_t effective, std::uint64_t permitted, std::uint64_t inheritable) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2];
+  for (int i = 0; i < 2; ++i) {
+    data[i].effective = static_cast<std::uint32_t>(effective >> (32 * i));
+    data[i].permitted = static_cast<std::uint32_t>(permitted >> (32 * i));
+    data[i].inheritable = static_cast<std::uint32_t>(inheritable >> (32 * i));
+  }
+  return check(::syscall(SYS_capset, &header, data));
+}
+
+int keep_capabilities(const Step& step) {
+  const std::uint64_t kept = step.number;
+  const std::uint64_t needed = kept | 1ull << CAP_SETPCAP;
+  if (const int problem = set_capabilities(needed, needed, kept)) return problem;
+  for (int capability = 0; capability < 64; ++capability) {
+    if ((kept >> capability) & 1) continue;
+    if (::prctl(PR_CAPBSET_DROP, capability) < 0) {
+      if (errno == EINVAL) break;  // past the last one this kernel knows
+      return errno;
+    }
+  }
+  if (const int problem = set_capabilities(kept, kept, kept)) return problem;
+  for (int capability = 0; capability < 64; ++capability) {
+    if (((kept >> capability) & 1) && ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0) return errno;
+  }
+  return 0;
+}
+
+int install_filter(const Plan& plan) {
+  const auto filter = seccomp_program(plan.profile);
+  sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
+  return check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+}
+
+int execute(const ChildContext& context) {
+  // From here on the engine's fds must not reach the program; they close when execve succeeds and still serve to say why it did not.
+  if (::syscall(SYS_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) < 0) return errno;
+  ::umask(022);
+  const CommandBlock& command = *context.command;
+  int problem = ENOENT;
+  for (char* const* path = command.array(command.candidates); *path != nullptr; ++path) {
+    ::execve(*path, command.array(command.argv), command.array(command.envp));
+    if (errno == ENOENT || errno == ENOTDIR) continue;
+    problem = errno;
+    if (errno != EACCES) break;
+  }
+  return problem;
+}
+
+int run_step(const Step& step, ChildContext& context) {
+  switch (step.op) {
+    case Step::Op::enter_cgroups: return enter_cgroups(context);
+    case Step::Op::private_mounts: return check(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+    case Step::Op::open_source: return open_source(step, context);
+    case Step::Op::await_id_maps: return await_id_maps(context);
+    case Step::Op::become_root: return become_root();
+    case Step::Op::mount_root: return mount_root(step);
+    case Step::Op::make_directory: return make_directory(step);
+    case Step::Op::make_file: return make_file(step);
+    case Step::Op::make_symlink: return make_symlink(step);
+    case Step::Op::attach: return attach(step, context);
+    case Step::Op::bind: return check(::mount(step.source.c_str(), step.path.c_str(), nullptr, MS_BIND, nullptr));
+    case Step::Op::mount: return mount_new(step);
+    case Step::Op::overlay: return check(::mount("overlay", step.path.c_str(), "overlay", MS_NOSUID | MS_NODEV, step.data.c_str()));
+    case Step::Op::read_only: return read_only(step);
+    case Step::Op::detach: return detach(step);
+    case Step::Op::export_directory: return export_directory(step, context);
+    case Step::Op::export_network: return export_network(context);
+    case Step::Op::pivot: return pivot();
+    case Step::Op::hostname: return check(::sethostname(step.data.data(), step.data.size()));
+    case Step::Op::loopback_up: return loopback_up();
+    case Step::Op::session: return check(::setsid());
+    case Step::Op::resource_limit: return resource_limit(step);
+    case Step::Op::change_directory: return check(::chdir(step.path.c_str()));
+    case Step::Op::identity: return identity(step);
+    case Step::Op::capabilities: return keep_capabilities(step);
+    case Step::Op::no_new_privileges: return check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    case Step::Op::seccomp: return install_filter(*context.plan);
+    case Step::Op::execute: return execute(context);
+  }
+  return EINVAL;
+}
+
+}  // namespace
+
+bool send_message(int socket, const Message& message, const int* fds, int count) {
+  iovec part{const_cast<Message*>(&message), sizeof message};
+  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  if (count > 0) {
+    header.msg_control = control;
+    header.msg_controllen = CMSG_SPACE(static_cast<std::size_t>(count) * sizeof(int));
+    cmsghdr* attached = CMSG_FIRSTHDR(&header);
+    attached->cmsg_level = SOL_SOCKET;
+    attached->cmsg_type = SCM_RIGHTS;
+    attached->cmsg_len = CMSG_LEN(static_cast<std::size_t>(count) * sizeof(int));
+    std::memcpy(CMSG_DATA(attached), fds, static_cast<std::size_t>(count) * sizeof(int));
+  }
+  ssize_t sent;
+  while ((sent = ::sendmsg(socket, &header, MSG_NOSIGNAL)) < 0 && errno == EINTR) {
+  }
+  return sent == static_cast<ssize_t>(sizeof message);
+}
+
+std::size_t run_steps(const std::vector<Step>& steps, ChildContext& context, int& problem) {
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    problem = run_step(steps[i], context);
+    if (problem == ENOENT && steps[i].optional) problem = 0;
+    if (problem != 0) return i;
+  }
+  return steps.size();
+}
+
+}  // namespace casemate

@@ -1,0 +1,40 @@
+// child: interprets a plan's steps in the processes of a cell. Runs between clone3 and execve, in a copy of the engine's memory whose locks may be
+// held by nobody: nothing here allocates, locks, throws or calls into the C library beyond thin system call wrappers and string functions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cell/message.h"
+#include "cell/plan.h"
+
+namespace casemate {
+
+inline constexpr int kMostSlots = 256;
+
+/// What the child is given, all of it prepared by the engine before clone3.
+struct ChildContext {
+  const Plan* plan = nullptr;
+  const int* cgroup_fds = nullptr;  ///< tasks files, for enter_cgroups
+  std::size_t cgroup_count = 0;
+  int slots[kMostSlots];  ///< fds of sources; -1 until opened
+  int socket = -1;        ///< to the engine
+  int standard[3] = {-1, -1, -1};
+  struct CommandBlock* command = nullptr;  ///< relocated; nullptr: comes with go
+  char* host_argv = nullptr;               ///< the engine's own argument strings, to be wiped: /proc/1/cmdline shows them
+  std::size_t host_argv_bytes = 0;
+  std::uint64_t memory_watch_bytes = 0;  ///< 0: a cgroup holds the limit
+  std::uint64_t cpu_watch_us = 0;        ///< 0: none
+};
+
+/// Runs the steps; returns their number when all went well, else the index of the one that failed, with errno in `problem`.
+std::size_t run_steps(const std::vector<Step>& steps, ChildContext& context, int& problem);
+
+/// Sends one message with up to two fds. False if the engine is gone.
+bool send_message(int socket, const Message& message, const int* fds = nullptr, int count = 0);
+
+/// The life of a cell's first process: runs the cell's steps, waits for go, starts the job, reaps, watches, reports, and by its exit ends
+/// whatever is left in the pid namespace.
+[[noreturn]] void init_main(ChildContext& context);
+
+}  // namespace casemate

@@ -1,0 +1,30 @@
+// message: what the engine and a cell's init say to each other over a SOCK_SEQPACKET pair. One fixed-size record a message.
+#pragma once
+
+#include <cstdint>
+
+namespace casemate {
+
+/// One record. Both ends are the same binary, so the layout needs no versions. Fields that a kind does not name are 0.
+struct Message {
+  enum class Kind : std::uint32_t {
+    // init or the job's process to the engine
+    failed,      ///< step `step` of the cell's (phase 0) or the job's (phase 1) list failed with errno `value`
+    exported,    ///< one fd attached: collected directory `step`
+    network,     ///< two fds attached: network and user namespace
+    ready,       ///< all steps of the cell are done; waiting for go
+    ended,       ///< the main process was reaped: wait status `value`
+    leftover,    ///< a process was still there: pid `value`, `text` is its comm
+    over_limit,  ///< the watchdog ended the job: `step` is 0 for memory, 1 for CPU time
+    // engine to init
+    go,      ///< start the job; with one fd (a memfd with the packed command) if the cell was made ahead
+    signal,  ///< send signal `value` to the job's process group
+  };
+  Kind kind;
+  std::uint32_t phase = 0;
+  std::uint32_t step = 0;
+  std::int32_t value = 0;
+  char text[16] = {};
+};
+
+}  // namespace casemate

@@ -1,0 +1,377 @@
+#include "cell/plan.h"
+
+#include <algorithm>
+#include <cstring>
+#include <sched.h>
+#include <strings.h>
+#include <sys/resource.h>
+
+#include <fmt/format.h>
+
+namespace casemate {
+namespace {
+
+constexpr std::uint64_t kRootBytes = 256ull << 20;  // of the root's tmpfs when no disk limit is asked for
+constexpr std::uint64_t kRootInodes = 65'536;
+constexpr const char* kLayers = ".layers";  // where overlays' writable parts are made; gone before the job starts
+
+constexpr const char* kCapabilityNames[] = {
+    "CHOWN",          "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER",     "FSETID",         "KILL",        "SETGID",       "SETUID",         "SETPCAP",
+    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",      "IPC_LOCK",    "IPC_OWNER",    "SYS_MODULE",     "SYS_RAWIO",
+    "SYS_CHROOT",     "SYS_PTRACE",   "SYS_PACCT",       "SYS_ADMIN",  "SYS_BOOT",       "SYS_NICE",    "SYS_RESOURCE", "SYS_TIME",       "SYS_TTY_CONFIG",
+    "MKNOD",          "LEASE",        "AUDIT_WRITE",     "AUDIT_CONTROL", "SETFCAP",     "MAC_OVERRIDE", "MAC_ADMIN",   "SYSLOG",         "WAKE_ALARM",
+    "BLOCK_SUSPEND",  "AUDIT_READ",   "PERFMON",         "BPF",        "CHECKPOINT_RESTORE"};
+
+// Files of /proc that say more about the host than a job needs; /dev/null lies over them.
+constexpr const char* kMasked[] = {"proc/kcore", "proc/keys", "proc/timer_list", "proc/latency_stats", "proc/sched_debug", "proc/cmdline"};
+
+constexpr const char* kDevices[] = {"null", "zero", "full", "random", "urandom", "tty"};
+
+std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
+
+// An absolute path of the cell made relative to the new root, without empty or "." parts. Refuses "..", NUL and the root itself.
+Result<std::string> inside(std::string_view path, std::string_view what) {
+  if (path.empty() || path[0] != '/') return invalid(fmt::format("{} '{}' is not an absolute path", what, path));
+  if (path.find('\0') != std::string_view::npos) return invalid(fmt::format("{} has a NUL byte", what));
+  std::string clean;
+  while (!path.empty()) {
+    const auto slash = path.find('/');
+    const std::string_view part = path.substr(0, slash);
+    path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
+    if (part.empty() || part == ".") continue;
+    if (part == "..") return invalid(fmt::format("{} may not go through '..'", what));
+    if (!clean.empty()) clean += '/';
+    clean += part;
+  }
+  return clean;
+}
+
+std::string tmpfs_options(std::uint64_t bytes, std::uint64_t inodes, std::uint32_t mode) {
+  return fmt::format("size={},nr_inodes={},mode={:o}", bytes, inodes, mode);
+}
+
+bool maps_id(const std::vector<HostFacts::IdMap>& map, std::uint32_t id) {
+  return std::any_of(map.begin(), map.end(), [&](const auto& row) { return id >= row.inside && id - row.inside < row.count; });
+}
+
+// Builds one plan; each member function adds the steps of one part of the cell.
+class Compiler {
+ public:
+  Compiler(const Job& job, const HostFacts& host) : job_(job), host_(host) {}
+
+  Result<Plan> compile() {
+    TRY(check());
+    plan_.profile = job_.profile;
+    plan_.namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+    if (job_.network != Network::host) plan_.namespaces |= CLONE_NEWNET;
+    plan_.outbound = job_.network == Network::outbound;
+    add({.op = Step::Op::enter_cgroups});
+    add({.op = Step::Op::private_mounts});
+    const std::size_t sources_at = plan_.cell.size();
+    add({.op = Step::Op::await_id_maps});
+    add({.op = Step::Op::become_root});
+    root();
+    devices();
+    processes();
+    TRY(mounts());
+    TRY(last_touches());
+    open_sources(sources_at);
+    start();
+    return std::move(plan_);
+  }
+
+ private:
+  void add(Step step) { plan_.cell.push_back(std::move(step)); }
+  void mkdir(const std::string& path, std::uint32_t mode = 0755) { add({.op = Step::Op::make_directory, .path = path, .mode = mode}); }
+
+  // mkdir -p: every part once a plan.
+  void mkdirs(std::string_view path) {
+    for (std::size_t at = path.find('/'); at != std::string_view::npos; at = path.find('/', at + 1)) mkdir_once(std::string(path.substr(0, at)));
+    mkdir_once(std::string(path));
+  }
+  void mkdir_once(const std::string& path) {
+    if (path.empty() || std::find(made_.begin(), made_.end(), path) != made_.end() || below_attached(path)) return;
+    made_.push_back(path);
+    mkdir(path);
+  }
+  void parents(std::string_view path) {
+    const auto slash = path.rfind('/');
+    if (slash != std::string_view::npos) mkdirs(path.substr(0, slash));
+  }
+  // Paths inside a read-only tree that is already attached can't be made, they must be there.
+  [[nodiscard]] bool below_attached(std::string_view path) const {
+    return std::any_of(attached_.begin(), attached_.end(), [&](const std::string& tree) {
+      return path == tree || (path.size() > tree.size() && path.starts_with(tree) && path[tree.size()] == '/');
+    });
+  }
+
+  int source(Source from) {
+    plan_.sources.push_back(std::move(from));
+    return static_cast<int>(plan_.sources.size()) - 1;
+  }
+
+  Result<void> check() const {
+    if (job_.argv.empty() || job_.argv[0].empty()) return invalid("a job needs a command");
+    for (const std::string& word : job_.argv) {
+      if (word.find('\0') != std::string::npos) return invalid("an argument has a NUL byte");
+    }
+    for (const auto& [name, value] : job_.env) {
+      if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos || value.find('\0') != std::string::npos)
+        return invalid(fmt::format("'{}' can't be the name of an environment variable", name));
+    }
+    if (job_.image != "host")
+      return fail(ErrorCode::not_supported, fmt::format("image '{}': this casemate runs jobs on image 'host' only", job_.image));
+    if (job_.hostname.empty() || job_.hostname.size() > 64) return invalid("a host name has 1 to 64 bytes");
+    if (!maps_id(host_.uid_map, job_.user.uid) || !maps_id(host_.gid_map, job_.user.gid)) {
+      return fail(ErrorCode::not_supported, fmt::format("user {}:{} does not exist in the cell: its ids are {}; {}", job_.user.uid, job_.user.gid,
+                                                        host_.privileged || host_.sub_ids ? "0 to 65535" : "only 0",
+                                                        host_.privileged || host_.sub_ids ? "take a smaller one" : "give this account a range in /etc/subuid and /etc/subgid and install uidmap"));
+    }
+    if (job_.limits.memory_bytes && *job_.limits.memory_bytes < (4u << 20)) return invalid("the memory limit must be at least 4M");
+    if (job_.limits.pids && *job_.limits.pids < 1) return invalid("the pids limit must be at least 1");
+    if (job_.limits.cpus && !(*job_.limits.cpus >= 0.01 && *job_.limits.cpus <= 4096)) return invalid("the cpu limit must be at least 0.01");
+    if (job_.limits.disk_bytes && *job_.limits.disk_bytes < (64u << 10)) return invalid("the disk limit must be at least 64K");
+    if (job_.limits.open_files && *job_.limits.open_files < 8) return invalid("the open files limit must be at least 8");
+    return {};
+  }
+
+  [[nodiscard]] std::uint64_t disk_bytes() const { return job_.limits.disk_bytes.value_or(kRootBytes); }
+  [[nodiscard]] std::uint64_t disk_inodes() const { return job_.limits.disk_inodes.value_or(kRootInodes); }
+
+  // The new root: one sized tmpfs that also holds /tmp, /var/tmp, HOME, /run and /dev, with the host's read-only trees in it.
+  void root() {
+    add({.op = Step::Op::mount_root, .path = host_.root_mount_point, .data = tmpfs_options(disk_bytes(), disk_inodes(), 0755)});
+    for (const char* path : {"dev", "proc", "var", "root", "run", "home"}) mkdir_once(path);
+    for (const char* path : {"tmp", "var/tmp"}) {
+      mkdir(path, 01777);
+      made_.emplace_back(path);
+    }
+    const std::vector<std::string>& shown = job_.host_paths.empty() ? default_paths_ : job_.host_paths;
+    for (const std::string& path : shown) host_path(path);
+    if (!host_.resolv_conf_path.empty() && job_.network != Network::none) {
+      const std::string path = host_.resolv_conf_path.substr(1);
+      parents(path);
+      add({.op = Step::Op::make_file, .path = path, .data = host_.resolv_conf, .mode = 0644});
+    }
+    if (below_attached("etc") && host_.machine_id) add({.op = Step::Op::bind, .path = "etc/machine-id", .source = "/dev/null", .optional = true});
+  }
+
+  void host_path(const std::string& path) {
+    const auto found = host_.paths.find(path);
+    if (found == host_.paths.end() || path.size() < 2) return;
+    const std::string target = path.substr(1);
+    switch (found->second.kind) {
+      case HostPath::Kind::symlink:
+        parents(target);
+        add({.op = Step::Op::make_symlink, .path = target, .source = found->second.target});
+        break;
+      case HostPath::Kind::directory:
+        mkdirs(target);
+        add({.op = Step::Op::attach, .path = target, .slot = source({.path = path})});
+        attached_.push_back(target);
+        break;
+      case HostPath::Kind::file:
+        parents(target);
+        add({.op = Step::Op::make_file, .path = target, .mode = 0644});
+        add({.op = Step::Op::attach, .path = target, .slot = source({.path = path})});
+        break;
+      default:
+        break;  // not on this host: nothing to show
+    }
+  }
+
+  void devices() {
+    for (const char* name : kDevices) {
+      const std::string path = fmt::format("dev/{}", name);
+      add({.op = Step::Op::make_file, .path = path, .mode = 0666});
+      add({.op = Step::Op::bind, .path = path, .source = "/" + path});
+    }
+    mkdir("dev/pts");
+    add({.op = Step::Op::mount, .path = "dev/pts", .source = "devpts", .data = "newinstance,ptmxmode=0666,mode=0620,max=64"});
+    mkdir("dev/shm", 01777);
+    constexpr const char* kLinks[][2] = {{"dev/fd", "/proc/self/fd"}, {"dev/stdin", "fd/0"}, {"dev/stdout", "fd/1"}, {"dev/stderr", "fd/2"}, {"dev/ptmx", "pts/ptmx"}};
+    for (const auto& [path, target] : kLinks) add({.op = Step::Op::make_symlink, .path = path, .source = target});
+  }
+
+  void processes() {
+    if (job_.profile == Profile::strict) {
+      add({.op = Step::Op::mount, .path = "proc", .source = "proc", .data = "subset=pid"});
+      return;
+    }
+    add({.op = Step::Op::mount, .path = "proc", .source = "proc"});
+    for (const char* path : kMasked) add({.op = Step::Op::bind, .path = path, .source = "/dev/null", .optional = true});
+    add({.op = Step::Op::read_only, .path = "proc/sys"});
+  }
+
+  // A place may not be hidden or doubled by a mount if the cell itself depends on it.
+  static bool reserved(std::string_view path) {
+    return path.empty() || path == "proc" || path == "dev" || path == "sys" || path.starts_with("proc/") || path.starts_with("sys/") || path.starts_with(kLayers);
+  }
+
+  Result<void> mounts() {
+    std::vector<std::pair<std::string, const Mount*>> sorted;
+    for (const Mount& mount : job_.mounts) {
+      TRY_ASSIGN(std::string path, inside(mount.target, "the target of a mount"));
+      if (reserved(path)) return invalid(fmt::format("nothing can be mounted at '{}' in a cell", mount.target));
+      for (const auto& [other, unused] : sorted) {
+        if (other == path) return invalid(fmt::format("two mounts at '{}'", mount.target));
+      }
+      sorted.emplace_back(std::move(path), &mount);
+    }
+    const auto depth = [](const std::string& path) { return std::count(path.begin(), path.end(), '/'); };
+    std::stable_sort(sorted.begin(), sorted.end(), [&](const auto& a, const auto& b) { return depth(a.first) < depth(b.first); });
+    const bool layers = std::any_of(sorted.begin(), sorted.end(), [](const auto& row) { return row.second->kind == Mount::Kind::overlay; });
+    if (layers) {
+      mkdir(kLayers, 0700);
+      add({.op = Step::Op::mount, .path = kLayers, .source = "tmpfs", .data = tmpfs_options(disk_bytes(), disk_inodes(), 0700), .number = 1});
+    }
+    for (const auto& [path, mount] : sorted) {
+      switch (mount->kind) {
+        case Mount::Kind::bind: TRY(bind(path, *mount)); break;
+        case Mount::Kind::tmpfs:
+          mkdirs(path);
+          add({.op = Step::Op::mount, .path = path, .source = "tmpfs", .data = tmpfs_options(mount->bytes.value_or(disk_bytes()), disk_inodes(), mount->mode),
+               .number = mount->executable ? 1u : 0u});
+          break;
+        case Mount::Kind::overlay: TRY(overlay(path, *mount)); break;
+      }
+    }
+    for (const std::string& wanted : job_.collect) {
+      if (std::find(plan_.collected.begin(), plan_.collected.end(), wanted) == plan_.collected.end())
+        return invalid(fmt::format("changes of '{}' can't be collected: there is no overlay mount at it", wanted));
+    }
+    if (layers) add({.op = Step::Op::detach, .path = kLayers});
+    return {};
+  }
+
+  Result<void> bind(const std::string& path, const Mount& mount) {
+    if (mount.source.empty() || mount.source[0] != '/') return invalid(fmt::format("'{}' is not an absolute path of the host", mount.source));
+    const auto found = host_.paths.find(mount.source);
+    if (found == host_.paths.end() || found->second.kind == HostPath::Kind::missing)
+      return fail(ErrorCode::not_found, fmt::format("{}: no such file or directory on the host", mount.source), ENOENT);
+    HostPath::Kind kind = found->second.kind;
+    if (kind == HostPath::Kind::symlink) {
+      const auto real = host_.paths.find(found->second.target);
+      kind = real == host_.paths.end() ? HostPath::Kind::directory : real->second.kind;
+    }
+    if (kind == HostPath::Kind::directory) {
+      mkdirs(path);
+    } else {
+      parents(path);
+      if (!below_attached(path)) add({.op = Step::Op::make_file, .path = path, .mode = 0644});
+    }
+    add({.op = Step::Op::attach,
+         .path = path,
+         .slot = source({.path = mount.source, .read_only = !mount.writable, .noexec = !mount.executable, .idmapped = mount.owned && host_.privileged})});
+    attached_.push_back(path);
+    return {};
+  }
+
+  Result<void> overlay(const std::string& path, const Mount& mount) {
+    const std::string base = fmt::format("{}/{}", kLayers, overlays_++);
+    mkdir(base, 0700);
+    mkdir(base + "/upper");
+    mkdirs(path);
+    if (mount.lower.empty()) {
+      add({.op = Step::Op::bind, .path = path, .source = base + "/upper"});
+    } else {
+      mkdir(base + "/work");
+      std::string lowers;
+      for (std::size_t i = 0; i < mount.lower.size(); ++i) {
+        if (mount.lower[i].empty() || mount.lower[i][0] != '/') return invalid(fmt::format("'{}' is not an absolute path of the host", mount.lower[i]));
+        const std::string at = fmt::format("{}/lower{}", base, i);
+        mkdir(at);
+        add({.op = Step::Op::attach, .path = at, .slot = source({.path = mount.lower[i], .idmapped = mount.owned && host_.privileged})});
+        lowers += (i ? ":" : "") + at;
+      }
+      // userxattr: the mount belongs to the cell's user namespace. volatile: nobody needs the upper layer after a crash.
+      add({.op = Step::Op::overlay, .path = path, .data = fmt::format("lowerdir={},upperdir={}/upper,workdir={}/work,userxattr,volatile", lowers, base, base)});
+    }
+    if (std::find(job_.collect.begin(), job_.collect.end(), mount.target) != job_.collect.end()) {
+      add({.op = Step::Op::export_directory, .path = base + "/upper", .slot = static_cast<int>(plan_.collected.size())});
+      plan_.collected.push_back(mount.target);
+      plan_.collected_lower.push_back(mount.lower);
+    }
+    return {};
+  }
+
+  Result<void> last_touches() {
+    TRY_ASSIGN(const std::string cwd, inside(job_.cwd, "the working directory"));
+    if (!cwd.empty()) mkdirs(cwd);
+    if (job_.read_only) {
+      for (const char* path : {"tmp", "dev/shm"}) {
+        if (std::none_of(job_.mounts.begin(), job_.mounts.end(), [&](const Mount& mount) { return mount.target == fmt::format("/{}", path); }))
+          add({.op = Step::Op::mount, .path = path, .source = "tmpfs", .data = tmpfs_options(disk_bytes(), disk_inodes(), 01777), .number = 1});
+      }
+    }
+    add({.op = Step::Op::pivot});
+    if (job_.read_only) add({.op = Step::Op::read_only, .path = "/", .number = 1});
+    add({.op = Step::Op::hostname, .data = job_.hostname});
+    if (job_.network != Network::host) add({.op = Step::Op::loopback_up});
+    if (job_.network == Network::outbound) add({.op = Step::Op::export_network});
+    return {};
+  }
+
+  // An engine without privilege can't hand over opened trees: the child opens them, before the new root is mounted over a directory of the host.
+  void open_sources(std::size_t at) {
+    if (host_.privileged) return;
+    std::vector<Step> steps;
+    for (std::size_t slot = 0; slot < plan_.sources.size(); ++slot)
+      steps.push_back({.op = Step::Op::open_source, .source = plan_.sources[slot].path, .slot = static_cast<int>(slot)});
+    plan_.cell.insert(plan_.cell.begin() + static_cast<std::ptrdiff_t>(at), steps.begin(), steps.end());
+  }
+
+  void limit(int resource, std::uint64_t value) {
+    plan_.job.push_back({.op = Step::Op::resource_limit, .number = value, .slot = resource});
+  }
+
+  void start() {
+    plan_.job.push_back({.op = Step::Op::session});
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_RTPRIO, 0);
+    limit(RLIMIT_NICE, 0);
+    limit(RLIMIT_MEMLOCK, 8 << 20);
+    limit(RLIMIT_MSGQUEUE, 819'200);
+    limit(RLIMIT_NOFILE, job_.limits.open_files.value_or(1024));
+    limit(RLIMIT_FSIZE, job_.limits.file_bytes.value_or(1ull << 40));
+    // Linux 5.14 counts RLIMIT_NPROC a user namespace: a second fence behind the pids controller, the only one where there is none.
+    // One more than asked for: the cell's init counts too.
+    if (job_.limits.pids) limit(RLIMIT_NPROC, *job_.limits.pids + 1);
+    if (job_.limits.cpu_time) limit(RLIMIT_CPU, static_cast<std::uint64_t>(job_.limits.cpu_time->count()) / 1000 + 1);
+    plan_.job.push_back({.op = Step::Op::identity, .number = job_.user.uid, .mode = job_.user.gid});
+    std::uint64_t kept = 0;
+    for (const std::string& name : job_.capabilities) kept |= 1ull << capability_number(name);
+    plan_.job.push_back({.op = Step::Op::change_directory, .path = job_.cwd});
+    plan_.job.push_back({.op = Step::Op::capabilities, .number = kept});
+    plan_.job.push_back({.op = Step::Op::no_new_privileges});
+    plan_.job.push_back({.op = Step::Op::seccomp, .data = job_.profile == Profile::strict ? "strict" : "default"});
+    plan_.job.push_back({.op = Step::Op::execute, .path = job_.argv[0]});
+  }
+
+  const Job& job_;
+  const HostFacts& host_;
+  Plan plan_;
+  std::vector<std::string> default_paths_ = default_host_paths();
+  std::vector<std::string> made_;
+  std::vector<std::string> attached_;
+  int overlays_ = 0;
+};
+
+}  // namespace
+
+int capability_number(std::string_view name) {
+  if (name.size() > 4 && strncasecmp(name.data(), "CAP_", 4) == 0) name.remove_prefix(4);
+  for (std::size_t i = 0; i < std::size(kCapabilityNames); ++i) {
+    if (name.size() == std::strlen(kCapabilityNames[i]) && strncasecmp(name.data(), kCapabilityNames[i], name.size()) == 0) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+Result<Plan> compile(const Job& job, const HostFacts& host) {
+  for (const std::string& name : job.capabilities) {
+    if (capability_number(name) < 0) return invalid(fmt::format("there is no capability '{}'; see capabilities(7)", name));
+  }
+  return Compiler(job, host).compile();
+}
+
+}  // namespace casemate
