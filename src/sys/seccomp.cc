@@ -1,0 +1,76 @@
+#include "sys/seccomp.h"
+
+#include <cerrno>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "seccomp_profiles.inc"
+#include "sys/seccomp_policy.h"
+
+namespace casemate {
+namespace {
+
+std::string_view words(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::allow:
+      return "allowed";
+    case Verdict::refuse:
+      return "EPERM";
+    case Verdict::absent:
+      return "ENOSYS";
+    case Verdict::clone_flags:
+    case Verdict::unshare_flags:
+      return "allowed, EPERM for new namespaces";
+    case Verdict::terminal_command:
+      return "allowed, EPERM for TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS";
+    case Verdict::socket_family:
+      return "allowed for unix, inet, inet6, netlink, else EAFNOSUPPORT";
+    case Verdict::socket_family_strict:
+      return "allowed for unix, inet, inet6 (none raw) and netlink route, else EAFNOSUPPORT or EPERM";
+    case Verdict::mode_second:
+    case Verdict::mode_third:
+    case Verdict::open_mode:
+    case Verdict::openat_mode:
+      return "allowed, EPERM for set-id bits";
+    case Verdict::personality:
+      return "allowed for 0, ADDR_NO_RANDOMIZE and the query, else EPERM";
+    case Verdict::personality_strict:
+      return "allowed for 0 and the query, else EPERM";
+  }
+  return "?";
+}
+
+}  // namespace
+
+std::span<const sock_filter> seccomp_program(Profile profile, bool allow_new_namespaces) {
+  if (profile == Profile::strict) return kStrictProgram;
+  if (allow_new_namespaces) return kNestingProgram;
+  return kStandardProgram;
+}
+
+int install_seccomp(std::span<const sock_filter> program) noexcept {
+  const sock_fprog description = {static_cast<unsigned short>(program.size()), const_cast<sock_filter*>(program.data())};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &description) != 0) return errno;
+  return 0;
+}
+
+std::vector<std::string> describe(Profile profile, bool allow_new_namespaces) {
+  const bool strict = profile == Profile::strict;
+  std::vector<std::string> lines;
+  for (const SyscallClass& kind : kSyscallClasses) {
+    Verdict verdict = strict ? kind.strict : kind.standard;
+    if (kind.nesting && allow_new_namespaces && !strict) verdict = Verdict::allow;
+    lines.push_back(fmt::format("{}: {} ({})", kind.name, words(verdict), kind.reason));
+  }
+  lines.emplace_back("all other numbers: ENOSYS (new calls are let in when somebody has looked at them)");
+  lines.emplace_back("other architectures: the process is killed with SIGSYS");
+  return lines;
+}
+
+}  // namespace casemate
