@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 
 #include <fcntl.h>
 #include <grp.h>
@@ -139,6 +140,32 @@ int export_network(const ChildContext& context) {
   return sent ? 0 : EPIPE;
 }
 
+// True when this file of /proc/net names a default route: IPv4's has destination 00000000, IPv6's a prefix of length 00 by an interface other than lo.
+bool has_default_route(const char* path, bool version6) {
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  char text[4096];
+  const ssize_t got = ::read(fd, text, sizeof text - 1);
+  ::close(fd);
+  if (got <= 0) return false;
+  text[got] = '\0';
+  if (!version6) return std::strstr(text, "\t00000000\t") != nullptr;
+  for (const char* line = text; line && *line; line = std::strchr(line, '\n'), line = line ? line + 1 : line) {
+    const char* end = std::strchr(line, '\n');
+    if (std::strncmp(line, "00000000000000000000000000000000 00 ", 36) == 0 && end && end - line > 3 && std::strncmp(end - 3, " lo", 3) != 0) return true;
+  }
+  return false;
+}
+
+int await_network() {
+  const timespec pause{0, 2'000'000};
+  for (int i = 0; i < 5000; ++i) {
+    if (has_default_route("/proc/self/net/route", false) || has_default_route("/proc/self/net/ipv6_route", true)) return 0;
+    ::nanosleep(&pause, nullptr);
+  }
+  return ENETUNREACH;
+}
+
 int pivot() {
   if (::syscall(SYS_pivot_root, ".", ".") < 0) return errno;
   if (::umount2(".", MNT_DETACH) < 0) return errno;
@@ -239,6 +266,7 @@ int run_step(const Step& step, ChildContext& context) {
     case Step::Op::detach: return detach(step);
     case Step::Op::export_directory: return export_directory(step, context);
     case Step::Op::export_network: return export_network(context);
+    case Step::Op::await_network: return await_network();
     case Step::Op::pivot: return pivot();
     case Step::Op::hostname: return check(::sethostname(step.data.data(), step.data.size()));
     case Step::Op::loopback_up: return loopback_up();

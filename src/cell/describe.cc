@@ -20,7 +20,7 @@ constexpr Row kWords[] = {
     {Op::await_id_maps, "await_id_maps"}, {Op::become_root, "become_root"}, {Op::mount_root, "mount_root"},
     {Op::make_directory, "make_directory"}, {Op::make_file, "make_file"}, {Op::make_symlink, "make_symlink"},
     {Op::attach, "attach"}, {Op::bind, "bind"}, {Op::mount, "mount"}, {Op::overlay, "overlay"}, {Op::read_only, "read_only"},
-    {Op::detach, "detach"}, {Op::export_directory, "export_directory"}, {Op::export_network, "export_network"}, {Op::pivot, "pivot"},
+    {Op::detach, "detach"}, {Op::export_directory, "export_directory"}, {Op::export_network, "export_network"}, {Op::await_network, "await_network"}, {Op::pivot, "pivot"},
     {Op::hostname, "hostname"}, {Op::loopback_up, "loopback_up"}, {Op::session, "session"}, {Op::resource_limit, "resource_limit"},
     {Op::change_directory, "change_directory"}, {Op::identity, "identity"}, {Op::capabilities, "capabilities"},
     {Op::no_new_privileges, "no_new_privileges"}, {Op::seccomp, "seccomp"}, {Op::execute, "execute"},
@@ -77,6 +77,7 @@ std::string describe(const Step& step, const Plan& plan) {
     case Op::detach: return fmt::format("unmount {}", path);
     case Op::export_directory: return fmt::format("hand {} to the engine: what the job writes", path);
     case Op::export_network: return "hand the network namespace to the engine, for the gateway";
+    case Op::await_network: return "wait for the gateway's default route";
     case Op::pivot: return "pivot_root, drop the host's root";
     case Op::hostname: return fmt::format("sethostname {}", printable_name(step.data));
     case Op::loopback_up: return "bring lo up";
@@ -87,7 +88,7 @@ std::string describe(const Step& step, const Plan& plan) {
     case Op::capabilities: return step.number == 0 ? std::string("drop every capability") : fmt::format("keep capabilities {:#x} only", step.number);
     case Op::no_new_privileges: return "set no_new_privs";
     case Op::seccomp: return fmt::format("install the seccomp filter '{}'", step.data);
-    case Op::execute: return fmt::format("execve {}", printable_name(step.path));
+    case Op::execute: return "execve the command, looked up in PATH";
   }
   return "?";
 }

@@ -125,6 +125,19 @@ void HostFacts::look_at(const std::string& path) {
   }
 }
 
+void resolve_sources(Job& job, HostFacts& host) {
+  const auto resolve = [&](std::string& path) {
+    char real[PATH_MAX];
+    if (path.find('\0') == std::string::npos && ::realpath(path.c_str(), real)) path = real;
+    host.look_at(path);
+  };
+  for (Mount& mount : job.mounts) {
+    if (mount.kind == Mount::Kind::bind) resolve(mount.source);
+    for (std::string& lower : mount.lower) resolve(lower);
+  }
+  for (const std::string& path : job.host_paths) host.look_at(path);
+}
+
 HostFacts read_host_facts() {
   HostFacts facts;
   facts.uid = ::geteuid();

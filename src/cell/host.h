@@ -52,4 +52,9 @@ inline constexpr std::uint32_t kShiftedIds = 65'536;
 /// Reads the facts of this machine. A few system calls.
 HostFacts read_host_facts();
 
+struct Job;
+/// Makes a job ready for compile(): sources of mounts become real paths (symlinks resolved), and `host` knows how they and the job's host_paths look.
+/// Sources that don't exist stay as they are; compile() names them.
+void resolve_sources(Job& job, HostFacts& host);
+
 }  // namespace casemate

@@ -308,7 +308,10 @@ class Compiler {
     if (job_.read_only) add({.op = Step::Op::read_only, .path = "/", .number = 1});
     add({.op = Step::Op::hostname, .data = job_.hostname});
     if (job_.network != Network::host) add({.op = Step::Op::loopback_up});
-    if (job_.network == Network::outbound) add({.op = Step::Op::export_network});
+    if (job_.network == Network::outbound) {
+      add({.op = Step::Op::export_network});
+      add({.op = Step::Op::await_network});
+    }
     return {};
   }
 
@@ -345,7 +348,7 @@ class Compiler {
     plan_.job.push_back({.op = Step::Op::capabilities, .number = kept});
     plan_.job.push_back({.op = Step::Op::no_new_privileges});
     plan_.job.push_back({.op = Step::Op::seccomp, .data = job_.profile == Profile::strict ? "strict" : "default"});
-    plan_.job.push_back({.op = Step::Op::execute, .path = job_.argv[0]});
+    plan_.job.push_back({.op = Step::Op::execute});
   }
 
   const Job& job_;

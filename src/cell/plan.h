@@ -36,6 +36,7 @@ struct Step {
     pivot,                ///< pivot_root(".", "."), unmount the old root
     hostname,             ///< sethostname `data`
     loopback_up,          ///< interface lo up
+    await_network,        ///< until there is a default route, at most 10 s
     // by the job's process
     session,              ///< setsid
     resource_limit,       ///< setrlimit `slot` to `number`
@@ -44,7 +45,7 @@ struct Step {
     capabilities,         ///< keep only the set `number` (bit i = capability i), bounding set too
     no_new_privileges,    ///< prctl PR_SET_NO_NEW_PRIVS
     seccomp,              ///< the filter of profile `data`
-    execute,              ///< execve argv[0], looked up in PATH
+    execute,              ///< execve the job's command (not part of the plan: cells are made ahead)
   };
   Op op;
   std::string path;

@@ -1,0 +1,102 @@
+// cell: one prepared container. Namespaces, root, cgroup and init of one job; used once, then destroyed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "casemate/job.h"
+#include "casemate/outcome.h"
+#include "casemate/result.h"
+#include "cell/message.h"
+#include "cell/plan.h"
+#include "sys/cgroup.h"
+#include "sys/fd.h"
+#include "sys/process.h"
+
+namespace casemate {
+
+/// What all cells of one engine share.
+struct CellGround {
+  HostFacts host;
+  CgroupFactory* cgroups = nullptr;  ///< never null
+  UniqueFd idmap;                    ///< user namespace for idmapped mounts; made when first needed
+  char* host_argv = nullptr;         ///< the engine program's argument strings, wiped in every cell
+  std::size_t host_argv_bytes = 0;
+};
+
+/// What init told the engine, or the executor found out.
+struct CellReport {
+  std::optional<int> wait_status;          ///< of the job's main process
+  std::optional<Message> failure;          ///< a step that failed
+  std::optional<std::uint32_t> over_limit; ///< 0 memory, 1 CPU time
+  std::vector<Leftover> leftovers;
+  bool ready = false;
+  bool disk_full = false;  ///< the root's tmpfs had no room left when the job ended
+};
+
+/// One cell. The destructor kills everything inside, waits for it, and removes the cgroup.
+class Cell {
+ public:
+  /// Clones init and lets it run the plan's steps; does not wait for them. `limits` beyond the plan: memory, pids, cpus by cgroup where there is a controller,
+  /// otherwise by a watchdog in init and rlimits, noted in notes(). A bound that can be held by neither is not_supported. `stdin_fd` -1: /dev/null.
+  /// With `job` its command is in init's memory from the start, else start() sends it.
+  static Result<std::unique_ptr<Cell>> create(CellGround& ground, Plan plan, const Limits& limits, const Job* job = nullptr);
+  ~Cell();
+  Cell(const Cell&) = delete;
+  Cell& operator=(const Cell&) = delete;
+
+  /// Starts the job's command; to be called once, at any time (init takes it when it is ready). `exhausted` if the message can't be sent.
+  Result<void> start(const Job& job);
+  /// Takes all messages that have come. False when init has closed its end.
+  bool receive(CellReport& report);
+  /// To the job's process group.
+  void signal(int number);
+  /// SIGKILL to all of the cell.
+  void kill();
+
+  [[nodiscard]] ChildProcess& process() { return process_; }
+  [[nodiscard]] int socket() const { return socket_.get(); }
+  [[nodiscard]] UniqueFd& out() { return out_; }
+  [[nodiscard]] UniqueFd& err() { return err_; }
+  [[nodiscard]] Cgroup* cgroup() { return cgroup_.get(); }
+  [[nodiscard]] const Plan& plan() const { return plan_; }
+  [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+  /// The writable layers that were handed out, by the plan's collected index; empty fds for those that did not come.
+  [[nodiscard]] std::vector<UniqueFd>& uppers() { return uppers_; }
+  /// Network and user namespace of the cell, for the gateway; empty until they came.
+  [[nodiscard]] UniqueFd& network_namespace() { return network_namespace_; }
+  [[nodiscard]] UniqueFd& user_namespace() { return user_namespace_; }
+
+ private:
+  Cell() = default;
+  Result<void> hold_limits(CellGround& ground, const Limits& limits);
+  Result<std::vector<UniqueFd>> open_sources(CellGround& ground);
+  Result<void> write_id_maps(const HostFacts& host);
+  Result<void> clone(CellGround& ground, const std::vector<UniqueFd>& sources, const Job* job);
+
+  Plan plan_;
+  std::vector<std::uint64_t> command_;  ///< packed and relocated, if known before clone
+  std::unique_ptr<Cgroup> cgroup_;
+  ChildProcess process_;
+  UniqueFd socket_;
+  UniqueFd out_;
+  UniqueFd err_;
+  std::vector<UniqueFd> uppers_;
+  UniqueFd network_namespace_;
+  UniqueFd user_namespace_;
+  std::vector<std::string> notes_;
+  std::uint64_t memory_watch_bytes_ = 0;
+  std::uint64_t cpu_watch_us_ = 0;
+};
+
+/// The shape of a cell: jobs with equal shapes can use each other's cells made ahead, for only argv and env differ.
+struct CellShape {
+  Plan plan;
+  Limits limits;
+  bool operator==(const CellShape&) const = default;
+};
+
+}  // namespace casemate

@@ -1,0 +1,326 @@
+// init: pid 1 of a cell. Starts the job, reaps orphans, forwards signals, watches what no cgroup holds, and reports. When it exits the kernel
+// kills everything else in the pid namespace, so nothing can outlive it; when the engine dies, its end of the socket closes and init exits.
+// Never execs: a copy of the engine's memory, not dumpable, whose address space belongs to the engine's user namespace, so nothing in the cell can
+// read or trace it (ptrace(2), PTRACE_MODE_READ: not dumpable needs CAP_SYS_PTRACE there), and /proc/1/exe can't be opened (CVE-2019-5736).
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <ctime>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cell/child.h"
+#include "cell/command.h"
+
+namespace casemate {
+namespace {
+
+constexpr int kMostLeftovers = 16;
+constexpr int kWatchIntervalMs = 20;
+
+struct linux_dirent64 {
+  std::uint64_t d_ino;
+  std::int64_t d_off;
+  unsigned short d_reclen;
+  unsigned char d_type;
+  char d_name[1];
+};
+
+// Visits every process of the pid namespace but init: visit(pid, "/proc/<pid>").
+template <class Visit>
+void each_process(Visit visit) {
+  const int proc = ::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (proc < 0) return;
+  alignas(8) char buffer[4096];
+  long got;
+  bool more = true;
+  while (more && (got = ::syscall(SYS_getdents64, proc, buffer, sizeof buffer)) > 0) {
+    for (long at = 0; at < got && more;) {
+      const auto* entry = reinterpret_cast<const linux_dirent64*>(buffer + at);
+      at += entry->d_reclen;
+      int pid = 0;
+      const char* digit = entry->d_name;
+      while (*digit >= '0' && *digit <= '9' && pid < 100'000'000) pid = pid * 10 + (*digit++ - '0');
+      if (*digit == '\0' && pid > 1) more = visit(proc, pid);
+    }
+  }
+  ::close(proc);
+}
+
+// Reads proc/<pid>/<file> into buffer as a C string; false if it is gone.
+bool read_process_file(int proc, int pid, const char* file, char* buffer, std::size_t size) {
+  char path[48];
+  char digits[12];
+  int count = 0;
+  for (int rest = pid; rest > 0; rest /= 10) digits[count++] = static_cast<char>('0' + rest % 10);
+  char* out = path;
+  while (count > 0) *out++ = digits[--count];
+  *out++ = '/';
+  std::strcpy(out, file);
+  const int fd = ::openat(proc, path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const ssize_t got = ::read(fd, buffer, size - 1);
+  ::close(fd);
+  if (got <= 0) return false;
+  buffer[got] = '\0';
+  return true;
+}
+
+std::uint64_t number_at(const char* text) {
+  while (*text == ' ' || *text == '\t') ++text;
+  std::uint64_t value = 0;
+  while (*text >= '0' && *text <= '9') value = value * 10 + static_cast<std::uint64_t>(*text++ - '0');
+  return value;
+}
+
+// The n-th space-separated field after the ')' of /proc/<pid>/stat, counted as proc_pid_stat(5) does (3 is the state).
+const char* stat_field(const char* stat, int field) {
+  const char* at = std::strrchr(stat, ')');
+  if (!at) return "";
+  ++at;
+  for (int i = 3; i <= field && at; ++i) {
+    at = std::strchr(at, ' ');
+    if (at) ++at;
+  }
+  return at ? at : "";
+}
+
+// Memory of all the cell's processes, in bytes: resident sets, and where these add up to more than the limit, proportional sets (shared pages once).
+std::uint64_t memory_in_use(std::uint64_t limit) {
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::uint64_t resident = 0;
+  char text[512];
+  each_process([&](int proc, int pid) {
+    if (read_process_file(proc, pid, "statm", text, sizeof text)) {
+      const char* second = std::strchr(text, ' ');
+      if (second) resident += number_at(second) * page;
+    }
+    return true;
+  });
+  if (resident <= limit) return resident;
+  std::uint64_t proportional = 0;
+  each_process([&](int proc, int pid) {
+    if (read_process_file(proc, pid, "smaps_rollup", text, sizeof text)) {
+      const char* pss = std::strstr(text, "\nPss:");
+      if (pss) proportional += number_at(pss + 5) * 1024;
+    }
+    return true;
+  });
+  return proportional;
+}
+
+std::uint64_t cpu_in_use_us() {
+  rusage reaped{};
+  ::getrusage(RUSAGE_CHILDREN, &reaped);
+  std::uint64_t total = static_cast<std::uint64_t>(reaped.ru_utime.tv_sec + reaped.ru_stime.tv_sec) * 1'000'000 +
+                        static_cast<std::uint64_t>(reaped.ru_utime.tv_usec + reaped.ru_stime.tv_usec);
+  const auto tick_us = 1'000'000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+  char text[1024];
+  each_process([&](int proc, int pid) {
+    if (read_process_file(proc, pid, "stat", text, sizeof text)) total += (number_at(stat_field(text, 14)) + number_at(stat_field(text, 15))) * tick_us;
+    return true;
+  });
+  return total;
+}
+
+// Closes every fd but those the cell still needs: the engine's others (its ends of other cells' pipes among them) must not live on here.
+void close_engine_fds(const ChildContext& context) {
+  int kept[kMostSlots + 16];
+  int count = 0;
+  const auto keep = [&](int fd) {
+    if (fd < 0) return;
+    int at = count++;
+    while (at > 0 && kept[at - 1] > fd) {
+      kept[at] = kept[at - 1];
+      --at;
+    }
+    kept[at] = fd;
+  };
+  keep(context.socket);
+  for (const int fd : context.standard) keep(fd);
+  for (std::size_t i = 0; i < context.cgroup_count && i < 8; ++i) keep(context.cgroup_fds[i]);
+  for (std::size_t i = 0; i < context.plan->sources.size(); ++i) keep(context.slots[i]);
+  unsigned first = 0;
+  for (int i = 0; i < count; ++i) {
+    const auto fd = static_cast<unsigned>(kept[i]);
+    if (fd > first) ::syscall(SYS_close_range, first, fd - 1, 0);
+    if (fd >= first) first = fd + 1;
+  }
+  ::syscall(SYS_close_range, first, ~0u, 0);
+}
+
+[[noreturn]] void fail_with(const ChildContext& context, std::uint32_t phase, std::size_t step, int problem) {
+  send_message(context.socket, Message{.kind = Message::Kind::failed, .phase = phase, .step = static_cast<std::uint32_t>(step), .value = problem});
+  ::_exit(125);
+}
+
+void reset_signals() {
+  struct sigaction plain {};
+  plain.sa_handler = SIG_DFL;
+  for (int number = 1; number < 65; ++number) ::sigaction(number, &plain, nullptr);
+}
+
+[[noreturn]] void job_main(ChildContext& context) {
+  // In the job's process. Fds 0 to 2 may be among the prepared ones, so they are moved out of the way first.
+  int moved[3];
+  for (int i = 0; i < 3; ++i) {
+    moved[i] = ::fcntl(context.standard[i], F_DUPFD_CLOEXEC, 3);
+    if (moved[i] < 0) fail_with(context, 1, 0, errno);
+  }
+  if (context.socket < 3) context.socket = ::fcntl(context.socket, F_DUPFD_CLOEXEC, 3);
+  for (int i = 0; i < 3; ++i) {
+    if (::dup2(moved[i], i) < 0) fail_with(context, 1, 0, errno);
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  int problem = 0;
+  const std::size_t failed = run_steps(context.plan->job, context, problem);
+  fail_with(context, 1, failed, problem);
+}
+
+// The command of a cell that was made ahead comes as a memfd.
+CommandBlock* map_command(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) < 0) return nullptr;
+  void* memory = ::mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  auto* block = static_cast<CommandBlock*>(memory);
+  block->relocate();
+  return block;
+}
+
+// Reads one message of the engine; false when the engine has gone.
+bool receive(int socket, Message& message, int& fd) {
+  iovec part{&message, sizeof message};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  ssize_t got;
+  while ((got = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
+  }
+  fd = -1;
+  if (got != static_cast<ssize_t>(sizeof message)) return false;
+  const cmsghdr* attached = CMSG_FIRSTHDR(&header);
+  if (attached && attached->cmsg_type == SCM_RIGHTS) std::memcpy(&fd, CMSG_DATA(attached), sizeof fd);
+  return true;
+}
+
+void report_leftovers(const ChildContext& context, pid_t job) {
+  if (::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD) return;  // every process of the cell descends from one of ours
+  int reported = 0;
+  char stat[512];
+  each_process([&](int proc, int pid) {
+    if (pid == job || !read_process_file(proc, pid, "stat", stat, sizeof stat)) return true;
+    const char* open = std::strchr(stat, '(');
+    char* close = std::strrchr(stat, ')');
+    if (!open || !close || close < open) return true;
+    if (close[1] != '\0' && close[2] == 'Z') return true;
+    Message message{.kind = Message::Kind::leftover, .value = pid};
+    const auto length = static_cast<std::size_t>(close - open - 1);
+    std::memcpy(message.text, open + 1, length < 15 ? length : 15);
+    send_message(context.socket, message);
+    return ++reported < kMostLeftovers;
+  });
+}
+
+// Ends the job if it is over a limit that no cgroup holds.
+void watch(const ChildContext& context) {
+  if (context.memory_watch_bytes > 0 && memory_in_use(context.memory_watch_bytes) > context.memory_watch_bytes) {
+    send_message(context.socket, Message{.kind = Message::Kind::over_limit, .step = 0});
+    ::_exit(0);
+  }
+  if (context.cpu_watch_us > 0 && cpu_in_use_us() > context.cpu_watch_us) {
+    send_message(context.socket, Message{.kind = Message::Kind::over_limit, .step = 1});
+    ::_exit(0);
+  }
+}
+
+// Reaps what has ended; true when the job's main process was among it.
+bool reap(pid_t job, int& status) {
+  for (;;) {
+    int ended = 0;
+    const pid_t pid = ::waitpid(-1, &ended, WNOHANG);
+    if (pid <= 0) return false;
+    if (pid == job) {
+      status = ended;
+      return true;
+    }
+  }
+}
+
+}  // namespace
+
+void init_main(ChildContext& context) {
+  close_engine_fds(context);
+  if (context.host_argv) std::memset(context.host_argv, 0, context.host_argv_bytes);
+  ::prctl(PR_SET_NAME, "casemate-init");
+  reset_signals();
+  sigset_t children;
+  ::sigfillset(&children);
+  ::sigprocmask(SIG_SETMASK, &children, nullptr);
+
+  int problem = 0;
+  const std::size_t failed = run_steps(context.plan->cell, context, problem);
+  if (failed != context.plan->cell.size()) fail_with(context, 0, failed, problem);
+  if (!send_message(context.socket, Message{.kind = Message::Kind::ready})) ::_exit(0);
+
+  Message message{};
+  int fd = -1;
+  if (!receive(context.socket, message, fd) || message.kind != Message::Kind::go) ::_exit(0);
+  if (fd >= 0) {
+    context.command = map_command(fd);
+    ::close(fd);
+  }
+  if (!context.command) fail_with(context, 1, context.plan->job.size() - 1, EINVAL);
+
+  ::sigemptyset(&children);
+  ::sigaddset(&children, SIGCHLD);
+  const int signals = ::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+  const pid_t job = static_cast<pid_t>(::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+  if (job < 0) fail_with(context, 1, 0, errno);
+  if (job == 0) job_main(context);
+  for (int& standard : context.standard) {
+    ::close(standard);
+    standard = -1;
+  }
+
+  const bool watching = context.memory_watch_bytes > 0 || context.cpu_watch_us > 0;
+  pollfd watched[2] = {{signals, POLLIN, 0}, {context.socket, POLLIN, 0}};
+  int status = 0;
+  for (;;) {
+    if (::poll(watched, 2, watching ? kWatchIntervalMs : -1) == 0) watch(context);
+    if (watched[0].revents != 0) {
+      signalfd_siginfo info;
+      while (::read(signals, &info, sizeof info) > 0) {
+      }
+      if (reap(job, status)) break;
+    }
+    if (watched[1].revents != 0) {
+      if (!receive(context.socket, message, fd)) ::_exit(0);
+      if (message.kind == Message::Kind::signal && ::kill(-job, message.value) < 0) ::kill(job, message.value);
+    }
+    if (watching && watched[0].revents != 0) watch(context);
+  }
+  report_leftovers(context, job);
+  struct statfs root {};
+  const bool full = ::statfs("/", &root) == 0 && (root.f_bavail == 0 || root.f_ffree == 0);
+  send_message(context.socket, Message{.kind = Message::Kind::ended, .step = full ? 1u : 0u, .value = status});
+  ::_exit(0);
+}
+
+}  // namespace casemate

@@ -1,0 +1,144 @@
+#include "casemate/engine.h"
+
+#include <csignal>
+#include <deque>
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "engine/executor.h"
+#include "engine/reactor.h"
+
+namespace casemate {
+namespace {
+
+constexpr auto kGrace = std::chrono::seconds(10);  // between passing a signal on and SIGKILL, as docker stop has it
+
+std::size_t usable_cpus() {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  if (::sched_getaffinity(0, sizeof cpus, &cpus) < 0) return 1;
+  return static_cast<std::size_t>(std::max(1, CPU_COUNT(&cpus)));
+}
+
+}  // namespace
+
+struct Engine::Parts {
+  struct Waiting {
+    Job job;
+    JobListener* listener;
+  };
+  std::size_t slots = 1;
+  std::unique_ptr<Reactor> reactor;  // before the executor: destroyed after it
+  std::deque<Waiting> waiting;
+  std::size_t running = 0;
+  bool cancelled = false;
+  int signal_number = 0;
+  UniqueFd signals;
+  sigset_t old_mask{};
+  std::unique_ptr<Executor> executor;
+
+  ~Parts() {
+    executor.reset();
+    if (signals) ::sigprocmask(SIG_SETMASK, &old_mask, nullptr);
+  }
+
+  static JobResult ended(Outcome outcome) {
+    JobResult result;
+    result.outcome = std::move(outcome);
+    return result;
+  }
+
+  void start_some() {
+    while (running < slots && !waiting.empty()) {
+      Waiting next = std::move(waiting.front());
+      waiting.pop_front();
+      JobListener* listener = next.listener;
+      if (cancelled) {
+        listener->finished(ended({Outcome::Kind::cancelled}));
+        continue;
+      }
+      auto started = executor->start(std::move(next.job), *listener, [this, listener](JobResult result) {
+        --running;
+        listener->finished(std::move(result));
+      });
+      if (started) {
+        ++running;
+      } else {
+        listener->finished(ended({Outcome::Kind::setup_failed, started.error().errno_value, "prepare the job", started.error().what}));
+      }
+    }
+    if (!waiting.empty()) executor->expect(waiting.front().job);
+  }
+
+  void on_signal() {
+    signalfd_siginfo info{};
+    if (::read(signals.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
+    if (signal_number != 0) {
+      executor->cancel_all();  // the second one means it
+      return;
+    }
+    signal_number = static_cast<int>(info.ssi_signo);
+    cancelled = true;
+    executor->signal_all(signal_number);
+    reactor->schedule(Reactor::Clock::now() + kGrace, [this] { executor->cancel_all(); });
+  }
+
+  Result<void> run() {
+    for (;;) {
+      start_some();
+      if (running == 0 && waiting.empty()) return {};
+      TRY(reactor->turn(std::chrono::milliseconds(60'000)));
+    }
+  }
+};
+
+Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Engine::~Engine() = default;
+
+Result<std::unique_ptr<Engine>> Engine::create(EngineOptions options) {
+  if (options.executor != "native")
+    return fail(ErrorCode::not_supported, fmt::format("executor '{}': this casemate has only 'native'", options.executor));
+  auto parts = std::make_unique<Parts>();
+  parts->slots = options.slots > 0 ? options.slots : usable_cpus();
+  TRY_ASSIGN(parts->reactor, Reactor::create());
+  TRY_ASSIGN(parts->executor, make_native_executor(*parts->reactor));
+  return std::unique_ptr<Engine>(new Engine(std::move(parts)));
+}
+
+Result<JobResult> Engine::run(Job job, JobListener* listener) {
+  JobListener nobody;
+  JobListener& hears = listener ? *listener : nobody;
+  std::optional<JobResult> result;
+  TRY(parts_->executor->start(std::move(job), hears, [&](JobResult ended) { result = std::move(ended); }));
+  while (!result) TRY(parts_->reactor->turn(std::chrono::milliseconds(60'000)));
+  return std::move(*result);
+}
+
+Result<void> Engine::submit(Job job, JobListener& listener) {
+  parts_->waiting.push_back({std::move(job), &listener});
+  return {};
+}
+
+Result<void> Engine::run_until_idle() { return parts_->run(); }
+
+void Engine::cancel_all() {
+  parts_->cancelled = true;
+  parts_->executor->cancel_all();
+}
+
+Result<void> Engine::cancel_on_signals() {
+  sigset_t mask;
+  ::sigemptyset(&mask);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&mask, number);
+  if (::sigprocmask(SIG_BLOCK, &mask, &parts_->old_mask) < 0) return fail_errno("block signals");
+  parts_->signals.reset(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!parts_->signals) return fail_errno("make a signalfd");
+  return parts_->reactor->watch(parts_->signals.get(), [parts = parts_.get()] { parts->on_signal(); });
+}
+
+int Engine::cancelled_by_signal() const { return parts_->signal_number; }
+
+}  // namespace casemate

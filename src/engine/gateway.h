@@ -1,0 +1,28 @@
+// gateway: a user-mode network for one cell (pasta, else slirp4netns): out to the world, but not to the host's loopback or unix sockets.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "casemate/result.h"
+#include "sys/process.h"
+
+namespace casemate {
+
+/// One running gateway. The destructor ends it.
+class Gateway {
+ public:
+  /// not_supported where neither program is installed, with what to install and which --network to choose instead.
+  static Result<void> available();
+  /// Starts a gateway in the namespaces. The cell's own step await_network waits until there is a route.
+  static Result<std::unique_ptr<Gateway>> attach(int network_namespace, int user_namespace);
+
+  /// Readable when the gateway has ended, which ends the network.
+  [[nodiscard]] int pidfd() const { return process_.pidfd(); }
+
+ private:
+  explicit Gateway(ChildProcess process) : process_(std::move(process)) {}
+  ChildProcess process_;
+};
+
+}  // namespace casemate
