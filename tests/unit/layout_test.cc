@@ -89,7 +89,7 @@ Problems check_sentences(const std::string& path, const std::string& text) {
 
 // What lies beside the tree is not there for somebody who clones it. Spelled in two halves, so that this file does not match.
 Problems check_stands_alone(const std::string& path, const std::string& text) {
-  for (const std::string outside : {std::string("../sha") + "red", std::string("/work/sha") + "red"}) {
+  for (const std::string& outside : {std::string("../sha") + "red", std::string("/work/sha") + "red"}) {
     if (text.find(outside) != std::string::npos) return {path + ": mentions " + outside};
   }
   return {};
