@@ -75,8 +75,8 @@ run_docker() {
   cp "$script" "$example/requirements.txt" "$work/"
   ((${#inputs[@]} == 0)) || cp "${inputs[@]}" "$work/"
   # shellcheck disable=SC2016  # expanded by the container's shell
-  docker run --rm --network host -v "$work:/app" -w /app "$1" sh -c 'python3 -m venv /tmp/env && /tmp/env/bin/pip install -q -r requirements.txt && eval "set -- $2" && exec /tmp/env/bin/python "$1" "$@"' \
-    sh "$(basename "$script")" "$arguments" >docker.log 2>&1
+  local inside='python3 -m venv /tmp/env && /tmp/env/bin/pip install -q -r requirements.txt && script=$1 && eval "set -- $2" && exec /tmp/env/bin/python "$script" "$@"'
+  docker run --rm --network host -v "$work:/app" -w /app "$1" sh -c "$inside" sh "$(basename "$script")" "$arguments" >docker.log 2>&1
 }
 echo "3. docker run doing the same"
 if image=$(docker_image); then
