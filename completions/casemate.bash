@@ -5,7 +5,7 @@ _casemate_options() {
 }
 
 _casemate() {
-  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} program=${COMP_WORDS[0]} command= i
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} program=${COMP_WORDS[0]} command='' i
   local asked=("$program")
   COMPREPLY=()
   if [[ ${program##*/} == py_test_runner ]]; then
