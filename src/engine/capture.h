@@ -10,17 +10,21 @@
 
 namespace casemate {
 
-/// Keeps the head and the tail of two streams within one bound. Entirely passive: the executor reads the pipes and feeds it. When more than
-/// `limit` bytes came in all, each stream and the merged text keep their first and last parts, with one line "[casemate: N bytes left out]"
-/// between. Memory use stays below about 3 x limit whatever comes.
+/// Keeps the head and the tail of two streams, and of both merged, within a bound. Entirely passive: the executor reads the pipes and feeds
+/// it. Each of the three texts is held to `limit` bytes by itself, so a flood on one stream does not push out what the other said: a text
+/// of at most `limit` bytes is kept whole; of a longer one the first limit/2 and the last limit - limit/2 bytes stay, with the line
+/// "[casemate: N bytes left out]" between them (it comes on top). Memory use stays below about 3 x limit whatever comes.
 class Capture {
  public:
+  /// `limit` in bytes; 0 keeps nothing and still counts.
   explicit Capture(std::uint64_t limit);
+  /// Takes what arrived on one stream, in any pieces. Fails never; throws nothing but std::bad_alloc.
   void add(Stream stream, std::string_view bytes);
   /// Bytes seen so far, kept or not.
   [[nodiscard]] std::uint64_t total() const;
+  /// More than `limit` bytes came in all, both streams together.
   [[nodiscard]] bool over_limit() const;
-  /// The result; the object is empty afterwards.
+  /// The result, `truncated` as over_limit(); the object is empty afterwards.
   [[nodiscard]] Output take();
 
  private:
@@ -31,7 +35,7 @@ class Capture {
     std::uint64_t total = 0;
   };
   void keep(Kept& kept, std::string_view bytes) const;
-  [[nodiscard]] static std::string text(const Kept& kept);
+  [[nodiscard]] static std::string text(Kept kept);
 
   std::uint64_t limit_;
   Kept out_;

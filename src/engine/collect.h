@@ -11,26 +11,38 @@
 namespace casemate {
 
 struct CollectOptions {
-  std::string destination;                     ///< host directory to copy into; made if missing; "" lists only
-  std::vector<std::string> lower;              ///< the overlay's lower directories on the host: tells created from modified, finds what is under an opaque one
-  std::uint64_t max_entries = 100'000;         ///< more sets `truncated`
-  std::uint64_t max_file_bytes = 4ull << 30;   ///< apparent size; larger is skipped and named
-  std::uint64_t max_total_bytes = 16ull << 30;  ///< of data copied
-  std::uint32_t max_depth = 512;               ///< deeper is skipped and named
-  bool digests = true;                         ///< sha256 of each file
+  std::string destination;         ///< host directory to copy into; made if missing; "" lists only
+  std::vector<std::string> lower;  ///< the overlay's lower directories on the host, topmost first: tells created from modified, finds what
+                                   ///< is under an opaque one
+  std::uint64_t max_entries = 100'000;          ///< entries looked at; more sets `truncated`
+  std::uint64_t max_file_bytes = 4ull << 30;    ///< apparent size; larger is skipped and named
+  std::uint64_t max_total_bytes = 16ull << 30;  ///< apparent sizes of all files read, holes included: bounds the time as well as the room;
+                                                ///< what goes over is skipped and named
+  std::uint32_t max_depth = 512;  ///< a directory at this depth (1: directly in the upper) is skipped and named, with all that is in it
+  bool digests = true;            ///< sha256 of each file
 };
 
 struct Collected {
   std::vector<Change> changes;  ///< sorted by path, bytewise
-  bool truncated = false;
-  std::string problem;  ///< the first thing that kept a file from being copied (destination full, not writable), "" if none
+  bool truncated = false;       ///< there are changes that are not in the list
+  std::string problem;  ///< one line: the first thing that kept a file from being copied (destination full, not writable, name taken), ""
+                        ///< if none; each entry so hit has a `reason` too
 };
 
-/// Walks the directory open as `upper_fd` (an overlay upper: char device 0:0 is a whiteout, user.overlay.opaque="y" or trusted.overlay.opaque an
-/// opaque directory) with openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV and O_NOFOLLOW | O_NONBLOCK. Regular files are copied
-/// (holes stay holes; set-id bits dropped; new files 0666/0777 & ~umask by the owner's x bit; never through a symlink in `destination`),
-/// symlinks are re-made as links, never followed, FIFOs, sockets and devices are skipped and named. Two names of one inode become two files.
-/// Fails only if `upper_fd` itself or `destination` can't be used; all else is said in the result.
+/// Walks the directory open as `upper_fd` (an overlay upper: char device 0:0 is a whiteout, user.overlay.opaque="y" or
+/// trusted.overlay.opaque an opaque directory) with openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
+/// and O_NOFOLLOW | O_NONBLOCK. Regular files are copied (holes stay holes; set-id bits dropped; new files 0666/0777 & ~umask by the
+/// owner's x bit; mtime kept; never through a symlink in `destination`, never over something that is there), symlinks are re-made as links,
+/// never followed, FIFOs, sockets and devices are skipped and named. Two names of one inode become two files. Paths of PATH_MAX or more are
+/// skipped and named.
+///
+/// What is a change: an entry whose type, mode (set-id bits too) or content (bytes, link target) differs from the lower layers'; the kernel
+/// copies a file up when it is merely opened for writing or touched, and that alone is none. A directory is a change only if it was
+/// created; one that replaces a file is `modified`. A removed directory is one `deleted` entry. With no `lower` all is created, and a
+/// whiteout is a deleted file.
+///
+/// Files of mode 000 that we own are read all the same; modes are given back. Fails only if `upper_fd` itself or `destination` can't be
+/// used; all else is said in the result.
 Result<Collected> collect(int upper_fd, const CollectOptions& options);
 
 }  // namespace casemate

@@ -1,0 +1,20 @@
+# fish completion for casemate and py_test_runner. The options are read from --help, so they are those of the casemate that is installed.
+
+function __casemate_options
+    set -l words (commandline -opc)
+    contains -- -- $words; and return
+    set -l asked $words[1]
+    if not string match -q '*py_test_runner' -- $words[1]; and set -q words[2]
+        set -a asked $words[2]
+    end
+    $asked --help 2>/dev/null | string match -ra -- '(?<=^|[ ,\[])--?[a-zA-Z][a-z-]*' | sort -u
+end
+
+complete -c casemate -f -n __fish_use_subcommand -a run -d 'run one command in a fresh cell'
+complete -c casemate -f -n __fish_use_subcommand -a script -d 'run a Python script with its requirements and files'
+complete -c casemate -f -n __fish_use_subcommand -a explain -d 'show what would be done for a job'
+complete -c casemate -f -n __fish_use_subcommand -a doctor -d 'show what this host offers and how to fix what is missing'
+complete -c casemate -f -n __fish_use_subcommand -a cache -d 'show and prune the cache'
+complete -c casemate -f -n __fish_use_subcommand -a history -d 'show what was run'
+complete -c casemate -n 'string match -q -- "-*" (commandline -ct)' -a '(__casemate_options)'
+complete -c py_test_runner -n 'string match -q -- "-*" (commandline -ct)' -a '(__casemate_options)'

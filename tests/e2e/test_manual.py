@@ -1,0 +1,83 @@
+"""The manual says what --help says: every option of a command is in its page, and every option in its page exists."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+MANUAL = TREE / "docs" / "man"
+CASEMATE = os.environ.get("CASEMATE", str(TREE / "build" / "bin" / "casemate"))
+COMMANDS = ["run", "script", "explain", "doctor", "cache", "history"]
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+def help_of(*command):
+    done = subprocess.run([CASEMATE, *command, "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def page(command):
+    """The text of a page without roff's escapes; only the entries that begin a list item count as describing an option."""
+    lines = (MANUAL / f"casemate-{command}.1").read_text(encoding="utf-8").splitlines()
+    heads = [lines[i + 1] for i, line in enumerate(lines[:-1]) if line == ".TP"]
+    return "\n".join(heads).replace("\\-", "-")
+
+
+def options_of_help(command):
+    """Options at the beginning of a line; subcommands' too where a command has them."""
+    text = help_of(command)
+    if command == "cache":
+        for action in ("list", "prune", "verify"):
+            text += help_of("cache", action)
+    found = set()
+    for line in text.splitlines():
+        head = re.match(r"\s+(-\w,? ?)?(--[a-z][a-z-]*(\s*[,/|]\s*--[a-z][a-z-]*)*)", line)
+        if head:
+            found.update(OPTION.findall(head.group(0)))
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_page_and_the_help_name_the_same_options(command):
+    in_help = options_of_help(command)
+    in_page = set(OPTION.findall(page(command)))
+    assert in_help - {"--help", "--help-all"} - in_page == set(), "in --help, not in the page"
+    assert in_page - in_help == set(), "in the page, not in --help"
+
+
+def test_all_commands_are_in_the_overview():
+    text = help_of()
+    overview = (MANUAL / "casemate.1").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert command in text
+        assert f"casemate\\-{command} (1)" in overview
+
+
+def test_version_is_that_of_the_manual():
+    done = subprocess.run([CASEMATE, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0
+    version = re.search(r"\d+\.\d+\.\d+", done.stdout).group(0)
+    for path in MANUAL.glob("*.1"):
+        assert f"casemate {version}" in path.read_text(encoding="utf-8").splitlines()[0], path.name
+
+
+def test_bash_completion_offers_commands_and_options():
+    script = r"""
+      source "$1"; PATH=$(dirname "$2"):$PATH
+      COMP_WORDS=(casemate s); COMP_CWORD=1; _casemate; echo "${COMPREPLY[@]}"
+      COMP_WORDS=(casemate script --reqs /dev/null --sc); COMP_CWORD=4; _casemate; echo "${COMPREPLY[@]}"
+      COMP_WORDS=(casemate run --network o); COMP_CWORD=3; _casemate; echo "${COMPREPLY[@]}"
+      COMP_WORDS=(casemate run -- tru); COMP_CWORD=3; _casemate; echo "${COMPREPLY[@]}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", str(TREE / "completions" / "casemate.bash"), CASEMATE], capture_output=True, text=True, timeout=30
+    )
+    commands, options, modes, programs = done.stdout.splitlines()
+    assert commands == "script"
+    assert options.split() == ["--script", "--script-args"]
+    assert modes == "outbound"
+    assert "true" in programs.split()

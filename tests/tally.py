@@ -1,0 +1,66 @@
+"""Counts one part of ./dev test from its XML report (JUnit's or GoogleTest's) and names what failed and what was skipped, with the reason.
+
+usage: tally.py PART REPORT EXIT_CODE
+The last line printed is "PASSED FAILED SKIPPED". A runner that died, or that failed without a failed test, counts as one failure.
+"""
+
+import sys
+import xml.etree.ElementTree
+
+PYTEST_NOTHING_COLLECTED = 5
+TIMED_OUT = (124, 137)
+
+
+def one_line(text):
+    """The first line that says something, safe for a terminal."""
+    for line in (text or "").splitlines():
+        # GoogleTest puts "file:line" on a line of its own before the message.
+        head, _, tail = line.rpartition(":")
+        if line.strip() and not (tail.isdigit() and head.endswith((".cc", ".h"))):
+            return "".join(c if c.isprintable() else "?" for c in line.strip())[:300]
+    return "no reason given"
+
+
+def cases(report):
+    """(name, "passed" | "failed" | "skipped", reason) of each test case."""
+    for case in xml.etree.ElementTree.parse(report).iter("testcase"):
+        name = f"{case.get('classname', '')}.{case.get('name', '')}"
+        if case.get("status") == "notrun":  # a DISABLED_ test of GoogleTest
+            yield name, "skipped", "disabled"
+            continue
+        failures = case.findall("failure") + case.findall("error")
+        skips = case.findall("skipped")
+        if failures:
+            yield name, "failed", one_line(failures[0].get("message") or failures[0].text)
+        elif skips:
+            yield name, "skipped", one_line(skips[0].get("message") or skips[0].text)
+        else:
+            yield name, "passed", ""
+
+
+def main(part, report, exit_code):
+    exit_code = int(exit_code)
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    if exit_code in TIMED_OUT:
+        problem = f"the runner was ended after too long a time (exit code {exit_code})"
+    else:
+        problem = f"the runner ended with exit code {exit_code}"
+    try:
+        for name, result, reason in cases(report):
+            counts[result] += 1
+            if result != "passed":
+                print(f"  {result.upper()} {name}: {reason}")
+    except (OSError, xml.etree.ElementTree.ParseError) as error:
+        # No usable report is a failure even of a runner that says 0: nobody knows what ran.
+        counts["failed"] += 1
+        print(f"  FAILED {part}: {problem} and left no readable report: {error}")
+    else:
+        nothing = exit_code == PYTEST_NOTHING_COLLECTED and not sum(counts.values())
+        if exit_code != 0 and not counts["failed"] and not nothing:
+            counts["failed"] += 1
+            print(f"  FAILED {part}: {problem} though no test failed")
+    print(counts["passed"], counts["failed"], counts["skipped"])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
