@@ -1,5 +1,6 @@
 #include "cell/cell.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include "base/terminal.h"
 #include "cell/child.h"
 #include "cell/command.h"
+#include "sys/mount.h"
 
 namespace casemate {
 namespace {

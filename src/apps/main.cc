@@ -1,0 +1,69 @@
+// casemate: finds the front end by the program's name or the first argument.
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "apps/run/run.h"
+#include "engine/executor.h"
+
+namespace casemate {
+namespace {
+
+struct FrontEnd {
+  std::string_view name;
+  std::string_view summary;
+  int (*main)(const std::vector<std::string>& arguments);
+};
+
+constexpr FrontEnd kFrontEnds[] = {
+    {"run", "run one command in a fresh cell", run_main},
+};
+
+int usage(std::FILE* to) {
+  fmt::print(to, "casemate runs each script, test or command in its own fresh micro-container.\n\nUsage: casemate COMMAND [ARGUMENT...]\n\nCommands:\n");
+  for (const FrontEnd& front_end : kFrontEnds) fmt::print(to, "  {:<10} {}\n", front_end.name, front_end.summary);
+  fmt::print(to, "\n'casemate COMMAND --help' tells more; 'casemate doctor' what this host can do.\n");
+  return to == stdout ? 0 : 125;
+}
+
+int dispatch(const std::vector<std::string>& words) {
+  if (words.size() < 2) return usage(stderr);
+  const std::string& command = words[1];
+  if (command == "--help" || command == "-h" || command == "help") return usage(stdout);
+  if (command == "--version" || command == "version") {
+    fmt::print("casemate {}\n", CASEMATE_VERSION);
+    return 0;
+  }
+  for (const FrontEnd& front_end : kFrontEnds) {
+    if (front_end.name == command) return front_end.main({words.begin() + 2, words.end()});
+  }
+  fmt::print(stderr, "casemate: there is no command '{}'; see 'casemate --help'\n", command);
+  return 125;
+}
+
+}  // namespace
+}  // namespace casemate
+
+int main(int argc, char** argv) {
+  // Fds 0 to 2 must be ours, or the first files opened would be taken for the standard streams.
+  for (int fd = 0; fd < 3; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  const std::vector<std::string> words(argv, argv + argc);
+  if (argc > 0) casemate::set_host_arguments(argv[0], static_cast<std::size_t>(argv[argc - 1] + std::strlen(argv[argc - 1]) - argv[0]));
+  try {
+    return casemate::dispatch(words);
+  } catch (const std::exception& problem) {
+    fmt::print(stderr, "casemate: internal error: {}\n", problem.what());
+    return 125;
+  }
+}

@@ -1,0 +1,41 @@
+// arguments: the flags of `casemate run` and `casemate explain`, spelled as docker spells them, turned into a Job.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "casemate/job.h"
+#include "casemate/result.h"
+
+namespace casemate {
+
+/// What `casemate run` was asked for.
+struct RunRequest {
+  Job job;
+  std::vector<std::string> inputs;  ///< host files and directories to copy into the working directory
+  std::string outputs;              ///< host directory for changed files; "" for none
+  std::string executor = "native";
+  bool json = false;
+  bool quiet = false;
+};
+
+/// What parsing gave: a request, or text to print and an exit status (--help, a usage error).
+struct ParsedRun {
+  RunRequest request;
+  bool stop = false;
+  int exit_status = 0;
+  std::string text;  ///< for stdout if exit_status is 0, else for stderr
+};
+
+/// Parses the arguments after the subcommand's name. `program` is "casemate run" or "casemate explain", for the texts.
+ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view program);
+
+/// "SRC:DST[:ro|rw]" as docker's -v has it. invalid_input says what is wrong.
+Result<Mount> parse_volume(std::string_view text);
+/// "type=bind,source=S,target=T[,readonly]", "type=tmpfs,target=T[,tmpfs-size=64M][,tmpfs-mode=1777]", "type=overlay,source=S,target=T", or a -v text.
+Result<Mount> parse_mount(std::string_view text);
+/// "PATH[:size=64M,mode=1777]".
+Result<Mount> parse_tmpfs(std::string_view text);
+
+}  // namespace casemate
