@@ -1,4 +1,5 @@
 #include "sys/cgroup.h"
+#include "sys/process.h"
 
 #include <algorithm>
 #include <atomic>

@@ -213,10 +213,5 @@ std::optional<std::uint64_t> parse_start_time(std::string_view stat) {
   return std::nullopt;
 }
 
-std::optional<std::uint64_t> process_start_time(pid_t pid) {
-  const auto text = read_control(AT_FDCWD, pid == ::getpid() ? "/proc/self/stat" : fmt::format("/proc/{}/stat", pid));
-  if (!text) return std::nullopt;
-  return parse_start_time(*text);
-}
 
 }  // namespace casemate

@@ -29,9 +29,6 @@ bool kill_cgroup(int parent, const std::string& name, int wait_ms = 5000);
 /// Removes the cgroup `name` below `parent` and its children. What is inside is killed first if need be; EBUSY, which Linux 6 gives for a
 /// moment after the last process has gone, is retried for 250 ms. True if it is gone.
 bool remove_cgroup(int parent, const std::string& name);
-
-/// Start time of a process in clock ticks since boot, field 22 of /proc/PID/stat; nullopt if there is no such process, or only its zombie.
-[[nodiscard]] std::optional<std::uint64_t> process_start_time(pid_t pid);
 /// The same from the text of the file; nullopt also for text that is none.
 [[nodiscard]] std::optional<std::uint64_t> parse_start_time(std::string_view stat);
 
