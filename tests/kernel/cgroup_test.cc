@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -54,7 +55,7 @@ std::set<std::string> cells(const CgroupSupport& support, pid_t pid = ::getpid()
   std::set<std::string> found;
   for (const auto& entry : fs::directory_iterator(support.parent)) {
     const auto name = parse_cgroup_name(entry.path().filename().string());
-    if (name && name->pid == pid) found.insert(entry.path().string());
+    if (name && name->pid == pid && name->serial != 0) found.insert(entry.path().string());
   }
   return found;
 }
@@ -338,6 +339,30 @@ TEST_F(Cgroups, AThousandLeaveNoDescriptors) {
     status_of(start_in(*cgroup, [] { return 0; }));
   }
   EXPECT_EQ(open_files(), before);
+}
+
+// An unprivileged engine's cell runs as the very user that owns the limits' files; with namespaces of its own it can mount cgroup2.
+TEST_F(Cgroups, ACellOfTheSameUserCannotRaiseItsLimits) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root's cells run as another user";
+  CgroupLimits limits;
+  limits.pids = 5;
+  auto cgroup = make(limits);
+  ASSERT_TRUE(cgroup);
+  if (cgroup->directory_fd() < 0) GTEST_SKIP() << "no v2";
+  std::string point = (fs::temp_directory_path() / "casemate-mount-XXXXXX").string();
+  ASSERT_NE(::mkdtemp(point.data()), nullptr);
+  const uid_t user = ::geteuid();
+  const pid_t child = start_in(*cgroup, [&] {
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP) < 0) return 2;
+    if (write_control(AT_FDCWD, "/proc/self/uid_map", fmt::format("0 {} 1", user)) != 0) return 3;
+    if (::mount("none", point.c_str(), "cgroup2", 0, nullptr) < 0) return 4;
+    if (::access((point + "/cgroup.procs").c_str(), R_OK) < 0) return 5;
+    return write_control(AT_FDCWD, point + "/pids.max", "max") == 0 ? 6 : 0;
+  });
+  const int code = WEXITSTATUS(status_of(child));
+  ::rmdir(point.c_str());
+  if (code == 2) GTEST_SKIP() << "no user namespaces";
+  EXPECT_EQ(code, 0);
 }
 
 // A v1 directory that was given to a user is enough: no privilege is needed to make cells in it and to enter them.
