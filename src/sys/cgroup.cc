@@ -31,7 +31,7 @@ CgroupName our_name() {
   CgroupName name;
   name.pid = ::getpid();
   name.start_time = process_start_time(name.pid).value_or(0);
-  struct stat info {};
+  struct stat info{};
   if (::stat("/proc/self/ns/pid", &info) == 0 && info.st_ino != kFirstPidNamespace) name.pid_namespace = info.st_ino;
   return name;
 }
@@ -52,6 +52,12 @@ bool dead(const CgroupName& name, const CgroupName& ours) {
   // No answer: only a zombie (dead), or /proc hides other users' processes (hidepid), which we must believe to be alive.
   const auto stat = read_control(AT_FDCWD, fmt::format("/proc/{}/stat", name.pid));
   return stat && !stat->empty();
+}
+
+std::string why_not_v1(const std::string& path, bool read_only) {
+  if (read_only) return fmt::format("the cgroup {} is mounted read-only (in a container: mount it writable, or use --privileged)", path);
+  return fmt::format(
+      "the cgroup {} belongs to another user; run as root, or have root `chown` such a directory to this user and start in it", path);
 }
 
 class CellCgroup final : public Cgroup {
@@ -109,7 +115,7 @@ class HostCgroups final : public CgroupFactory {
 
  private:
   void look();
-  void look_at_v1(const std::vector<CgroupPlace>& places);
+  bool look_at_v1(const std::vector<CgroupPlace>& places);
   void look_at_v2(const CgroupPlace& place);
   void sum_up();
   std::vector<int> parents();
@@ -123,21 +129,20 @@ class HostCgroups final : public CgroupFactory {
 };
 
 // The places where every distribution mounts them, without reading mountinfo: that costs 35 us with 20 mounts and grows with them. nullopt
-// where this is not so; a wrong guess can't pass, for a process's own path is not found below a mount that shows another part.
+// where more must be known. Whether they are there is for the caller to see; a process's own path is not found below a mount of another
+// part.
 std::optional<std::vector<CgroupPlace>> conventional_places(const std::vector<CgroupMembership>& memberships) {
   std::vector<CgroupPlace> places;
   CgroupControllers v1 = 0;
   for (const CgroupMembership& membership : memberships) {
-    const std::string tail = membership.path == "/" ? "" : membership.path;
     if (membership.v2 || membership.controllers == 0) continue;
     const std::string top = fmt::format("{}/{}", kMountPoint, membership.names);
-    if (::faccessat(AT_FDCWD, (top + tail).c_str(), W_OK, AT_EACCESS) < 0) return std::nullopt;
     v1 |= membership.controllers;
-    places.push_back({false, membership.controllers, top, top + tail});
+    places.push_back({false, membership.controllers, top, membership.path == "/" ? top : top + membership.path});
   }
   if ((v1 & kAllV1) == kAllV1) return places;
   if (v1 != 0 || memberships.size() != 1 || ::geteuid() != 0) return std::nullopt;  // a hybrid, or mount options matter
-  struct statfs info {};
+  struct statfs info{};
   if (::statfs(kMountPoint, &info) < 0 || info.f_type != CGROUP2_SUPER_MAGIC) return std::nullopt;
   const std::string own = memberships[0].path == "/" ? kMountPoint : kMountPoint + memberships[0].path;
   if (::faccessat(AT_FDCWD, own.c_str(), W_OK, AT_EACCESS) < 0) return std::nullopt;
@@ -145,16 +150,27 @@ std::optional<std::vector<CgroupPlace>> conventional_places(const std::vector<Cg
   return places;
 }
 
+// /proc/self/cgroup in one read, into a buffer that costs no page faults; the general reader for the rare host where it is longer.
+Result<std::string> read_memberships() {
+  auto text = read_control(AT_FDCWD, "/proc/self/cgroup");
+  if (text && text->size() < 4096) return std::move(*text);
+  return read_file("/proc/self/cgroup");
+}
+
 void HostCgroups::look() {
-  const auto text = read_file("/proc/self/cgroup");
+  const auto text = read_memberships();
   if (!text) {
     support_.reason = "this kernel has no cgroups (/proc/self/cgroup can't be read): limits are held by rlimits and a watchdog only";
     return;
   }
   const auto memberships = parse_cgroup_memberships(*text);
   auto places = conventional_places(memberships);
-  if (!places) places = cgroup_places(memberships, parse_cgroup_mounts(read_file("/proc/self/mountinfo").value_or("")));
-  look_at_v1(*places);
+  if (!places || !look_at_v1(*places)) {
+    places = cgroup_places(memberships, parse_cgroup_mounts(read_file("/proc/self/mountinfo").value_or("")));
+    v1_.clear();
+    v1_reason_.clear();
+    look_at_v1(*places);
+  }
   CgroupControllers have = 0;
   for (const auto& hierarchy : v1_) have |= hierarchy->controllers;
   if ((have & kAlways) != kAlways) {
@@ -162,45 +178,49 @@ void HostCgroups::look() {
       if (place.v2) look_at_v2(place);
     }
   }
-  if (places->empty()) v1_reason_ = "no cgroup file system that shows this process's cgroup is mounted at /sys/fs/cgroup (in a container: add `-v "
-                                    "/sys/fs/cgroup:/sys/fs/cgroup --cgroupns=host`)";
+  if (places->empty()) {
+    v1_reason_ =
+        "no cgroup file system that shows this process's cgroup is mounted at /sys/fs/cgroup (in a container: add `-v "
+        "/sys/fs/cgroup:/sys/fs/cgroup --cgroupns=host`)";
+  }
   sum_up();
 }
 
-void HostCgroups::look_at_v1(const std::vector<CgroupPlace>& places) {
+// False if one of the places is no cgroup at all, which means that it was guessed wrongly.
+bool HostCgroups::look_at_v1(const std::vector<CgroupPlace>& places) {
   for (const CgroupPlace& place : places) {
     if (place.v2) continue;
-    if (place.read_only || ::faccessat(AT_FDCWD, place.own.c_str(), W_OK, AT_EACCESS) < 0) {
-      const bool read_only = place.read_only || errno == EROFS;
-      if (v1_reason_.empty() && (place.controllers & kAlways)) {
-        v1_reason_ = read_only ? fmt::format("the cgroup {} is mounted read-only (in a container: mount it writable, or use --privileged)", place.own)
-                               : fmt::format("the cgroup {} belongs to root; run as root, or have an administrator `chown` such a directory to this user "
-                                             "and start the shell in it",
-                                             place.own);
-      }
-      continue;
-    }
     auto hierarchy = std::make_shared<V1Hierarchy>();
     hierarchy->controllers = place.controllers;
     hierarchy->path = place.own;
-    if (place.controllers & kAlways) {
-      // Used for every cell: open now, so that what is no cgroup after all is no support either.
+    const bool always = place.controllers & kAlways;
+    // Those that every cell uses are opened now; the others when they are asked for.
+    if (always) {
       if (auto opened = open_v1(*hierarchy); !opened) {
         if (v1_reason_.empty()) v1_reason_ = opened.error().what;
-        continue;
+        return false;
       }
+    }
+    const int may = always ? ::faccessat(hierarchy->directory.get(), "", W_OK, AT_EACCESS | AT_EMPTY_PATH)
+                           : ::faccessat(AT_FDCWD, place.own.c_str(), W_OK, AT_EACCESS);
+    if (place.read_only || may < 0) {
+      if (v1_reason_.empty() && always) v1_reason_ = why_not_v1(place.own, place.read_only || errno == EROFS);
+      continue;
     }
     v1_.push_back(std::move(hierarchy));
   }
   const auto rank = [](const auto& h) { return (h->controllers & kCgroupMemory) ? 0 : (h->controllers & kCgroupPids) ? 1 : 2; };
   std::stable_sort(v1_.begin(), v1_.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return true;
 }
 
 void HostCgroups::look_at_v2(const CgroupPlace& place) {
   CgroupName leaf = ours_;
   leaf.serial = 0;
-  auto parent = place.read_only ? Result<V2Parent>(fail(ErrorCode::not_supported, place.top + " is mounted read-only (in a container: use --privileged)"))
-                                : open_v2_parent(place, format_cgroup_name(leaf));
+  auto parent =
+      place.read_only
+          ? Result<V2Parent>(fail(ErrorCode::not_supported, place.top + " is mounted read-only (in a container: use --privileged)"))
+          : open_v2_parent(place, format_cgroup_name(leaf));
   if (parent) {
     v2_ = std::make_shared<V2Parent>(std::move(*parent));
   } else {
@@ -224,10 +244,12 @@ void HostCgroups::sum_up() {
   support_.reason = !v1_reason_.empty() ? v1_reason_ : v2_reason_;
   if (support_.reason.empty()) {
     std::string missing;
-    for (const auto& [there, name] : {std::pair(support_.memory, "memory"), {support_.pids, "pids"}, {support_.cpu, "cpu"}, {support_.io, "io"}}) {
+    for (const auto& [there, name] :
+         {std::pair(support_.memory, "memory"), {support_.pids, "pids"}, {support_.cpu, "cpu"}, {support_.io, "io"}}) {
       if (!there) missing += fmt::format("{}{}", missing.empty() ? "" : ", ", name);
     }
-    support_.reason = fmt::format("no controller for: {} (kernel configuration, `cgroup_disable=` on the kernel's command line, or not delegated)", missing);
+    support_.reason = fmt::format(
+        "no controller for: {} (kernel configuration, `cgroup_disable=` on the kernel's command line, or not delegated)", missing);
   }
 }
 
@@ -285,7 +307,7 @@ std::vector<int> HostCgroups::parents() {
 std::size_t HostCgroups::sweep() {
   if (!v1_.empty() && !open_v1(*v1_.front())) return 0;
   const int first = !v1_.empty() ? v1_.front()->directory.get() : v2_ ? v2_->directory.get() : -1;
-  struct stat info {};
+  struct stat info{};
   // Two links: no children at all (kernfs counts them).
   if (first < 0 || ::fstat(first, &info) < 0 || info.st_nlink == 2) return 0;
   UniqueFd open(::openat(first, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));

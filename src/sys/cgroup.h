@@ -67,9 +67,9 @@ class CgroupFactory {
  public:
   virtual ~CgroupFactory() = default;
   [[nodiscard]] virtual const CgroupSupport& support() const = 0;
-  /// A cgroup named "casemate-<engine pid>-<start time>-<serial>" with these limits ("-<pid namespace>" follows where that is not the host's
-  /// first one). A limit without its controller is a not_supported error; the caller decides beforehand, by support(), what to ask for; a
-  /// count without its controller stays unset. v1 hierarchies that serve neither a limit nor a count are left alone.
+  /// A cgroup named "casemate-<engine pid>-<start time>-<serial>" with these limits ("-<pid namespace>" follows where that is not the
+  /// host's first one). A limit without its controller is a not_supported error; the caller decides beforehand, by support(), what to ask
+  /// for; a count without its controller stays unset. v1 hierarchies that serve neither a limit nor a count are left alone.
   virtual Result<std::unique_ptr<Cgroup>> create(const CgroupLimits& limits) = 0;
   /// Removes cgroups left by engines that no longer live (names carry pid and start time), killing what is inside. Number of cells removed.
   /// One fstat when no cgroup has children, else one readdir. Safe beside other engines and their sweeps.

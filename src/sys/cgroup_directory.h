@@ -14,16 +14,16 @@ namespace casemate {
 
 /// Writes one value to a control file ("casemate-1-2-3/memory.max" below `directory`); 0 or errno. Never creates a file.
 [[nodiscard]] int write_control(int directory, const std::string& file, std::string_view value);
-/// The first 4095 bytes of a control file; nullopt if it is missing or can't be read.
+/// The first 4096 bytes of a control file; nullopt if it is missing or can't be read.
 [[nodiscard]] std::optional<std::string> read_control(int directory, const std::string& file);
 /// The number that a control file consists of; nullopt if missing or not a number ("max").
 [[nodiscard]] std::optional<std::uint64_t> read_control_number(int directory, const std::string& file);
 /// The number after `key` in lines of "key number" (memory.events, cpu.stat, memory.oom_control); nullopt if there is none.
 [[nodiscard]] std::optional<std::uint64_t> keyed_number(std::string_view text, std::string_view key);
 
-/// Sends SIGKILL to every process of the cgroup `name` below `parent` and of its children, and waits until there is none or `wait_ms` are over.
-/// True if it is empty. A process is killed by a pidfd that was open while the cgroup still listed it, so a reused pid is never hit; the
-/// calling process is left alone. Processes of other pid namespaces are not visible here and stay.
+/// Sends SIGKILL to every process of the cgroup `name` below `parent` and of its children, and waits until there is none or `wait_ms` are
+/// over. True if it is empty. A process is killed by a pidfd that was open while the cgroup still listed it, so a reused pid is never hit;
+/// the calling process is left alone. Processes of other pid namespaces are not visible here and stay.
 bool kill_cgroup(int parent, const std::string& name, int wait_ms = 5000);
 
 /// Removes the cgroup `name` below `parent` and its children. What is inside is killed first if need be; EBUSY, which Linux 6 gives for a

@@ -94,11 +94,11 @@ constexpr std::string_view kNamePrefix = "casemate-";
 
 CgroupControllers cgroup_controllers(std::string_view names) {
   constexpr std::array<std::pair<std::string_view, CgroupControllers>, 6> kKnown = {{{"memory", kCgroupMemory},
-                                                                                   {"pids", kCgroupPids},
-                                                                                   {"cpu", kCgroupCpu},
-                                                                                   {"cpuacct", kCgroupCpuacct},
-                                                                                   {"blkio", kCgroupIo},
-                                                                                   {"io", kCgroupIo}}};
+                                                                                     {"pids", kCgroupPids},
+                                                                                     {"cpu", kCgroupCpu},
+                                                                                     {"cpuacct", kCgroupCpuacct},
+                                                                                     {"blkio", kCgroupIo},
+                                                                                     {"io", kCgroupIo}}};
   CgroupControllers all = 0;
   while (!names.empty()) {
     const auto end = names.find_first_of(", \n");

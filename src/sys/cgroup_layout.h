@@ -56,7 +56,8 @@ struct CgroupPlace {
 [[nodiscard]] std::vector<CgroupMount> parse_cgroup_mounts(std::string_view mountinfo);
 /// Where the process's own cgroups can be reached: memberships whose cgroup lies below the root of one of the mounts; a mount that may be
 /// written wins over one that may not.
-[[nodiscard]] std::vector<CgroupPlace> cgroup_places(const std::vector<CgroupMembership>& memberships, const std::vector<CgroupMount>& mounts);
+[[nodiscard]] std::vector<CgroupPlace> cgroup_places(const std::vector<CgroupMembership>& memberships,
+                                                     const std::vector<CgroupMount>& mounts);
 
 /// The name of a cell's cgroup, read back.
 struct CgroupName {

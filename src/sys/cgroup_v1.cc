@@ -20,7 +20,8 @@ std::uint64_t sum_of(std::string_view text, std::string_view operation) {
     const auto end = text.find('\n');
     std::string_view line = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (const auto space = line.find(' '); space != std::string_view::npos) sum += keyed_number(line.substr(space + 1), operation).value_or(0);
+    if (const auto space = line.find(' '); space != std::string_view::npos)
+      sum += keyed_number(line.substr(space + 1), operation).value_or(0);
   }
   return sum;
 }
@@ -30,7 +31,7 @@ std::uint64_t sum_of(std::string_view text, std::string_view operation) {
 Result<void> open_v1(V1Hierarchy& hierarchy) {
   if (hierarchy.directory) return {};
   TRY_ASSIGN(UniqueFd directory, open_file(hierarchy.path, O_PATH | O_DIRECTORY));
-  struct statfs info {};
+  struct statfs info{};
   if (::fstatfs(directory.get(), &info) < 0) return fail_errno("look at " + hierarchy.path);
   if (info.f_type != CGROUP_SUPER_MAGIC) return fail(ErrorCode::not_supported, hierarchy.path + " is not a cgroup v1 directory");
   hierarchy.directory = std::move(directory);
@@ -40,7 +41,8 @@ Result<void> open_v1(V1Hierarchy& hierarchy) {
 Result<V1Directory> V1Directory::create(const std::shared_ptr<V1Hierarchy>& shared, const std::string& name, const CgroupLimits& limits) {
   V1Hierarchy& hierarchy = *shared;
   TRY(open_v1(hierarchy));
-  if (::mkdirat(hierarchy.directory.get(), name.c_str(), 0700) < 0) return fail_errno(fmt::format("make the cgroup {}/{}", hierarchy.path, name));
+  if (::mkdirat(hierarchy.directory.get(), name.c_str(), 0700) < 0)
+    return fail_errno(fmt::format("make the cgroup {}/{}", hierarchy.path, name));
   V1Directory made(shared, name);
   TRY(made.set_limits(limits));
   // The kernel judges a write by who opened the file (CVE-2021-4197), so a child that has given up everything can still enter.

@@ -49,7 +49,7 @@ class V1Directory {
   [[nodiscard]] std::string inside(const char* file) const { return name_ + '/' + file; }
 
   std::shared_ptr<V1Hierarchy> hierarchy_;  ///< shared, so that a cell may outlive its factory
-  std::string name_;  ///< "" when removed or moved from
+  std::string name_;                        ///< "" when removed or moved from
   UniqueFd entry_;
 };
 

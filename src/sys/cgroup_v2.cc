@@ -16,10 +16,10 @@ constexpr const char* kDelegateHint = "run it as `systemd-run --user --scope -p 
 
 bool writable(const std::string& path) { return ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0; }
 
-// systemd marks what it delegated (user.delegate since 249, trusted.delegate before); a cgroup that belongs to an unprivileged user, or that is
-// the top of what a container sees, has been given away too.
+// systemd marks what it delegated (user.delegate since 249, trusted.delegate before); a cgroup that belongs to an unprivileged user, or
+// that is the top of what a container sees, has been given away too.
 bool delegated(const std::string& path, bool top_of_mount) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && ::geteuid() != 0 && info.st_uid == ::geteuid()) return true;
   char mark[2] = {};
   for (const char* name : {"user.delegate", "trusted.delegate"}) {
@@ -68,7 +68,8 @@ std::string why_not(Fit fit, const std::string& path) {
       return fmt::format("no memory or pids controller is available in {}; {}", path, kDelegateHint);
     case Fit::others_inside:
       return fmt::format(
-          "the cgroup {} has other processes in it, which keeps the kernel from giving limits to groups below it; {}, or in a container move them: "
+          "the cgroup {} has other processes in it, which keeps the kernel from giving limits to groups below it; {}, or in a container "
+          "move them: "
           "`mkdir /sys/fs/cgroup/init && xargs -n1 < /sys/fs/cgroup/cgroup.procs > /sys/fs/cgroup/init/cgroup.procs`",
           path, kDelegateHint);
     default:
@@ -163,7 +164,8 @@ Result<V2Directory> V2Directory::create(const std::shared_ptr<V2Parent>& shared,
   V2Parent& parent = *shared;
   const int top = parent.directory.get();
   if (limits.cpus && enable_v2(parent, kCgroupCpu) != 0) {
-    return fail(ErrorCode::not_supported, fmt::format("the cpu controller can't be enabled below {}; run without a cpu limit", parent.path));
+    return fail(ErrorCode::not_supported,
+                fmt::format("the cpu controller can't be enabled below {}; run without a cpu limit", parent.path));
   }
   if (limits.count_io) enable_v2(parent, kCgroupIo);
   if (::mkdirat(top, name.c_str(), 0700) < 0) return fail_errno(fmt::format("make the cgroup {}/{}", parent.path, name));

@@ -25,7 +25,8 @@ struct V2Parent {
 /// Finds that cgroup. "No internal processes" (cgroups(7)): a cgroup other than the root can't have both processes and controllers for its
 /// children. So, from the process's own cgroup upwards, the first that may be written and
 ///  - has memory or pids enabled for its children already, or
-///  - is the root of the whole hierarchy (root only) or has been delegated, and lets us enable them; if it is our own cgroup and we are alone
+///  - is the root of the whole hierarchy (root only) or has been delegated, and lets us enable them; if it is our own cgroup and we are
+///  alone
 ///    in it, by moving this process into a leaf `leaf_name` below first.
 /// Fails with not_supported and what to do about it.
 Result<V2Parent> open_v2_parent(const CgroupPlace& place, const std::string& leaf_name);
@@ -58,7 +59,7 @@ class V2Directory {
   V2Directory(std::shared_ptr<V2Parent> parent, std::string name) : parent_(std::move(parent)), name_(std::move(name)) {}
 
   std::shared_ptr<V2Parent> parent_;  ///< shared, so that a cell may outlive its factory
-  std::string name_;  ///< "" when removed or moved from
+  std::string name_;                  ///< "" when removed or moved from
   UniqueFd cell_;
 };
 

@@ -8,13 +8,13 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <linux/sched.h>
 
 #include "sys/cgroup_directory.h"
 #include "sys/cgroup_layout.h"
@@ -105,7 +105,8 @@ TEST(CgroupsAnywhere, AUserWithoutDelegationIsTold) {
     CgroupLimits limits;
     limits.memory_bytes = 1 << 20;
     const auto made = factory->create(limits);
-    const bool told = !made && made.error().code == ErrorCode::not_supported && made.error().what.find(factory->support().reason) != std::string::npos;
+    const bool told =
+        !made && made.error().code == ErrorCode::not_supported && made.error().what.find(factory->support().reason) != std::string::npos;
     ::_exit(factory->support().version == CgroupSupport::Version::none && factory->support().reason.size() > 20 && told ? 0 : 1);
   }
   EXPECT_EQ(status_of(child), 0);
@@ -292,7 +293,7 @@ TEST_F(Cgroups, TwoSweepersDoNotDisturbEachOther) {
   std::vector<std::string> names;
   // A pid that can't be: above the highest pid_max.
   for (int i = 1; i <= 20; ++i) names.push_back(format_cgroup_name({(1 << 22) + 1, 1, static_cast<std::uint64_t>(i), 0}));
-  struct stat ns {};
+  struct stat ns{};
   ::stat("/proc/self/ns/pid", &ns);
   if (ns.st_ino != 0xEFFFFFFC) GTEST_SKIP() << "not in the first pid namespace";
   for (const std::string& name : names) ASSERT_EQ(::mkdir((factory_->support().parent + "/" + name).c_str(), 0700), 0);

@@ -12,9 +12,10 @@ std::vector<CgroupPlace> places(std::string_view memberships, std::string_view m
 }
 
 TEST(CgroupLayout, PureV2WithNsdelegate) {
-  const auto found = places("0::/user.slice/user-1000.slice/session-2.scope\n",
-                            "24 29 0:22 / /proc rw,nosuid shared:14 - proc proc rw\n"
-                            "35 26 0:30 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n");
+  const auto found =
+      places("0::/user.slice/user-1000.slice/session-2.scope\n",
+             "24 29 0:22 / /proc rw,nosuid shared:14 - proc proc rw\n"
+             "35 26 0:30 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n");
   ASSERT_EQ(found.size(), 1u);
   EXPECT_TRUE(found[0].v2);
   EXPECT_TRUE(found[0].nsdelegate);
@@ -34,7 +35,8 @@ TEST(CgroupLayout, DelegatedUserSliceHasEscapedNames) {
 
 TEST(CgroupLayout, V1CoMountedControllersAreOnePlace) {
   const auto found = places(
-      "12:pids:/user.slice\n11:cpu,cpuacct:/user.slice\n5:net_cls,net_prio:/\n4:memory:/user.slice\n3:blkio:/user.slice\n1:name=systemd:/u\n0::/u\n",
+      "12:pids:/user.slice\n11:cpu,cpuacct:/user.slice\n5:net_cls,net_prio:/\n4:memory:/user.slice\n3:blkio:/user.slice\n1:name=systemd:/"
+      "u\n0::/u\n",
       "31 24 0:26 / /sys/fs/cgroup/unified rw shared:10 - cgroup2 cgroup2 rw,nsdelegate\n"
       "35 24 0:30 / /sys/fs/cgroup/cpu,cpuacct rw shared:15 - cgroup cgroup rw,cpu,cpuacct\n"
       "36 24 0:31 / /sys/fs/cgroup/net_cls,net_prio rw - cgroup cgroup rw,net_cls,net_prio\n"
@@ -64,9 +66,10 @@ TEST(CgroupLayout, DockerInDockerSeesItsOwnPartOfTheTree) {
 }
 
 TEST(CgroupLayout, AMountThatMayBeWrittenWins) {
-  const auto found = places("4:memory:/x\n",
-                            "1 2 0:32 / /ro ro - cgroup cgroup rw,memory\n1 2 0:32 / /rw rw - cgroup cgroup rw,memory\n1 2 0:32 / /also rw - cgroup c "
-                            "rw,memory\n");
+  const auto found =
+      places("4:memory:/x\n",
+             "1 2 0:32 / /ro ro - cgroup cgroup rw,memory\n1 2 0:32 / /rw rw - cgroup cgroup rw,memory\n1 2 0:32 / /also rw - cgroup c "
+             "rw,memory\n");
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].own, "/rw/x");
 }
@@ -88,8 +91,9 @@ TEST(CgroupLayout, NamesRoundTrip) {
   EXPECT_EQ(name->start_time, 345u);
   EXPECT_EQ(name->serial, 6u);
   EXPECT_EQ(name->pid_namespace, 4026532000u);
-  for (const char* wrong : {"", "casemate-", "casemate-1", "casemate-1-2", "casemate-1-2-", "casemate--1-2-3", "casemate-1-2-3-", "casemate-1-2-3x",
-                            "casemate-1-2-3-4-5", "casemate-0-2-3", "casemate-99999999999-2-3", "docker-1-2-3", "casemate-1-2-99999999999999999999999"}) {
+  for (const char* wrong :
+       {"", "casemate-", "casemate-1", "casemate-1-2", "casemate-1-2-", "casemate--1-2-3", "casemate-1-2-3-", "casemate-1-2-3x",
+        "casemate-1-2-3-4-5", "casemate-0-2-3", "casemate-99999999999-2-3", "docker-1-2-3", "casemate-1-2-99999999999999999999999"}) {
     EXPECT_FALSE(parse_cgroup_name(wrong)) << wrong;
   }
 }

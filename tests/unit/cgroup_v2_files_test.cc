@@ -73,7 +73,8 @@ TEST_F(OrdinaryFilesAsCgroup, UsageIsReadAndWhatIsMissingStaysUnset) {
   put("cell/memory.events", "low 0\nhigh 0\nmax 12\noom 2\noom_kill 1\noom_group_kill 0\n");
   put("cell/pids.events", "max 3\n");
   put("cell/cpu.stat", "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 0\n");
-  put("cell/io.stat", "8:0 rbytes=100 wbytes=7 rios=1 wios=1 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=2 rios=1 wios=1 dbytes=0 dios=0\n254:0 \n");
+  put("cell/io.stat",
+      "8:0 rbytes=100 wbytes=7 rios=1 wios=1 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=2 rios=1 wios=1 dbytes=0 dios=0\n254:0 \n");
   CgroupUsage usage = read_v2_usage(parent_.get(), "cell");
   EXPECT_EQ(usage.peak_memory_bytes, 1048576u);
   EXPECT_EQ(usage.oom_kills, 1u);
