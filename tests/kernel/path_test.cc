@@ -183,7 +183,9 @@ TEST_F(Path, enters_directories_alone) {
   fs::create_directory_symlink("/etc", top_ / "link");
   auto position = TreePosition::start(fd_.get(), 0500);
   EXPECT_EQ(position->enter("file").error(), ENOTDIR);
-  EXPECT_EQ(position->enter("link").error(), ENOTDIR);
+  const auto through_link = position->enter("link");
+  ASSERT_FALSE(through_link);
+  EXPECT_TRUE(through_link.error() == ELOOP || through_link.error() == ENOTDIR);
   EXPECT_EQ(position->enter("none").error(), ENOENT);
   const auto file = open_beneath(fd_.get(), "file", O_RDONLY);
   EXPECT_EQ(TreePosition::start(file->get(), 0500).error(), ENOTDIR);
