@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@ struct Sha256::Context {
 };
 
 Sha256::Sha256() : context_(std::make_unique<Context>()) {
+  // Without this the first digest reads and obeys openssl.cnf, which can load modules and costs a start's worth of time.
+  [[maybe_unused]] static const int initialised = OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
   if (!context_->md || EVP_DigestInit_ex(context_->md, EVP_sha256(), nullptr) != 1) std::abort();
 }
 Sha256::~Sha256() = default;

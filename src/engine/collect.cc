@@ -35,7 +35,7 @@ Change::Type type_of(mode_t mode) {
   return Change::Type::skipped;
 }
 
-// A name the destination's filesystem can't have (vfat, a strict UTF-8 filesystem).
+// A name that the destination's filesystem can't have (vfat, strict UTF-8), or a link target (xfs: 1,024 bytes).
 bool name_refused(int errno_value) { return errno_value == EINVAL || errno_value == ENAMETOOLONG || errno_value == EILSEQ; }
 
 // After these nothing more will get there.
@@ -321,7 +321,7 @@ class Collector {
   void not_delivered(Change& change, int errno_value) {
     if (destination_dead(errno_value)) dead_errno_ = errno_value;
     if (name_refused(errno_value))
-      return skip(change, fmt::format("the destination does not take this name ({})", std::strerror(errno_value)));
+      return skip(change, fmt::format("the destination's filesystem does not take it ({})", std::strerror(errno_value)));
     change.reason = fmt::format("not copied: {}", std::strerror(errno_value));
     problem(fmt::format("can't copy {} to {}: {}", shown(change.path), printable_name(options_.destination), std::strerror(errno_value)));
   }

@@ -78,13 +78,12 @@ Copied Copier::copy(int from, int to, std::uint64_t size, bool digest) {
   // Small and dense files, nearly all there are, need no search for holes.
   const bool sparse = ::fstat(from, &info) < 0 || static_cast<std::uint64_t>(info.st_blocks) * 512 < size;
   std::uint64_t at = 0;
-  std::uint64_t written = 0;  // the target's length so far
   bool ended = false;
   while (at < size && !ended) {
     const Extent extent = sparse ? next_extent(from, at, size) : Extent{at, size};
     if (hash) add_zeros(*hash, extent.data - at);
     at = extent.data;
-    if (to >= 0 && !hash && copied.write_error == 0) at = written = copy_in_kernel(from, to, at, extent.end);
+    if (to >= 0 && !hash && copied.write_error == 0 && at < extent.end) at = copy_in_kernel(from, to, at, extent.end);
     while (at < extent.end) {
       const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(extent.end - at, buffer_.size()));
       const ssize_t got = read_at(from, buffer_.data(), want, at);
@@ -97,14 +96,14 @@ Copied Copier::copy(int from, int to, std::uint64_t size, bool digest) {
       if (hash) hash->update(bytes);
       if (to >= 0 && copied.write_error == 0) {
         copied.write_error = write_at(to, bytes, at);
-        written = at + bytes.size();
         if (copied.write_error != 0 && !hash) return copied;
       }
       at += bytes.size();
     }
   }
   copied.size = at;
-  if (to >= 0 && copied.write_error == 0 && written < at && ::ftruncate(to, static_cast<off_t>(at)) < 0) copied.write_error = errno;
+  // A hole at the end is made by the length alone.
+  if (to >= 0 && copied.write_error == 0 && sparse && ::ftruncate(to, static_cast<off_t>(at)) < 0) copied.write_error = errno;
   if (hash && copied.read_error == 0) copied.digest = "sha256:" + hash->hex();
   return copied;
 }

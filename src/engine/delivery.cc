@@ -33,14 +33,20 @@ Result<Delivery> Delivery::open(const std::string& destination) {
 Attempt<int> Delivery::directory(const std::string& path) {
   if (path.empty()) return root_.get();
   if (here_ && path == path_) return here_.get();
-  auto opened = open_beneath(root_.get(), path, O_PATH | O_DIRECTORY);
-  if (!opened && opened.error() == ENOENT) {
-    // The parent is there already, as a rule.
-    const auto slash = path.rfind('/');
-    const auto parent = slash == std::string::npos ? open_beneath(root_.get(), ".", O_PATH | O_DIRECTORY)
-                                                   : open_beneath(root_.get(), path.substr(0, slash), O_PATH | O_DIRECTORY);
-    opened = parent ? make_directories_beneath(parent->get(), std::string_view(path).substr(slash + 1))
-                    : make_directories_beneath(root_.get(), path);
+  // The parent is there already, as a rule: one level to make and no more.
+  const auto slash = path.rfind('/');
+  UniqueFd parent;
+  if (slash != std::string::npos) {
+    if (auto found = open_beneath(root_.get(), path.substr(0, slash), O_PATH | O_DIRECTORY)) parent = std::move(*found);
+  }
+  Attempt<UniqueFd> opened = std::unexpected(ENOENT);
+  if (parent || slash == std::string::npos) {
+    const std::string name = path.substr(slash + 1);
+    const int at = parent ? parent.get() : root_.get();
+    if (::mkdirat(at, name.c_str(), 0777) < 0 && errno != EEXIST) return std::unexpected(errno);
+    opened = open_beneath(at, name, O_PATH | O_DIRECTORY);
+  } else {
+    opened = make_directories_beneath(root_.get(), path);
   }
   if (!opened) return std::unexpected(opened.error());
   here_ = std::move(*opened);

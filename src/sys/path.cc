@@ -170,16 +170,20 @@ void TreePosition::relock() {
 }
 
 Attempt<void> TreePosition::enter(const std::string& name) {
-  const auto before = stat_beneath(fd_.get(), name);
-  if (!before) return std::unexpected(before.error());
-  if (!S_ISDIR(before->st_mode)) return std::unexpected(ENOTDIR);
-  auto below = open_despite_mode(fd_.get(), name, O_RDONLY | O_DIRECTORY, need_);
+  std::optional<unsigned> mode_before;
+  auto below = open_beneath(fd_.get(), name, O_RDONLY | O_DIRECTORY);
+  if (!below && below.error() == EACCES) {
+    const auto before = stat_beneath(fd_.get(), name);
+    if (!before) return std::unexpected(before.error());
+    mode_before = before->st_mode;
+    below = open_despite_mode(fd_.get(), name, O_RDONLY | O_DIRECTORY, need_);
+  }
   if (!below) return std::unexpected(below.error());
-  const auto info = stat_fd(below->get());
+  auto info = stat_fd(below->get());
   if (!info) return std::unexpected(info.error());
-  if (!same_file(*info, *before)) return std::unexpected(ESTALE);
+  if (mode_before) info->st_mode = *mode_before;
   above_.push_back(here_);
-  here_ = *before;
+  here_ = *info;
   fd_ = std::move(*below);
   unlock();
   return {};
