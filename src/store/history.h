@@ -33,12 +33,13 @@ struct HistoryQuery {
   std::string name_contains;  ///< "": all
 };
 
-/// Appends a record without opening the database: one O_APPEND write of a JSON line to casemate.spool beside it (tens of microseconds; SQLite's open
-/// and commit would double `casemate run`'s time). The next History::open() takes the lines in. Failing is no reason to fail a job.
+/// Appends a record without opening the database: one O_APPEND write of a JSON line to casemate.spool beside it (tens of microseconds;
+/// SQLite's open and commit would double `casemate run`'s time). The next History::open() takes the lines in. Failing is no reason to fail
+/// a job.
 Result<void> spool_run(const RunRecord& record);
 
-/// The database. Schema version in PRAGMA user_version, migrated forward on open; a newer one than ours is refused with a clear line; a damaged file is
-/// set aside as casemate.db.damaged-<time> and a new one begun (`note()` says so).
+/// The database. Schema version in PRAGMA user_version, migrated forward on open; a newer one than ours is refused with a clear line; a
+/// damaged file is set aside as casemate.db.damaged-<time> and a new one begun (`note()` says so).
 class History {
  public:
   /// "": state_directory(). Takes in the spool (atomically, once, also when two open at a time; a torn last line is dropped).
