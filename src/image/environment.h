@@ -10,20 +10,9 @@
 #include "casemate/job.h"
 #include "casemate/outcome.h"
 #include "casemate/result.h"
+#include "image/interpreter.h"
 
 namespace casemate {
-
-/// A Python interpreter on the host.
-struct Interpreter {
-  std::string path;          ///< the real executable, absolute ("/usr/bin/python3.11", ".../versions/3.12.1/bin/python3.12")
-  std::string version;       ///< "3.11.7"
-  std::string prefix;        ///< sys.base_prefix: what a cell must see to run it
-  std::string identity;      ///< version, build, ABI tag, path and mtime: part of an environment's key
-};
-
-/// Finds the interpreter for `--python-version` ("3.11", "3.11.7", "/path/to/python", "" = the python3 first on PATH). Follows pyenv shims to the real
-/// program. not_found says which versions there are.
-Result<Interpreter> find_interpreter(std::string_view wanted);
 
 struct EnvironmentRequest {
   Interpreter interpreter;
