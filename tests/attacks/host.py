@@ -4,7 +4,6 @@ import glob
 import hashlib
 import os
 import pwd
-import shutil
 import socket
 import stat
 import subprocess
@@ -60,12 +59,15 @@ class Host:
         self.canary.chmod(0o600)
         self.home = self.base / "home"
         self.home.mkdir()
+        self.own = [self.base / name for name in ("cache", "state", "run")]  # casemate's
+        for path in self.own:
+            path.mkdir(mode=0o700)
         self.shared = [Path(place) / ("h." + self.token) for place in SHARED_PLACES if os.access(place, os.W_OK)]
         for path in self.shared:
             path.write_text(self.token)
         self.listeners = []
         self._listen()
-        for path in (self.base, self.canary, self.home, *self.shared):
+        for path in (self.base, self.canary, self.home, *self.own, *self.shared):
             self._give_away(path)
         self.victim = subprocess.Popen(["sleep", "3600"], env={"VICTIM_SECRET": self.token, "PATH": os.environ["PATH"]}, **self.as_user())
         self.shm_key = int(self.token[2:9], 16) & 0x7FFFFFFF
@@ -109,6 +111,8 @@ class Host:
 
     def environment(self):
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "HOST_SECRET": self.token, "LANG": "C.UTF-8", "TERM": "xterm"}
+        for path in self.own:
+            environment["CASEMATE_%s_DIR" % path.name.upper()] = str(path)
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE", "GCOV_PREFIX"):
             if name in os.environ:
                 environment[name] = os.environ[name]
@@ -221,11 +225,12 @@ def cgroups_of(pid):
 
 
 def remove_tree(path):
-    """Also what is too deep for a recursive walk."""
-    subprocess.run(["chmod", "-R", "u+rwX", "--", str(path)], stderr=subprocess.DEVNULL, check=False)
-    subprocess.run(["rm", "-rf", "--one-file-system", "--", str(path)], stderr=subprocess.DEVNULL, check=False)
+    """Also what is too deep for a recursive walk, and directories that their maker closed."""
+    remove = ["rm", "-rf", "--one-file-system", "--", str(path)]
+    subprocess.run(remove, stderr=subprocess.DEVNULL, check=False)
     if os.path.lexists(path):
-        shutil.rmtree(path, ignore_errors=True)
+        subprocess.run(["chmod", "-R", "u+rwX", "--", str(path)], stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(remove, stderr=subprocess.DEVNULL, check=False)
 
 
 def unprivileged_user(name):
