@@ -135,11 +135,13 @@ TEST(Seccomp, nothing_is_typed_into_terminals) {
 }
 
 TEST(Seccomp, strict_has_no_debugging_no_shared_locks_no_personality) {
-  const long debugging[] = {SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd, SYS_flock};
+  const long debugging[] = {SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd};
   for (const long number : debugging) {
     EXPECT_EQ(error_of(Profile::strict, number, -1, -1, -1, -1, -1), EPERM) << number;
     EXPECT_NE(error_of(Profile::standard, number, -1, -1, -1, -1, -1), ENOSYS) << number;
   }
+  EXPECT_EQ(error_of(Profile::strict, SYS_flock, -1), ENOSYS);
+  EXPECT_EQ(error_of(Profile::standard, SYS_flock, -1), EBADF);
   EXPECT_EQ(error_of(Profile::standard, SYS_personality, ADDR_NO_RANDOMIZE), 0);
   EXPECT_EQ(error_of(Profile::strict, SYS_personality, ADDR_NO_RANDOMIZE), EPERM);
   for (const Profile profile : kBoth) {
