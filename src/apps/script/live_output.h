@@ -35,7 +35,8 @@ class LiveOutput {
   bool broken_ = false;
   bool in_line_ = false;
   bool after_return_ = false;
-  std::string waiting_;     // made safe, not yet taken by the reader
+  std::string waiting_;  // made safe; from taken_ on the reader has not had it
+  std::size_t taken_ = 0;
   std::string unfinished_;  // the beginning of a UTF-8 sequence
   std::uint64_t dropped_ = 0;
 };
