@@ -35,8 +35,7 @@ std::string wrapped(std::string_view text, std::size_t indent) {
 
 std::string described(const ScriptOption& option) {
   const std::string values = values_of(option);
-  const std::string head = "  " + (option.letter ? fmt::format("-{}{}, {}{}", option.letter, values, option.name, values)
-                                                 : fmt::format("{}{}", option.name, values));
+  const std::string head = fmt::format("  {}{}", spelling(option, ", "), values);
   const bool fits = head.size() + 2 <= kHelpColumn;
   return fits ? fmt::format("{:<{}}{}", head, kHelpColumn, wrapped(option.help, kHelpColumn))
               : fmt::format("{}\n{:{}}{}", head, "", kHelpColumn, wrapped(option.help, kHelpColumn));
