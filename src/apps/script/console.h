@@ -1,0 +1,45 @@
+// console: what a person sees of a run: a line for each phase on stderr, the script's own output as it comes, and a summary.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "apps/script/arguments.h"
+#include "apps/script/live_output.h"
+#include "apps/script/report.h"
+#include "casemate/engine.h"
+
+namespace casemate {
+
+/// In JSON mode it says nothing; with --quiet only the script's output and errors. On a terminal a phase's line is written over by the
+/// next.
+class Console : public JobListener {
+ public:
+  Console(bool json, bool quiet, ColorChoice color, std::string program);
+  /// What is going on now; a line of its own where stderr is no terminal.
+  void progress(std::string_view line);
+  /// A phase that is over; stays.
+  void done(std::string_view line);
+  /// The script's output.
+  void output(Stream stream, std::string_view bytes) override;
+  /// Error or summary, with what the installer said if it failed.
+  void conclude(const ScriptReport& report);
+
+ private:
+  enum class Paint { none, good, bad, faint };
+  void line(std::string_view text, Paint paint = Paint::none);
+  void clear_live();
+  void list_files(const JobResult& result, const std::string& results);
+  void warn(const ScriptReport& report);
+
+  bool json_;
+  bool quiet_;
+  bool color_;
+  std::string program_;
+  LiveOutput out_;
+  LiveOutput err_;
+  std::string last_progress_;
+  bool live_line_ = false;
+};
+
+}  // namespace casemate

@@ -1,0 +1,82 @@
+#include "apps/script/results.h"
+
+#include <climits>
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include "base/terminal.h"
+#include "sys/path.h"
+
+namespace casemate {
+namespace {
+
+std::unexpected<Error> refuse(const std::string& directory, std::string_view why) {
+  return fail(ErrorCode::invalid_input, fmt::format("{} is deleted and made anew on every run, but {}; choose another with --results DIR",
+                                                    printable_name(directory), why));
+}
+
+std::string real_path(const std::string& path) {
+  char real[PATH_MAX];
+  return ::realpath(path.c_str(), real) ? real : "";
+}
+
+// Both absolute and real. A directory holds itself.
+bool holds(const std::string& directory, const std::string& path) {
+  return path == directory || (path.starts_with(directory) && path[directory.size()] == '/');
+}
+
+// Also one of the same file system (a bind mount), which st_dev does not show. STATX_ATTR_MOUNT_ROOT: Linux 5.8.
+bool is_mount_point(int parent, const std::string& name) {
+  struct statx info{};
+  if (::statx(parent, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &info) < 0) return false;
+  return (info.stx_attributes & info.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// Why the existing `name` may not be deleted; "" if it may.
+std::string objection(int parent, const std::string& name, const std::string& absolute, const std::vector<std::string>& needed) {
+  const auto info = stat_beneath(parent, name);
+  if (!info) return fmt::format("can't be looked at: {}", std::strerror(info.error()));
+  if (S_ISLNK(info->st_mode)) return "it is a symlink";
+  if (!S_ISDIR(info->st_mode)) return "it is not a directory";
+  if (is_mount_point(parent, name)) return "it is a mount point";
+  if (holds(absolute, real_path("."))) return "it is or holds the current directory";
+  const char* home = std::getenv("HOME");
+  if (home && holds(absolute, real_path(home))) return "it is or holds your home directory";
+  for (const std::string& path : needed) {
+    const std::string real = real_path(path);
+    if (!real.empty() && holds(absolute, real)) return fmt::format("{} lies in it", printable_name(path));
+  }
+  if (::access((absolute + "/.git").c_str(), F_OK) == 0) return "it is a git work tree";
+  return "";
+}
+
+}  // namespace
+
+Result<std::string> renew_results(const std::string& directory, const std::vector<std::string>& needed) {
+  std::string path = directory;
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  const std::size_t slash = path.rfind('/');
+  const std::string name = path.substr(slash + 1);
+  if (name.empty() || name == "." || name == "..") return refuse(directory, "that is no name of its own");
+  const std::string above = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const std::string real_above = real_path(above);
+  if (real_above.empty()) return fail_errno(fmt::format("make {}", printable_name(directory)));
+  TRY_ASSIGN(const UniqueFd parent, open_file(real_above, O_RDONLY | O_DIRECTORY));
+
+  const std::string absolute = (real_above == "/" ? "" : real_above) + "/" + name;
+  const auto present = stat_beneath(parent.get(), name);
+  if (present) {
+    const std::string why = objection(parent.get(), name, absolute, needed);
+    if (!why.empty()) return refuse(directory, why);
+    const auto removed = remove_tree_at(parent.get(), name);
+    if (!removed) return fail(removed.error().code, fmt::format("can't empty {}: {}", printable_name(directory), removed.error().what));
+  } else if (present.error() != ENOENT) {
+    return fail_errno(fmt::format("look at {}", printable_name(directory)), present.error());
+  }
+  if (::mkdirat(parent.get(), name.c_str(), 0777) < 0) return fail_errno(fmt::format("make {}", printable_name(directory)));
+  return absolute;
+}
+
+}  // namespace casemate

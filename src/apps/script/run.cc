@@ -1,0 +1,298 @@
+#include "apps/script/run.h"
+
+#include <csignal>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "apps/script/results.h"
+#include "apps/script/staging.h"
+#include "base/digest.h"
+#include "base/shell_words.h"
+#include "base/terminal.h"
+#include "base/units.h"
+#include "casemate/engine.h"
+#include "image/environment.h"
+#include "store/history.h"
+#include "store/store.h"
+
+namespace casemate {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::chrono::microseconds since(Clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
+}
+
+std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+// What the script's process gets and nothing else of the host's. Its caches stay out of /app, where they would count as its output: a
+// pycache prefix would do that too, but would also hide the packages' own caches and compile them again on every run.
+std::map<std::string, std::string> script_environment(const ScriptRequest& request, const Environment& environment) {
+  std::map<std::string, std::string> variables = {
+      {"PATH", directory_of(environment.python) + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+      {"HOME", "/root"},
+      {"LANG", "C.UTF-8"},
+      {"PYTHONUNBUFFERED", "1"},  // or stdout would arrive after stderr, and too late
+      {"PYTHONDONTWRITEBYTECODE", "1"},
+  };
+  for (const auto& [key, value] : request.environment) variables[key] = value;
+  return variables;
+}
+
+// Passes a job's output to a function, for the room that builds environments.
+class OutputTo : public JobListener {
+ public:
+  explicit OutputTo(std::function<void(Stream, std::string_view)> function) : function_(std::move(function)) {}
+  void output(Stream stream, std::string_view bytes) override {
+    if (function_) function_(stream, bytes);
+  }
+
+ private:
+  std::function<void(Stream, std::string_view)> function_;
+};
+
+ScriptErrorType class_of_staging(ErrorCode code) {
+  return code == ErrorCode::not_found ? ScriptErrorType::file_not_found : ScriptErrorType::runner_internal_error;
+}
+
+class ScriptRun {
+ public:
+  ScriptRun(const ScriptRequest& request, Console& console) : request_(request), console_(console) {}
+
+  ScriptReport go() {
+    auto judged = attempt();
+    ScriptReport report = judged ? std::move(*judged) : std::move(judged.error());
+    const int signal = engine_ && engine_->cancelled_by_signal() ? engine_->cancelled_by_signal() : Interrupts::pending();
+    if (signal != 0 && report.error_type != ScriptErrorType::none) {
+      ScriptReport stopped = interrupted(signal);
+      stopped.installer_log = std::move(report.installer_log);
+      stopped.result = std::move(report.result);
+      report = std::move(stopped);
+    }
+    report.environment = std::move(summary_);
+    report.results = results_;
+    if (staged_) report.notes.insert(report.notes.begin(), staged_->skipped.begin(), staged_->skipped.end());
+    report.timings = timings_;
+    report.timings.emplace_back("total", since(start_));
+    return report;
+  }
+
+  /// What history calls the same work; "" before there is an environment.
+  [[nodiscard]] const std::string& key() const { return key_; }
+
+ private:
+  template <class T>
+  using Attempted = std::expected<T, ScriptReport>;
+
+  Attempted<ScriptReport> attempt() {
+    if (request_.executor == "docker")
+      return std::unexpected(
+          failure(ScriptErrorType::docker_daemon_error,
+                  Error{ErrorCode::not_supported,
+                        "The runner could not communicate with the Docker daemon: this version of casemate has no docker "
+                        "executor; leave --executor out or use --executor native",
+                        0, ""}));
+    if (auto done = stage(); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = open_engine(); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = empty_results(); !done) return std::unexpected(std::move(done.error()));
+    auto environment = make();
+    if (!environment) return std::unexpected(std::move(environment.error()));
+    return run(*environment);
+  }
+
+  static std::unexpected<ScriptReport> internal(const Error& error) {
+    return std::unexpected(failure(ScriptErrorType::runner_internal_error, error));
+  }
+
+  Attempted<void> stage() {
+    const auto start = Clock::now();
+    auto store = Store::open();
+    if (!store) return internal(store.error());
+    store_ = std::make_unique<Store>(std::move(*store));
+    auto temp = store_->make_temp();
+    if (!temp) return internal(temp.error());
+    temp_ = std::move(*temp);
+    auto staged = stage_files(request_, temp_->path());
+    if (!staged) return std::unexpected(failure(class_of_staging(staged.error().code), staged.error()));
+    staged_ = std::move(*staged);
+    timings_.emplace_back("stage", since(start));
+    return {};
+  }
+
+  Attempted<void> open_engine() {
+    auto engine = Engine::create();
+    if (!engine) return internal(engine.error());
+    engine_ = std::move(*engine);
+    if (auto watching = engine_->cancel_on_signals(); !watching) return internal(watching.error());
+    return {};
+  }
+
+  Attempted<void> empty_results() {
+    std::vector<std::string> needed = request_.inputs;
+    needed.push_back(request_.script);
+    if (request_.requirements != "/dev/null") needed.push_back(request_.requirements);
+    auto renewed = renew_results(request_.results, needed);
+    if (!renewed) return internal(renewed.error());
+    results_ = std::move(*renewed);
+    return {};
+  }
+
+  Attempted<Environment> make() {
+    const auto start = Clock::now();
+    console_.progress("environment: looking for Python");
+    auto interpreter = find_interpreter(request_.python_version);
+    if (!interpreter) return std::unexpected(failure(ScriptErrorType::environment_setup_failed, interpreter.error()));
+    const RunJob run_job = [this](Job job, std::function<void(Stream, std::string_view)> on_output) {
+      OutputTo listener(std::move(on_output));
+      return engine_->run(std::move(job), &listener);
+    };
+    auto environment =
+        make_environment({*interpreter, staged_->requirements}, run_job, [this](std::string_view line) { console_.progress(line); });
+    timings_.emplace_back("environment", since(start));
+    if (!environment) {
+      ScriptReport report = failure(ScriptErrorType::environment_setup_failed, environment.error().error);
+      report.installer_log = std::move(environment.error().log);
+      return std::unexpected(std::move(report));
+    }
+    summary_ = EnvironmentSummary{interpreter->version, environment->key, environment->cached, environment->installer};
+    console_.done(fmt::format("environment: Python {}, {} in {}", interpreter->version,
+                              environment->cached ? "packages from the cache" : "packages by " + environment->installer,
+                              format_duration(since(start))));
+    return std::move(*environment);
+  }
+
+  Job job_for(const Environment& environment) const {
+    Job job;
+    job.name = printable_name(staged_->script);
+    job.argv = {environment.python, "/app/" + staged_->script};
+    job.argv.insert(job.argv.end(), request_.script_arguments.begin(), request_.script_arguments.end());
+    job.env = script_environment(request_, environment);
+    job.cwd = "/app";
+    job.mounts = environment.mounts;
+    Mount app;
+    app.kind = Mount::Kind::overlay;
+    app.target = "/app";
+    app.lower = {staged_->directory};
+    app.owned = true;
+    job.mounts.push_back(std::move(app));
+    job.network = request_.network;
+    job.limits = request_.limits;
+    job.collect = {"/app"};
+    job.collect_to = results_;
+    return job;
+  }
+
+  Attempted<ScriptReport> run(const Environment& environment) {
+    const auto start = Clock::now();
+    console_.progress(fmt::format("run: {}", printable_name(staged_->script)));
+    Job job = job_for(environment);
+    std::string work = fmt::format("script\n{}\n{}\n", environment.key, request_.script);
+    for (const std::string& argument : request_.script_arguments) work += argument + '\0';
+    key_ = sha256_hex(work);
+    auto result = engine_->run(std::move(job), &console_);
+    timings_.emplace_back("run", since(start));
+    if (!result) return internal(explained(result.error()));
+    timings_.emplace_back("script", result->resources.wall);
+    console_.done(fmt::format("run: {} in {}", words(result->outcome), format_duration(result->resources.wall)));
+    ScriptReport report;
+    conclude(report, std::move(*result), request_.limits);
+    if (report.result->outcome.kind == Outcome::Kind::setup_failed && request_.network == Network::outbound &&
+        report.result->outcome.step.find("gateway") != std::string::npos)
+      report.message += kChooseNetwork;
+    return report;
+  }
+
+  Error explained(Error error) const {
+    if (request_.network == Network::outbound && error.code == ErrorCode::not_supported) error.what += kChooseNetwork;
+    return error;
+  }
+
+  static constexpr std::string_view kChooseNetwork =
+      " (a script's network is `outbound` unless you choose: --network none needs no gateway and cuts it off, --network host gives it this "
+      "host's)";
+
+  const ScriptRequest& request_;
+  Console& console_;
+  Clock::time_point start_ = Clock::now();
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<StoreTemp> temp_;  // outlives the engine, whose cells show it
+  std::unique_ptr<Engine> engine_;
+  std::optional<Staged> staged_;
+  std::optional<EnvironmentSummary> summary_;
+  std::string results_;
+  std::string key_;
+  std::vector<std::pair<std::string_view, std::chrono::microseconds>> timings_;
+};
+
+void record(const ScriptRequest& request, const ScriptReport& report, const std::string& key, std::int64_t started_ms) {
+  if (!report.result) return;  // nothing ran
+  const JobResult& result = *report.result;
+  RunRecord run;
+  run.started_ms = started_ms;
+  run.front_end = "script";
+  std::vector<std::string> command = {request.script};
+  command.insert(command.end(), request.script_arguments.begin(), request.script_arguments.end());
+  run.name = printable_name(join_shell_words(command));
+  run.key = key;
+  run.outcome = word(result.outcome.kind);
+  run.code = result.outcome.code;
+  run.wall_us = result.resources.wall.count();
+  run.cpu_us = (result.resources.user_cpu + result.resources.system_cpu).count();
+  run.peak_memory_bytes = result.resources.peak_memory_bytes;
+  nlohmann::ordered_json details = {{"error_type", word(report.error_type)}, {"captured", captured_files(result).size()}};
+  if (report.environment) details["environment"] = {{"key", report.environment->key}, {"cached", report.environment->cached}};
+  for (const auto& [phase, duration] : report.timings) details["timings_us"][std::string(phase)] = duration.count();
+  run.details = details.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  (void)spool_run(run);  // history is a convenience: without it the run is as good
+}
+
+sigset_t interrupting() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+
+}  // namespace
+
+Interrupts::Interrupts() {
+  const sigset_t set = interrupting();
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+}
+
+Interrupts::~Interrupts() {
+  const sigset_t set = interrupting();
+  const timespec now{0, 0};
+  while (::sigtimedwait(&set, nullptr, &now) > 0) {
+  }  // what came has been answered: the exit status says so
+  ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+int Interrupts::pending() {
+  sigset_t waiting;
+  if (::sigpending(&waiting) < 0) return 0;
+  return sigismember(&waiting, SIGINT) == 1 ? SIGINT : sigismember(&waiting, SIGTERM) == 1 ? SIGTERM : 0;
+}
+
+ScriptReport interrupted(int signal) {
+  const char* name = sigabbrev_np(signal);
+  ScriptReport report = failure(ScriptErrorType::runner_internal_error,
+                                Error{ErrorCode::cancelled, fmt::format("The run was interrupted by SIG{}.", name ? name : "?"), 0, ""});
+  report.reason = "interrupted";
+  report.exit_status = 128 + signal;
+  return report;
+}
+
+ScriptReport run_script(const ScriptRequest& request, Console& console) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  ScriptRun run(request, console);
+  ScriptReport report = run.go();
+  record(request, report, run.key(), std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+  return report;
+}
+
+}  // namespace casemate

@@ -1,0 +1,6 @@
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from py_test_runner import casemate_directories, runner  # noqa: E402, F401  (fixtures)
