@@ -19,6 +19,7 @@
 #include "sys/cgroup_directory.h"
 #include "sys/cgroup_layout.h"
 #include "sys/cgroup_v1.h"
+#include "sys/process.h"
 
 namespace casemate {
 namespace {
