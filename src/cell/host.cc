@@ -91,17 +91,32 @@ void choose_unprivileged_ids(HostFacts& facts) {
   facts.gid_map.push_back(gids);
 }
 
+bool names_loopback_server(const std::string& resolv_conf) {
+  for (std::size_t at = 0; at < resolv_conf.size();) {
+    std::size_t end = resolv_conf.find('\n', at);
+    if (end == std::string::npos) end = resolv_conf.size();
+    const std::string_view line = std::string_view(resolv_conf).substr(at, end - at);
+    at = end + 1;
+    if (!line.starts_with("nameserver")) continue;
+    const auto address = line.find_first_not_of(" \t", 10);
+    if (address == std::string_view::npos) continue;
+    if (line.substr(address).starts_with("127.") || line.substr(address).starts_with("::1")) return true;
+  }
+  return false;
+}
+
 void find_resolv_conf(HostFacts& facts) {
+  auto content = read_file("/etc/resolv.conf", 64 << 10);
+  if (!content) return;
+  facts.loopback_resolver = names_loopback_server(*content);
   char real[PATH_MAX];
   struct stat info {};
   if (::lstat("/etc/resolv.conf", &info) < 0 || !S_ISLNK(info.st_mode)) return;
   if (::realpath("/etc/resolv.conf", real) == nullptr) return;
   const std::string_view path = real;
   if (path.starts_with("/etc/") || path.starts_with("/usr/")) return;
-  if (auto content = read_file(real, 64 << 10)) {
-    facts.resolv_conf_path = path;
-    facts.resolv_conf = std::move(*content);
-  }
+  facts.resolv_conf_path = path;
+  facts.resolv_conf = std::move(*content);
 }
 
 }  // namespace

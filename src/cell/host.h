@@ -36,6 +36,7 @@ struct HostFacts {
   std::string root_mount_point = "/tmp";  ///< a host directory to mount a cell's root on (in the cell's own mount namespace)
   std::string resolv_conf_path;           ///< where /etc/resolv.conf really lies, if outside /etc; "" else
   std::string resolv_conf;                ///< its content then
+  bool loopback_resolver = false;         ///< /etc/resolv.conf names a server on the host's loopback, which a cell behind a gateway can't reach
   bool machine_id = false;                ///< /etc/machine-id exists (and is masked)
   std::map<std::string, HostPath> paths;  ///< of default_host_paths() and whatever a job names
 
@@ -48,6 +49,9 @@ struct HostFacts {
 /// (systemd.io/UIDS-GIDS) gives out, below 2^31.
 inline constexpr std::uint32_t kFirstShiftedId = 1'879'048'192;
 inline constexpr std::uint32_t kShiftedIds = 65'536;
+
+/// The address at which a gateway answers for the host's own resolver, where that listens on the host's loopback.
+inline constexpr const char* kGatewayResolver = "169.254.1.53";
 
 /// Reads the facts of this machine. A few system calls.
 HostFacts read_host_facts();

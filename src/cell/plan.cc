@@ -148,12 +148,19 @@ class Compiler {
     }
     const std::vector<std::string>& shown = job_.host_paths.empty() ? default_paths_ : job_.host_paths;
     for (const std::string& path : shown) host_path(path);
-    if (!host_.resolv_conf_path.empty() && job_.network != Network::none) {
-      const std::string path = host_.resolv_conf_path.substr(1);
-      parents(path);
-      add({.op = Step::Op::make_file, .path = path, .data = host_.resolv_conf, .mode = 0644});
-    }
+    resolver();
     if (below_attached("etc") && host_.machine_id) add({.op = Step::Op::bind, .path = "etc/machine-id", .source = "/dev/null", .optional = true});
+  }
+
+  // /etc/resolv.conf may point out of what is shown, or name a server that a cell behind a gateway can't reach.
+  void resolver() {
+    const bool forwarded = job_.network == Network::outbound && host_.loopback_resolver;
+    if (job_.network == Network::none || (host_.resolv_conf_path.empty() && !forwarded)) return;
+    const std::string content = forwarded ? fmt::format("nameserver {}\n", kGatewayResolver) : host_.resolv_conf;
+    const std::string path = host_.resolv_conf_path.empty() ? "run/resolv.conf" : host_.resolv_conf_path.substr(1);
+    parents(path);
+    add({.op = Step::Op::make_file, .path = path, .data = content, .mode = 0644});
+    if (host_.resolv_conf_path.empty() && below_attached("etc")) add({.op = Step::Op::bind, .path = "etc/resolv.conf", .source = path});
   }
 
   void host_path(const std::string& path) {

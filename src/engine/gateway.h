@@ -12,10 +12,11 @@ namespace casemate {
 /// One running gateway. The destructor ends it.
 class Gateway {
  public:
-  /// not_supported where neither program is installed, with what to install and which --network to choose instead.
+  /// not_supported where neither program is installed or /dev/net/tun can't be opened, with what to install and which --network to choose instead.
   static Result<void> available();
-  /// Starts a gateway in the namespaces. The cell's own step await_network waits until there is a route.
-  static Result<std::unique_ptr<Gateway>> attach(int network_namespace, int user_namespace);
+  /// Starts a gateway in the namespaces. The cell's own step await_network waits until there is a route. `forward_resolver`: the host's
+  /// resolver listens on its loopback; it is to answer at kGatewayResolver.
+  static Result<std::unique_ptr<Gateway>> attach(int network_namespace, int user_namespace, bool forward_resolver);
 
   /// Readable when the gateway has ended, which ends the network.
   [[nodiscard]] int pidfd() const { return process_.pidfd(); }

@@ -154,7 +154,7 @@ class NativeExecutor final : public Executor {
   }
 
   void open_gateway(Running& running) {
-    auto gateway = Gateway::attach(running.cell->network_namespace().get(), running.cell->user_namespace().get());
+    auto gateway = Gateway::attach(running.cell->network_namespace().get(), running.cell->user_namespace().get(), ground_.host.loopback_resolver);
     if (!gateway) {
       running.gateway_problem = gateway.error().what;
       running.cell->kill();
