@@ -170,7 +170,7 @@ HostFeature cgroup_feature() {
   const CgroupSupport& support = factory->support();
   using Version = CgroupSupport::Version;
   if (support.version == Version::none) {
-    return {"cgroups", State::fallback, "none: limits of memory and processes are refused; time is held by rlimits and a watchdog",
+    return {"cgroups", State::fallback, "none: memory is held by a watchdog, processes by RLIMIT_NPROC; a cpu limit is refused",
             support.reason, false};
   }
   std::string have;
