@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "apps/doctor/doctor.h"
 #include "apps/run/run.h"
 #include "engine/executor.h"
 
@@ -25,6 +26,7 @@ struct FrontEnd {
 
 constexpr FrontEnd kFrontEnds[] = {
     {"run", "run one command in a fresh cell", run_main},
+    {"doctor", "what this host offers, what falls back, how to fix it", doctor_main},
 };
 
 int usage(std::FILE* to) {

@@ -1,5 +1,4 @@
 #include "sys/cgroup.h"
-#include "sys/process.h"
 
 #include <algorithm>
 #include <atomic>
@@ -30,7 +29,7 @@ constexpr CgroupControllers kAllV1 = kAlways | kCgroupCpu | kCgroupCpuacct | kCg
 CgroupName our_name() {
   CgroupName name;
   name.pid = ::getpid();
-  name.start_time = process_start_time(name.pid).value_or(0);
+  name.start_time = parse_start_time(read_control(AT_FDCWD, "/proc/self/stat").value_or("")).value_or(0);
   struct stat info{};
   if (::stat("/proc/self/ns/pid", &info) == 0 && info.st_ino != kFirstPidNamespace) name.pid_namespace = info.st_ino;
   return name;
@@ -47,11 +46,9 @@ bool dead(const CgroupName& name, const CgroupName& ours) {
   if (name.pid_namespace != ours.pid_namespace) return false;  // its pid means nothing here
   if (name.pid == ours.pid) return name.start_time != ours.start_time;
   if (::kill(name.pid, 0) < 0 && errno == ESRCH) return true;
-  const auto start = process_start_time(name.pid);
-  if (start) return *start != name.start_time;
-  // No answer: only a zombie (dead), or /proc hides other users' processes (hidepid), which we must believe to be alive.
   const auto stat = read_control(AT_FDCWD, fmt::format("/proc/{}/stat", name.pid));
-  return stat && !stat->empty();
+  if (!stat || stat->empty()) return false;  // hidden (hidepid), so we must believe that it lives; or it ended just now
+  return parse_start_time(*stat) != name.start_time;
 }
 
 std::string why_not_v1(const std::string& path, bool read_only) {

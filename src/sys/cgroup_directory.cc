@@ -213,5 +213,4 @@ std::optional<std::uint64_t> parse_start_time(std::string_view stat) {
   return std::nullopt;
 }
 
-
 }  // namespace casemate

@@ -29,7 +29,9 @@ bool kill_cgroup(int parent, const std::string& name, int wait_ms = 5000);
 /// Removes the cgroup `name` below `parent` and its children. What is inside is killed first if need be; EBUSY, which Linux 6 gives for a
 /// moment after the last process has gone, is retried for 250 ms. True if it is gone.
 bool remove_cgroup(int parent, const std::string& name);
-/// The same from the text of the file; nullopt also for text that is none.
+
+/// When the process of a /proc/PID/stat text started, in clock ticks since boot (field 22); nullopt if the text is none, or that of a
+/// process of which only the zombie is left: for cgroups it is dead, whoever should reap it.
 [[nodiscard]] std::optional<std::uint64_t> parse_start_time(std::string_view stat);
 
 }  // namespace casemate

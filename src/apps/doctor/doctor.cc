@@ -1,0 +1,149 @@
+#include "apps/doctor/doctor.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "apps/doctor/programs.h"
+#include "base/directories.h"
+#include "base/terminal.h"
+#include "cell/host.h"
+#include "sys/fd.h"
+#include "sys/probe.h"
+#include "sys/process.h"
+
+namespace casemate {
+namespace {
+
+using State = HostFeature::State;
+
+Result<void> write_map(pid_t pid, const char* file, const std::vector<HostFacts::IdMap>& maps) {
+  std::string text;
+  for (const HostFacts::IdMap& map : maps) text += fmt::format("{} {} {}\n", map.inside, map.outside, map.count);
+  TRY_ASSIGN(const UniqueFd fd, open_file(fmt::format("/proc/{}/{}", pid, file), O_WRONLY));
+  return write_all(fd.get(), text);
+}
+
+Result<void> run_map_program(const char* program, pid_t pid, const std::vector<HostFacts::IdMap>& maps) {
+  std::vector<std::string> argv{program, std::to_string(pid)};
+  for (const HostFacts::IdMap& map : maps) {
+    for (const std::uint32_t number : {map.inside, map.outside, map.count}) argv.push_back(std::to_string(number));
+  }
+  TRY_ASSIGN(const ProgramResult result, run_program(argv, std::chrono::seconds(10)));
+  if (!result.end.signaled && result.end.code == 0) return {};
+  return fail(ErrorCode::refused, fmt::format("{}: {}", program, printable_name(result.err.substr(0, result.err.find('\n')))), EPERM);
+}
+
+// The maps that the engine gives to a cell (cell/host.h).
+Result<void> map_ids(pid_t pid, const HostFacts& host) {
+  if (host.sub_ids) {
+    TRY(run_map_program("newuidmap", pid, host.uid_map));
+    return run_map_program("newgidmap", pid, host.gid_map);
+  }
+  if (!host.privileged) {
+    TRY_ASSIGN(const UniqueFd fd, open_file(fmt::format("/proc/{}/setgroups", pid), O_WRONLY));
+    TRY(write_all(fd.get(), "deny"));
+  }
+  TRY(write_map(pid, "uid_map", host.uid_map));
+  return write_map(pid, "gid_map", host.gid_map);
+}
+
+std::vector<HostFeature> examine() {
+  const HostFacts host = read_host_facts();
+  const std::string cache = cache_directory();
+  ProbeOptions options;
+  options.map_ids = [&](pid_t pid) { return map_ids(pid, host); };
+  options.mount_point = host.root_mount_point;
+  options.cache_directory = existing_directory(cache);
+  UniqueFd idmap;
+  if (host.privileged) {
+    if (auto made = make_user_namespace(host.uid_map.front().outside, host.uid_map.front().count)) idmap = std::move(*made);
+  }
+  options.idmap_fd = idmap.get();
+  std::vector<HostFeature> rows = probe_kernel(options);
+  for (HostFeature& row : probe_programs(host, cache)) rows.push_back(std::move(row));
+  return rows;
+}
+
+bool can_run(const std::vector<HostFeature>& rows) {
+  return std::none_of(rows.begin(), rows.end(), [](const HostFeature& row) { return row.required && row.state == State::missing; });
+}
+
+void print_json(const std::vector<HostFeature>& rows) {
+  nlohmann::ordered_json object;
+  object["version"] = CASEMATE_VERSION;
+  object["can_run"] = can_run(rows);
+  object["rows"] = nlohmann::ordered_json::array();
+  for (const HostFeature& row : rows) {
+    object["rows"].push_back({{"name", row.name},
+                              {"state", word(row.state)},
+                              {"meaning", to_utf8(row.meaning)},
+                              {"fix", to_utf8(row.fix)},
+                              {"required", row.required}});
+  }
+  fmt::print("{}\n", object.dump(2));
+}
+
+void print_table(const std::vector<HostFeature>& rows, bool colour) {
+  std::size_t width = 0;
+  std::size_t counts[3] = {};
+  for (const HostFeature& row : rows) {
+    width = std::max(width, row.name.size());
+    ++counts[static_cast<std::size_t>(row.state)];
+  }
+  const char* end = colour ? "\x1b[0m" : "";
+  const auto start = [&](State state) {
+    return !colour ? "" : state == State::ok ? "\x1b[32m" : state == State::fallback ? "\x1b[33m" : "\x1b[31m";
+  };
+  for (const HostFeature& row : rows) {
+    fmt::print("{}{:<8}{}  {:<{}}  {}\n", start(row.state), word(row.state), end, row.name, width, printable_name(row.meaning));
+    if (!row.fix.empty()) fmt::print("{:<8}  {:<{}}  fix: {}\n", "", "", width, printable_name(row.fix));
+  }
+  const bool able = can_run(rows);
+  fmt::print("\n{}{}{} {} ok, {} fall back, {} missing.\n", start(able ? State::ok : State::missing),
+             able ? "Jobs can run here." : "Jobs can't run here: see what is missing among namespaces, mounts and filters.", end, counts[0],
+             counts[1], counts[2]);
+}
+
+bool wants_colour(const std::string& choice) {
+  if (choice != "auto") return choice == "always";
+  const char* no_color = std::getenv("NO_COLOR");  // no-color.org: present and not empty
+  return ::isatty(STDOUT_FILENO) && !(no_color && no_color[0]);
+}
+
+}  // namespace
+
+int doctor_main(const std::vector<std::string>& arguments) {
+  bool json = false;
+  std::string colour = "auto";
+  CLI::App app("Look at this host by trying: what it offers, what falls back, how to fix it. Exit 0 if jobs can run here, 1 if not.",
+               "casemate doctor");
+  app.add_flag("--json", json, "print one JSON object");
+  app.add_option("--color", colour, "auto (a terminal, and NO_COLOR is not set), always or never")
+      ->check(CLI::IsMember({"auto", "always", "never"}));
+  try {
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "casemate doctor: {} (see 'casemate doctor --help')\n", printable_name(error.what()));
+    return 125;
+  }
+  const std::vector<HostFeature> rows = examine();
+  if (json) {
+    print_json(rows);
+  } else {
+    print_table(rows, wants_colour(colour));
+  }
+  if (std::fflush(stdout) != 0) return 125;
+  return can_run(rows) ? 0 : 1;
+}
+
+}  // namespace casemate
