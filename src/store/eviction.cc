@@ -167,6 +167,7 @@ void Store::Parts::grown(std::uint64_t bytes) const {
 }
 
 Result<std::uint64_t> Store::prune(std::uint64_t max_bytes, std::vector<Error>* problems) {
+  parts_->finish_surveys();
   TRY_ASSIGN(const std::uint64_t freed, parts_->evict(max_bytes, problems));
   parts_->sweep_locks();
   parts_->sweep_stuck(problems);

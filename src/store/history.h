@@ -11,19 +11,19 @@
 
 namespace casemate {
 
-/// One job that ended, as history keeps it.
+/// One job that ended, as history keeps it. Texts are made printable and bounded on their way in.
 struct RunRecord {
   std::int64_t id = 0;          ///< given by the database
   std::int64_t started_ms = 0;  ///< Unix time, milliseconds
-  std::string front_end;        ///< "run", "script", ...
-  std::string name;             ///< what was run, for people: the command or script, made printable
-  std::string key;              ///< the same work has the same key (for timings); "" if none
+  std::string front_end;        ///< "run", "script", ...; at most 64 bytes are kept
+  std::string name;             ///< what was run, for people: the command or script; at most 512 bytes are kept
+  std::string key;              ///< the same work has the same key (for timings); "" if none; at most 256 bytes are kept
   std::string outcome;          ///< word(Outcome::Kind)
   int code = 0;
   std::int64_t wall_us = 0;
   std::int64_t cpu_us = 0;
   std::optional<std::uint64_t> peak_memory_bytes;
-  std::string details;  ///< JSON object, front end's own
+  std::string details;  ///< JSON object, front end's own; at most 1 MiB, about 3 KiB through spool_run(): larger ones are dropped
 };
 
 struct HistoryQuery {
@@ -38,11 +38,12 @@ struct HistoryQuery {
 /// a job.
 Result<void> spool_run(const RunRecord& record);
 
-/// The database. Schema version in PRAGMA user_version, migrated forward on open; a newer one than ours is refused with a clear line; a
-/// damaged file is set aside as casemate.db.damaged-<time> and a new one begun (`note()` says so).
+/// The database; one thread at a time. Schema version in PRAGMA user_version, migrated forward on open; a newer one than ours is refused
+/// with a clear line; a damaged file is set aside as casemate.db.damaged-<time> and a new one begun (`note()` says so).
 class History {
  public:
-  /// "": state_directory(). Takes in the spool (atomically, once, also when two open at a time; a torn last line is dropped).
+  /// "": state_directory(). Takes in the spool (each line once, also when two open at a time or one is killed; torn and foreign lines are
+  /// dropped).
   static Result<History> open(std::string directory = "");
   History(History&&) noexcept;
   History& operator=(History&&) noexcept;
@@ -54,6 +55,7 @@ class History {
   Result<std::optional<std::int64_t>> expected_wall_us(const std::string& key) const;
   /// Removes records older than this. Number removed.
   Result<std::int64_t> prune(std::int64_t before_ms);
+  /// What open() has to tell a person, on one line; "" if nothing.
   [[nodiscard]] const std::string& note() const;
 
  private:

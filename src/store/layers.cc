@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <ctime>
 #include <memory>
+#include <system_error>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -29,9 +30,13 @@ std::string settled_path(const std::string& layer) { return layer + "/settled"; 
 }  // namespace
 
 std::string to_json(const LayerMeta& meta) {
-  const nlohmann::json json = {
-      {"version", 1},        {"description", to_utf8(meta.description)}, {"created", meta.created},   {"bytes", meta.bytes},
-      {"files", meta.files}, {"manifest", "sha256:" + meta.manifest},    {"boot", to_utf8(meta.boot)}};
+  const nlohmann::json json = {{"version", 1},
+                               {"description", to_utf8(meta.description)},
+                               {"created", meta.created},
+                               {"bytes", meta.bytes},
+                               {"files", meta.files},
+                               {"manifest", meta.manifest.empty() ? "" : "sha256:" + meta.manifest},
+                               {"boot", to_utf8(meta.boot)}};
   return json.dump() + "\n";
 }
 
@@ -53,23 +58,26 @@ Result<LayerMeta> parse_layer_meta(std::string_view text) {
   meta.files = json["files"].get<std::uint64_t>();
   meta.boot = json["boot"].get<std::string>();
   const std::string manifest = json["manifest"].get<std::string>();
-  if (json["version"] != 1 || !manifest.starts_with("sha256:") || !is_hex_key(std::string_view(manifest).substr(7))) return damaged();
-  meta.manifest = manifest.substr(7);
+  if (json["version"] != 1) return damaged();
+  if (!manifest.empty() && (!manifest.starts_with("sha256:") || !is_hex_key(std::string_view(manifest).substr(7)))) return damaged();
+  if (!manifest.empty()) meta.manifest = manifest.substr(7);
   return meta;
 }
 
-std::optional<std::string> Store::Parts::layer_damage(std::string_view hex) const {
+std::optional<std::string> Store::Parts::layer_damage(std::string_view hex, LayerMeta& meta) const {
   const std::string path = entry_path(EntryKind::layer, hex);
   const auto text = read_file(path + "/meta.json", kMetaLimit);
   if (!text) return "meta.json can't be read: " + text.error().what;
-  const auto meta = parse_layer_meta(*text);
-  if (!meta) return meta.error().what;
+  auto parsed = parse_layer_meta(*text);
+  if (!parsed) return parsed.error().what;
+  meta = std::move(*parsed);
   struct stat info{};
   if (::lstat((path + "/tree").c_str(), &info) < 0 || !S_ISDIR(info.st_mode)) return "its tree is missing";
-  if (meta->boot == boot_id() || ::access(settled_path(path).c_str(), F_OK) == 0) return std::nullopt;
+  if (meta.boot == boot_id() || ::access(settled_path(path).c_str(), F_OK) == 0) return std::nullopt;
+  if (meta.manifest.empty()) return "it was cut off from its survey by a reboot";
   const auto tree = summarize_tree(path + "/tree", TreeDepth::metadata);
   if (!tree) return tree.error().what;
-  if (tree->digest != meta->manifest) return "files are not as they were published (a power loss?)";
+  if (tree->digest != meta.manifest) return "files are not as they were published (a power loss?)";
   const UniqueFd mark(::open(settled_path(path).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   return std::nullopt;
 }
@@ -80,9 +88,13 @@ Result<std::optional<StoreLease>> Store::layer(std::string_view key) {
   {
     TRY_ASSIGN(std::optional<LockFile> lock, parts_->lock_entry(EntryKind::layer, key));
     if (!lock) return std::nullopt;
-    if (!parts_->layer_damage(key)) {
+    LayerMeta meta;
+    if (!parts_->layer_damage(key, meta)) {
       ::utimensat(AT_FDCWD, (path + "/meta.json").c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
-      return StoreLease(path + "/tree", lock->take());
+      UniqueFd lease = lock->take();
+      // Its maker was killed, or is at it: twice does no harm.
+      if (meta.manifest.empty()) parts_->start_survey(key, UniqueFd(::fcntl(lease.get(), F_DUPFD_CLOEXEC, 0)));
+      return StoreLease(path + "/tree", std::move(lease));
     }
   }
   TRY_ASSIGN(const std::optional<std::string> away, parts_->take_out(EntryKind::layer, key));
@@ -90,15 +102,11 @@ Result<std::optional<StoreLease>> Store::layer(std::string_view key) {
   return std::nullopt;
 }
 
-Result<StoreLease> Store::Parts::publish(std::string_view hex, std::string_view description, StoreTemp& temp, LockFile& lock) const {
+Result<StoreLease> Store::Parts::publish(std::string_view hex, std::string_view description, StoreTemp& temp, LockFile& lock) {
   const std::string filled = temp.path() + "/layer";
-  TRY_ASSIGN(const TreeSummary tree, summarize_tree(filled + "/tree", TreeDepth::metadata));
   LayerMeta meta;
   meta.description = printable_name(description.substr(0, 4096));
   meta.created = std::time(nullptr);
-  meta.bytes = tree.bytes;
-  meta.files = tree.files;
-  meta.manifest = tree.digest;
   meta.boot = boot_id();
   {
     TRY_ASSIGN(const UniqueFd file, open_file(filled + "/meta.json", O_WRONLY | O_CREAT | O_EXCL, 0600));
@@ -114,8 +122,41 @@ Result<StoreLease> Store::Parts::publish(std::string_view hex, std::string_view 
     if (::rename(filled.c_str(), path.c_str()) < 0) return place.failure("put a layer into " + layers, errno);
   }
   lock.unlock(LockFile::Part::make);
-  grown(tree.bytes);
-  return StoreLease(path + "/tree", lock.take());
+  UniqueFd lease = lock.take();
+  start_survey(hex, UniqueFd(::fcntl(lease.get(), F_DUPFD_CLOEXEC, 0)));
+  return StoreLease(path + "/tree", std::move(lease));
+}
+
+void Store::Parts::survey(const std::string& hex) const {
+  const std::string path = entry_path(EntryKind::layer, hex) + "/meta.json";
+  const auto text = read_file(path, kMetaLimit);
+  auto meta = text ? parse_layer_meta(*text) : std::unexpected(text.error());
+  const auto tree = summarize_tree(entry_path(EntryKind::layer, hex) + "/tree", TreeDepth::metadata);
+  const auto temp = make_temp();
+  if (!meta || !tree || !temp) return;  // it stays without one: good for this boot
+  meta->bytes = tree->bytes;
+  meta->files = tree->files;
+  meta->manifest = tree->digest;
+  const std::string fresh = (*temp)->path() + "/meta.json";
+  const UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file || !write_all(file.get(), to_json(*meta)) || ::rename(fresh.c_str(), path.c_str()) < 0) return;
+  grown(tree->bytes);
+}
+
+void Store::Parts::start_survey(std::string_view hex, UniqueFd lease) {
+  auto work = [this, hex = std::string(hex), lease = std::move(lease)] { survey(hex); };
+  const std::lock_guard guard(surveys_mutex);
+  try {
+    surveys.emplace_back(std::move(work));
+  } catch (const std::system_error&) {  // no more threads for us
+    survey(std::string(hex));
+  }
+}
+
+void Store::Parts::finish_surveys() {
+  std::vector<std::jthread> under_way;
+  const std::lock_guard guard(surveys_mutex);
+  under_way.swap(surveys);  // joined as it goes
 }
 
 Result<void> Store::Parts::clear_damaged(std::string_view hex, LockFile& lock) const {

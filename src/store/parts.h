@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "store/lock.h"
@@ -31,7 +33,7 @@ struct LayerMeta {
   std::int64_t created = 0;  ///< Unix seconds
   std::uint64_t bytes = 0;
   std::uint64_t files = 0;
-  std::string manifest;  ///< TreeSummary::digest of TreeDepth::metadata at publication
+  std::string manifest;  ///< TreeSummary::digest of TreeDepth::metadata; "" until the layer's survey
   std::string boot;      ///< boot_id() at publication
 };
 [[nodiscard]] std::string to_json(const LayerMeta& meta);
@@ -53,6 +55,8 @@ class Usage {
 struct Store::Parts {
   Place place;
   std::uint64_t max_bytes = 0;
+  std::mutex surveys_mutex;
+  std::vector<std::jthread> surveys;
 
   [[nodiscard]] std::string blob_path(std::string_view hex) const;
   [[nodiscard]] std::string entry_path(EntryKind kind, std::string_view hex) const;
@@ -75,12 +79,19 @@ struct Store::Parts {
   void sweep_stuck(std::vector<Error>* problems) const;
 
   // layers.cc
-  /// nullopt: sound (settles it if it is of an earlier boot); else what is wrong.
-  [[nodiscard]] std::optional<std::string> layer_damage(std::string_view hex) const;
+  /// nullopt: sound (settles it if it is of an earlier boot), and `meta` is read; else what is wrong.
+  [[nodiscard]] std::optional<std::string> layer_damage(std::string_view hex, LayerMeta& meta) const;
   /// Moves what lies damaged at a layer's path away; `lock` holds "make". corrupt: somebody is using it.
   Result<void> clear_damaged(std::string_view hex, LockFile& lock) const;
   /// Moves a finished layer into place and takes the lease on it.
-  Result<StoreLease> publish(std::string_view hex, std::string_view description, StoreTemp& temp, LockFile& lock) const;
+  Result<StoreLease> publish(std::string_view hex, std::string_view description, StoreTemp& temp, LockFile& lock);
+
+  /// Sums up a published layer and completes its meta.json, in a thread that lives no longer than this; `lease` keeps the layer from
+  /// eviction meanwhile.
+  void start_survey(std::string_view hex, UniqueFd lease);
+  void survey(const std::string& hex) const;
+  /// Waits for the surveys that are under way.
+  void finish_surveys();
 
   // blobs.cc
   /// Renames <temp>/blob into place.

@@ -5,10 +5,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include "base/directories.h"
 #include "base/terminal.h"
@@ -25,17 +25,18 @@ constexpr std::size_t kNameLimit = 512;
 constexpr std::size_t kKeyLimit = 256;
 constexpr std::size_t kWordLimit = 64;
 constexpr std::size_t kDetailsLimit = 1 << 20;
-constexpr off_t kSpoolLimit = 8 << 20;  // of the file: then a writer takes it in itself, or a host where nobody asks for history would fill its disk
+constexpr off_t kSpoolLimit =
+    8 << 20;  // of the file: then a writer takes it in itself, or a host where nobody asks for history would fill its disk
 
-// At most `limit` bytes of valid UTF-8, cut between characters.
+// At most `limit` bytes, cut between characters where it is UTF-8.
 std::string cut(std::string text, std::size_t limit) {
   if (text.size() <= limit) return text;
-  while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xc0) == 0x80) --limit;
+  for (int back = 0; back < 3 && limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xc0) == 0x80; ++back) --limit;
   text.resize(limit);
   return text;
 }
 
-std::string tidy_text(const std::string& text, std::size_t limit) { return cut(printable_name(text.substr(0, limit)), limit); }
+std::string tidy_text(const std::string& text, std::size_t limit) { return cut(printable_name(cut(text, limit)), limit); }
 
 Json to_json(const SpoolLine& line) {
   const RunRecord& record = line.record;
@@ -60,7 +61,8 @@ class Reader {
   void number(const char* name, std::int64_t& to, std::int64_t least, std::int64_t most) {
     const auto found = json_.find(name);
     const bool fits = found != json_.end() && found->is_number_integer() &&
-                      !(found->is_number_unsigned() && found->get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
+                      !(found->is_number_unsigned() &&
+                        found->get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
     if (fits) to = found->get<std::int64_t>();
     if (!fits || to < least || to > most) good_ = false;
   }
@@ -125,7 +127,8 @@ Result<SpoolLine> parse_spool_line(std::string_view text) {
 
 namespace {
 
-// Opens the spool for one append, holding a shared lock (flock(2)) that keeps its taker waiting; -1 in the fd: it was taken meanwhile, try again.
+// Opens the spool for one append, holding a shared lock (flock(2)) that keeps its taker waiting; -1 in the fd: it was taken meanwhile, try
+// again.
 Result<UniqueFd> open_spool(const Place& place, const std::string& path) {
   constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   UniqueFd fd(::open(path.c_str(), kFlags, 0600));
@@ -135,7 +138,7 @@ Result<UniqueFd> open_spool(const Place& place, const std::string& path) {
   }
   if (!fd) return place.failure("write " + path, errno);
   while (::flock(fd.get(), LOCK_SH) < 0 && errno == EINTR) continue;
-  struct stat named {}, ours {};
+  struct stat named{}, ours{};
   if (::fstat(fd.get(), &ours) < 0 || ::lstat(path.c_str(), &named) < 0 || ours.st_ino != named.st_ino) fd.reset();
   return fd;
 }
@@ -148,10 +151,10 @@ Result<void> spool_run(const RunRecord& record) {
   const std::string path = directory + "/casemate.spool";
   // The newline in front ends the line of a writer that was killed or found the disk full half-way.
   const std::string line = fmt::format("\n{}\n", to_spool_line({random_name(), record}));
-  for (;;) {
+  for (int attempt = 0; attempt < 100; ++attempt) {
     TRY_ASSIGN(UniqueFd fd, open_spool(place, path));
     if (!fd) continue;
-    struct stat info {};
+    struct stat info{};
     if (::fstat(fd.get(), &info) == 0 && info.st_size > kSpoolLimit) {
       fd.reset();
       TRY(History::open(directory));
@@ -161,6 +164,7 @@ Result<void> spool_run(const RunRecord& record) {
     if (put == static_cast<ssize_t>(line.size())) return {};
     return place.failure("write " + path, put < 0 ? errno : ENOSPC);
   }
+  return fail(ErrorCode::system, fmt::format("can't write {}: it changes all the time", printable_name(path)));
 }
 
 }  // namespace casemate

@@ -1,4 +1,5 @@
-// spool: run records on their way into the history database, one JSON line each in casemate.spool. Writers append; History::open() takes them in.
+// spool: run records on their way into the history database, one JSON line each in casemate.spool. Writers append; History::open() takes
+// them in.
 #pragma once
 
 #include <string>
@@ -18,7 +19,8 @@ struct SpoolLine {
   RunRecord record;
 };
 
-/// One line without its newline, at most kSpoolLineLimit - 2 bytes of JSON. What doesn't fit goes in this order: details, then the ends of the texts.
+/// One line without its newline, at most kSpoolLineLimit - 2 bytes of JSON. What doesn't fit goes in this order: details, then the ends of
+/// the texts.
 [[nodiscard]] std::string to_spool_line(const SpoolLine& line);
 /// The reverse, from any bytes at all; corrupt for what to_spool_line() does not write. Texts come back bounded and printable.
 Result<SpoolLine> parse_spool_line(std::string_view text);

@@ -22,6 +22,9 @@
 // names without a lock file: removed entries on their way out. So liveness is a lock, never a pid, which other containers count
 // differently. tmp/stuck.<name> is what could not be removed (another owner's files): only prune() tries again.
 //
+// Survey: a layer is of use before its files have been counted: its meta.json is completed (size, manifest) by a thread that ~Store joins,
+// and by the next user if that was killed. Until then it weighs nothing and is trusted in this boot only.
+//
 // The count in `usage` is a hint for when to evict; entries themselves are the truth, and eviction counts them. Foreign files are ignored
 // everywhere.
 #include "store/store.h"
@@ -125,6 +128,9 @@ Store::~Store() = default;
 const std::string& Store::directory() const { return parts_->place.directory; }
 std::uint64_t Store::max_bytes() const { return parts_->max_bytes; }
 Result<std::unique_ptr<StoreTemp>> Store::make_temp() { return parts_->make_temp(); }
-Result<std::vector<StoreEntry>> Store::entries() const { return parts_->entries(true); }
+Result<std::vector<StoreEntry>> Store::entries() const {
+  parts_->finish_surveys();
+  return parts_->entries(true);
+}
 
 }  // namespace casemate

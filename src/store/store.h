@@ -79,7 +79,8 @@ class Store {
   /// Makes a layer once: under an exclusive lock of the key, calls `fill` with an empty temp directory (0755) on the store's file system,
   /// then renames it into place. Two callers at once: one fills, the other waits and gets the result. A failed or killed fill leaves
   /// nothing. `created`, if given, says who made it. `waiting` is called once if another process is at it. Files are not fsynced: a layer
-  /// that a power loss damaged is noticed at its first use after the reboot, and made again (docs/design/store.md).
+  /// that a power loss damaged is noticed at its first use after the reboot, and made again; its
+  /// files are counted by a thread of ours after this has returned, which ~Store joins (both: docs/design/store.md).
   Result<StoreLease> make_layer(std::string_view key, std::string_view description,
                                 const std::function<Result<void>(const std::string& directory)>& fill, bool* created = nullptr,
                                 const std::function<void()>& waiting = {});

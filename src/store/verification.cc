@@ -29,13 +29,14 @@ std::string blob_damage(const std::string& path, std::string_view hex) {
 
 std::optional<std::string> Store::Parts::contents_damage(std::string_view hex) const {
   const std::string path = entry_path(EntryKind::layer, hex);
-  if (auto damage = layer_damage(hex)) return damage;
-  const auto text = read_file(path + "/meta.json");
-  const auto meta = text ? parse_layer_meta(*text) : std::unexpected(text.error());
-  if (!meta) return meta.error().what;
+  LayerMeta meta;
+  if (auto damage = layer_damage(hex, meta)) return damage;
   const auto metadata = summarize_tree(path + "/tree", TreeDepth::metadata);
   if (!metadata) return metadata.error().what;
-  if (metadata->digest != meta->manifest) return "names, sizes, modes or times of its files are not as published";
+  if (meta.manifest.empty())
+    survey(std::string(hex));
+  else if (metadata->digest != meta.manifest)
+    return "names, sizes, modes or times of its files are not as published";
   const auto contents = summarize_tree(path + "/tree", TreeDepth::contents);
   if (!contents) return contents.error().what;
   if (contents->unreadable != 0) return std::nullopt;  // files of other owners: their metadata must do
@@ -53,6 +54,7 @@ std::optional<std::string> Store::Parts::contents_damage(std::string_view hex) c
 }
 
 Result<std::vector<StoreDamage>> Store::verify() {
+  parts_->finish_surveys();
   TRY_ASSIGN(const std::vector<StoreEntry> all, parts_->entries(false));
   std::vector<StoreDamage> damages;
   for (const StoreEntry& entry : all) {
