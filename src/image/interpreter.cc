@@ -1,34 +1,31 @@
 #include "image/interpreter.h"
 
 #include <algorithm>
-#include <array>
+#include <chrono>
 #include <cstdlib>
 #include <optional>
 
 #include <dirent.h>
 #include <fmt/format.h>
-#include <poll.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <ctime>
 
 #include "base/digest.h"
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "sys/fd.h"
-
-extern char** environ;
+#include "sys/process.h"
 
 namespace casemate {
 namespace {
 
-constexpr int kProbeSeconds = 20;
+constexpr std::chrono::seconds kProbeTime{20};
 constexpr std::string_view kCacheHeader = "casemate interpreters 1";
 
-// Runs in any Python since 2.6. Fields end in newlines; the first says whether what follows is whole.
+// Runs in any Python since 2.6. Fields end in newlines; the first says what follows. The current directory leaves sys.path: nothing of it
+// may be imported.
 constexpr const char* kProbe = R"(
 import sys
+sys.path = [path for path in sys.path if path]
 if sys.version_info < (3, 7):
     print('old\n%d.%d.%d' % sys.version_info[:3])
     sys.exit(0)
@@ -106,52 +103,6 @@ bool version_fits(const std::vector<int>& wanted, std::string_view version) {
   return have.size() >= wanted.size() && std::equal(wanted.begin(), wanted.end(), have.begin());
 }
 
-// What a program writes to stdout, ended after kProbeSeconds. Runs with our environment but away from our directory, whose files it must
-// not import.
-Result<std::string> output_of(const std::vector<std::string>& argv) {
-  TRY_ASSIGN(Pipe pipe, make_pipe());
-  std::vector<char*> words;
-  for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
-  words.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, pipe.write.get(), 1);
-  ::posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  ::posix_spawn_file_actions_addchdir_np(&actions, "/");
-  pid_t pid = 0;
-  const int failed = ::posix_spawn(&pid, argv[0].c_str(), &actions, nullptr, words.data(), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (failed != 0) return fail_errno("run " + argv[0], failed);
-  pipe.write.reset();
-  std::string text;
-  timespec start{};
-  ::clock_gettime(CLOCK_MONOTONIC, &start);
-  bool in_time = false;
-  for (;;) {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    const long left = kProbeSeconds * 1000 - (now.tv_sec - start.tv_sec) * 1000 - (now.tv_nsec - start.tv_nsec) / 1'000'000;
-    pollfd ready{pipe.read.get(), POLLIN, 0};
-    if (left <= 0 || text.size() > (64 << 10)) break;
-    if (::poll(&ready, 1, static_cast<int>(left)) <= 0) continue;
-    std::array<char, 4096> buffer;
-    const ssize_t got = ::read(pipe.read.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    in_time = got == 0;
-    if (got <= 0) break;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-  }
-  if (!in_time) ::kill(pid, SIGKILL);
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!in_time) return fail(ErrorCode::system, fmt::format("{} did not answer within {} s", argv[0], kProbeSeconds));
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    return fail(ErrorCode::invalid_input, fmt::format("{} is no Python interpreter that runs", printable_name(argv[0])));
-  return text;
-}
-
 // One line of the cache: digest, stamp of the asked program, its path, stamp of the found program, then the fields of Interpreter. Tabs
 // between.
 struct Known {
@@ -202,8 +153,10 @@ void save_cache(const std::vector<Known>& all) {
 }
 
 Result<Interpreter> probe(const std::string& program) {
-  TRY_ASSIGN(const std::string text, output_of({program, "-E", "-s", "-S", "-B", "-c", kProbe}));
-  std::vector<std::string> fields = split(text, '\n');
+  TRY_ASSIGN(const ProgramResult ran, run_program({program, "-E", "-s", "-S", "-B", "-c", kProbe}, kProbeTime));
+  if (ran.end.signaled || ran.end.code != 0)
+    return fail(ErrorCode::invalid_input, fmt::format("{} is no Python interpreter that runs", printable_name(program)));
+  std::vector<std::string> fields = split(ran.out, '\n');
   if (fields.size() == 2 && fields[0] == "old")
     return fail(ErrorCode::not_supported, fmt::format("{} is Python {}; casemate needs 3.7 or later", program, printable_name(fields[1])));
   if (fields.size() != 6 || fields[0] != "python" || version_numbers(fields[2]).size() != 3 || !fields[1].starts_with('/') ||

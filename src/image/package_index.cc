@@ -231,7 +231,7 @@ class Planner {
     if (std::none_of(plan_.mounts.begin(), plan_.mounts.end(), [&](const Mount& mount) { return mount.target == path; })) show(path, path);
   }
   void show(const std::string& path, std::string target) {
-    plan_.mounts.push_back({.kind = Mount::Kind::bind, .source = path, .target = std::move(target)});
+    plan_.mounts.push_back({.kind = Mount::Kind::bind, .source = path, .target = std::move(target), .owned = true});
   }
   Result<void> constraints();
   Result<void> archives();
@@ -297,7 +297,10 @@ Result<void> Planner::uv_files() {
       show(absolute(path));
     }
   }
-  if (index_.uv_configuration.empty()) return {};
+  if (index_.uv_configuration.empty()) {
+    if (auto shared = read_file("/etc/uv/uv.toml", 1 << 20)) key_.add("/etc/uv/uv.toml", *shared);
+    return {};
+  }
   auto text = read_file(index_.uv_configuration, 1 << 20);
   if (!text) return fail(text.error().code, fmt::format("uv's configuration: {}", text.error().what), text.error().errno_value);
   key_.add("uv.toml", *text);

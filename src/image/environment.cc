@@ -1,0 +1,107 @@
+#include "image/environment.h"
+
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "base/digest.h"
+#include "base/terminal.h"
+#include "image/package_index.h"
+#include "image/requirements.h"
+#include "sys/fd.h"
+
+namespace casemate {
+namespace {
+
+// Part of every key: what we make of the same input. Raise it when that changes.
+constexpr std::string_view kFormat = "casemate environment 1";
+// A file of ours at the root of the layer: which installer made it.
+constexpr std::string_view kInstallerFile = "/casemate-installer";
+
+std::string description_of(const Requirements& requirements, const Interpreter& interpreter) {
+  std::string names;
+  for (const std::string& name : requirements.names) {
+    if (names.size() > 60) {
+      names += ", ...";
+      break;
+    }
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  return redacted(printable_name(fmt::format("environment: {} for Python {}", names.empty() ? "no packages" : names, interpreter.version)));
+}
+
+Environment environment_of(std::string key, StoreLease lease, const Interpreter& interpreter) {
+  Environment made;
+  made.key = std::move(key);
+  made.layer = lease.path();
+  made.lease = std::make_shared<const StoreLease>(std::move(lease));
+  made.mount_point = kEnvironmentMountPoint;
+  made.python = made.mount_point + "/bin/python";
+  made.mounts = interpreter_mounts(interpreter, default_host_paths());
+  made.mounts.push_back({.kind = Mount::Kind::bind, .source = made.layer, .target = made.mount_point, .owned = true});
+  const auto installer = read_file(made.layer + std::string(kInstallerFile), 256);
+  made.installer = installer ? printable_name(*installer) : "unknown";
+  return made;
+}
+
+}  // namespace
+
+std::expected<Environment, EnvironmentFailure> make_environment(const EnvironmentRequest& request, const RunJob& run,
+                                                                const Progress& progress) {
+  const auto failed = [](Error error, std::string log = {}) {
+    return std::unexpected(EnvironmentFailure{std::move(error), std::move(log)});
+  };
+  const Interpreter& interpreter = request.interpreter;
+  auto requirements = read_requirements(request.requirements_path);
+  if (!requirements) return failed(requirements.error());
+  bool nothing = requirements->packages.empty();
+  for (const auto& [name, value] : requirements->options) nothing = nothing && name != "requirement";
+  std::string wanted = "nothing";
+  Installation installation;
+  if (!nothing) {
+    auto index = read_package_index(interpreter);
+    if (!index) return failed(index.error());
+    auto plan = plan_installation(*requirements, *index, default_host_paths());
+    if (!plan) return failed(plan.error());
+    installation = std::move(*plan);
+    wanted = installation.key;
+  }
+  const std::string key = sha256_hex(fmt::format("{}\n{}\n{}\n", kFormat, interpreter.identity, wanted));
+
+  auto store = Store::open();
+  if (!store) return failed(store.error());
+  auto there = store->layer(key);
+  if (!there) return failed(there.error());
+  if (*there) {
+    Environment environment = environment_of(key, std::move(**there), interpreter);
+    environment.cached = true;
+    return environment;
+  }
+
+  std::optional<EnvironmentFailure> failure;
+  Installed installed{"none", ""};
+  const auto fill = [&](const std::string& directory) -> Result<void> {
+    if (nothing) {
+      TRY(write_bare_environment(directory, interpreter));
+    } else {
+      auto done = install(directory, interpreter, installation, *store, request.wall, run, progress);
+      if (!done) {
+        failure = done.error();
+        return std::unexpected(done.error().error);
+      }
+      installed = std::move(*done);
+    }
+    TRY_ASSIGN(const UniqueFd file, open_file(directory + std::string(kInstallerFile), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
+    return write_all(file.get(), installed.installer);
+  };
+  bool created = false;
+  auto lease = store->make_layer(key, description_of(*requirements, interpreter), fill, &created,
+                                 [&] { progress("environment: another casemate is making it; waiting"); });
+  if (!lease) return failure ? failed(failure->error, failure->log) : failed(lease.error());
+  Environment environment = environment_of(key, std::move(*lease), interpreter);
+  environment.cached = !created;
+  environment.log = created ? installed.log : "";
+  return environment;
+}
+
+}  // namespace casemate

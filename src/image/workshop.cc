@@ -1,0 +1,86 @@
+#include "image/workshop.h"
+
+#include <atomic>
+#include <filesystem>
+#include <system_error>
+
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace casemate {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kBenchPrefix = "bench-";
+
+Result<void> make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) < 0 && errno != EEXIST) return fail_errno("make " + path);
+  return {};
+}
+
+// Removes benches whose builder is gone: it held a lock as long as it lived.
+void sweep(const std::string& path) {
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path, ignored)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kBenchPrefix)) continue;
+    const auto directory = open_file(entry.path(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (directory && ::flock(directory->get(), LOCK_EX | LOCK_NB) == 0) fs::remove_all(entry.path(), ignored);
+  }
+}
+
+}  // namespace
+
+Result<void> Workshop::furnish() {
+  for (const std::string& directory : {path_ + "/cache", bench(), tree(), bench() + "/temp"}) TRY(make_directory(directory));
+  // The environment's root is what a cell of any user id looks at.
+  if (::chmod(tree().c_str(), 0755) < 0) return fail_errno("open up " + tree());
+  return {};
+}
+
+Result<std::unique_ptr<Workshop>> Workshop::shared(Store& store) {
+  static std::atomic<unsigned> serial{0};
+  const std::string path = store.directory() + "/uv";
+  TRY(make_directory(path));
+  // Between making a bench and locking it no other process may sweep.
+  TRY_ASSIGN(const UniqueFd lock, open_file(path + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  while (::flock(lock.get(), LOCK_EX) < 0) {
+    if (errno != EINTR) return fail_errno("lock " + path);
+  }
+  sweep(path);
+  std::unique_ptr<Workshop> made(new Workshop(path, fmt::format("{}{}-{}", kBenchPrefix, ::getpid(), serial++)));
+  TRY(made->furnish());
+  TRY_ASSIGN(made->lock_, open_file(made->bench(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  if (::flock(made->lock_.get(), LOCK_EX | LOCK_NB) < 0) return fail_errno("lock " + made->bench());
+  return made;
+}
+
+Result<std::unique_ptr<Workshop>> Workshop::own(Store& store) {
+  TRY_ASSIGN(auto temp, store.make_temp());
+  std::unique_ptr<Workshop> made(new Workshop(temp->path(), std::string(kBenchPrefix) + "own"));
+  made->temp_ = std::move(temp);
+  TRY(made->furnish());
+  return made;
+}
+
+Workshop::~Workshop() {
+  std::error_code ignored;
+  if (lock_) fs::remove_all(bench(), ignored);
+}
+
+Result<void> Workshop::hand_over(const std::string& directory) {
+  std::error_code problem;
+  // uv's lock of the environment is of no use to anybody later.
+  ::unlink((tree() + "/.lock").c_str());
+  for (const fs::directory_entry& entry : fs::directory_iterator(tree(), problem)) {
+    const std::string target = directory + "/" + entry.path().filename().string();
+    if (::rename(entry.path().c_str(), target.c_str()) < 0) return fail_errno("move the new environment into the store");
+  }
+  if (problem) return fail(ErrorCode::system, fmt::format("can't list the new environment: {}", problem.message()), problem.value());
+  return {};
+}
+
+}  // namespace casemate

@@ -1,0 +1,49 @@
+// workshop: the one host directory that a cell which builds an environment may write to: the installer's cache, the new tree, a temp
+// directory.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "casemate/result.h"
+#include "store/store.h"
+#include "sys/fd.h"
+
+namespace casemate {
+
+/// A bench for one build in a directory with a cache. One directory, since uv links files from its cache into the tree, and links can't
+/// cross mounts. The destructor removes the bench; benches of killed processes go when the next one is made.
+class Workshop {
+ public:
+  /// Where a cell sees path().
+  static constexpr std::string_view kInCell = "/opt/casemate/workshop";
+
+  /// <store>/uv: its cache is kept and shared by all builds, so nothing may run with it that a package brought along.
+  static Result<std::unique_ptr<Workshop>> shared(Store& store);
+  /// One for this build alone, its cache with it.
+  static Result<std::unique_ptr<Workshop>> own(Store& store);
+  ~Workshop();
+  Workshop(const Workshop&) = delete;
+  Workshop& operator=(const Workshop&) = delete;
+
+  [[nodiscard]] const std::string& path() const { return path_; }           ///< on the host; has cache/ in it
+  [[nodiscard]] std::string bench() const { return path_ + "/" + bench_; }  ///< on the host; private to this build
+  [[nodiscard]] std::string tree() const { return bench() + "/tree"; }      ///< on the host: the environment, empty at first
+  [[nodiscard]] std::string bench_in_cell() const { return std::string(kInCell) + "/" + bench_; }
+  [[nodiscard]] std::string tree_in_cell() const { return bench_in_cell() + "/tree"; }
+  [[nodiscard]] std::string temp_in_cell() const { return bench_in_cell() + "/temp"; }
+  /// Moves what is in tree() into the empty `directory` on the same file system.
+  Result<void> hand_over(const std::string& directory);
+
+ private:
+  Workshop(std::string path, std::string bench) : path_(std::move(path)), bench_(std::move(bench)) {}
+  Result<void> furnish();
+
+  std::string path_;
+  std::string bench_;
+  UniqueFd lock_;                    // flock of the bench: it is in use
+  std::unique_ptr<StoreTemp> temp_;  // own(): removes everything
+};
+
+}  // namespace casemate
