@@ -1,6 +1,6 @@
 # class: resource
 # tries: fill 44 memfds of 16 MiB, send each into a socket that nobody reads and close it: no process has them open
-# must: charged to the job, which is killed
+# must: charged to the job, which is killed; or, where nothing can charge it, no memfd at all
 # died: held
 import array
 

@@ -2,6 +2,7 @@
 # tries: fill the buffers of 480 socket pairs in each of 8 processes: memory of the kernel, up to 700 MiB
 # must: charged to the job, or bounded
 # died: held
+# needs: memory controller
 def fill():
     total = 0
     sockets = []
