@@ -427,6 +427,14 @@ void write_program(std::FILE* out, const char* name, const Policy& policy, const
   std::fprintf(out, "};  // %zu instructions\n", program.size());
 }
 
+/// A profile's program, and the one for jobs whose memory a watchdog holds.
+template <class Choose>
+void write_programs(std::FILE* out, const std::string& name, const Architecture& architecture, Choose choose) {
+  const auto watched = [&](const SyscallClass& kind) { return kind.hides_memory ? Verdict::absent : choose(kind); };
+  write_program(out, (name + "Program").c_str(), make_policy(architecture, choose), architecture);
+  write_program(out, (name + "WatchedProgram").c_str(), make_policy(architecture, watched), architecture);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -436,16 +444,15 @@ int main(int argc, char** argv) {
     if (one.name == argv[1]) architecture = &one;
   }
   if (architecture == nullptr) die("no filters for '" + std::string(argv[1]) + "': x86_64 and aarch64 are known");
-  const Policy standard = make_policy(*architecture, [](const SyscallClass& kind) { return kind.standard; });
-  const Policy nesting = make_policy(*architecture, [](const SyscallClass& kind) { return kind.nesting ? Verdict::allow : kind.standard; });
-  const Policy strict = make_policy(*architecture, [](const SyscallClass& kind) { return kind.strict; });
-
   std::FILE* out = std::fopen(argv[2], "w");
   if (out == nullptr) die("can't write " + std::string(argv[2]));
   std::fprintf(out, "// Made by seccomp_generate for %s. Included by src/sys/seccomp.cc alone.\n", argv[1]);
-  write_program(out, "kStandardProgram", standard, *architecture);
-  write_program(out, "kNestingProgram", nesting, *architecture);
-  write_program(out, "kStrictProgram", strict, *architecture);
+  const auto standard = [](const SyscallClass& kind) { return kind.standard; };
+  const auto nesting = [](const SyscallClass& kind) { return kind.nesting ? Verdict::allow : kind.standard; };
+  const auto strict = [](const SyscallClass& kind) { return kind.strict; };
+  write_programs(out, "kStandard", *architecture, standard);
+  write_programs(out, "kNesting", *architecture, nesting);
+  write_programs(out, "kStrict", *architecture, strict);
   if (std::fclose(out) != 0) die("can't write " + std::string(argv[2]));
   return 0;
 }

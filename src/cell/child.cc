@@ -226,8 +226,8 @@ int keep_capabilities(const Step& step) {
   return 0;
 }
 
-int install_filter(const Plan& plan) {
-  const auto filter = seccomp_program(plan.profile);
+int install_filter(const ChildContext& context) {
+  const auto filter = seccomp_program(context.plan->profile, {.memory_is_watched = context.memory_watch_bytes > 0});
   sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
   return check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
 }
@@ -276,7 +276,7 @@ int run_step(const Step& step, ChildContext& context) {
     case Step::Op::identity: return identity(step);
     case Step::Op::capabilities: return keep_capabilities(step);
     case Step::Op::no_new_privileges: return check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-    case Step::Op::seccomp: return install_filter(*context.plan);
+    case Step::Op::seccomp: return install_filter(context);
     case Step::Op::execute: return execute(context);
   }
   return EINVAL;

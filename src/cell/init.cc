@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -96,10 +97,19 @@ const char* stat_field(const char* stat, int field) {
   return at ? at : "";
 }
 
-// Memory of all the cell's processes, in bytes: resident sets, and where these add up to more than the limit, proportional sets (shared pages once).
+// System V segments in memory, attached or not, in bytes: a detached one is in no process's resident set.
+std::uint64_t segments_in_use() {
+  shm_info info{};
+  if (::shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&info)) < 0) return 0;
+  return static_cast<std::uint64_t>(info.shm_rss) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// Memory of the cell, in bytes: resident sets, and where these add up to more than the limit, proportional sets (shared pages once); and System V
+// segments, which count twice where they are attached.
 std::uint64_t memory_in_use(std::uint64_t limit) {
   const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  std::uint64_t resident = 0;
+  const std::uint64_t segments = segments_in_use();
+  std::uint64_t resident = segments;
   char text[512];
   each_process([&](int proc, int pid) {
     if (read_process_file(proc, pid, "statm", text, sizeof text)) {
@@ -109,7 +119,7 @@ std::uint64_t memory_in_use(std::uint64_t limit) {
     return true;
   });
   if (resident <= limit) return resident;
-  std::uint64_t proportional = 0;
+  std::uint64_t proportional = segments;
   each_process([&](int proc, int pid) {
     if (read_process_file(proc, pid, "smaps_rollup", text, sizeof text)) {
       const char* pss = std::strstr(text, "\nPss:");

@@ -47,10 +47,11 @@ std::string_view words(Verdict verdict) {
 
 }  // namespace
 
-std::span<const sock_filter> seccomp_program(Profile profile, bool allow_new_namespaces) {
-  if (profile == Profile::strict) return kStrictProgram;
-  if (allow_new_namespaces) return kNestingProgram;
-  return kStandardProgram;
+std::span<const sock_filter> seccomp_program(Profile profile, FilterChoice choice) {
+  using Filter = std::span<const sock_filter>;
+  if (profile == Profile::strict) return choice.memory_is_watched ? Filter(kStrictWatchedProgram) : Filter(kStrictProgram);
+  if (choice.allow_new_namespaces) return choice.memory_is_watched ? Filter(kNestingWatchedProgram) : Filter(kNestingProgram);
+  return choice.memory_is_watched ? Filter(kStandardWatchedProgram) : Filter(kStandardProgram);
 }
 
 int install_seccomp(std::span<const sock_filter> program) noexcept {
@@ -60,12 +61,13 @@ int install_seccomp(std::span<const sock_filter> program) noexcept {
   return 0;
 }
 
-std::vector<std::string> describe(Profile profile, bool allow_new_namespaces) {
+std::vector<std::string> describe(Profile profile, FilterChoice choice) {
   const bool strict = profile == Profile::strict;
   std::vector<std::string> lines;
   for (const SyscallClass& kind : kSyscallClasses) {
     Verdict verdict = strict ? kind.strict : kind.standard;
-    if (kind.nesting && allow_new_namespaces && !strict) verdict = Verdict::allow;
+    if (kind.nesting && choice.allow_new_namespaces && !strict) verdict = Verdict::allow;
+    if (kind.hides_memory && choice.memory_is_watched) verdict = Verdict::absent;
     lines.push_back(fmt::format("{}: {} ({})", kind.name, words(verdict), kind.reason));
   }
   lines.emplace_back("all other numbers: ENOSYS (new calls are let in when somebody has looked at them)");

@@ -32,7 +32,8 @@ struct SyscallClass {
   std::string_view calls;
   Verdict standard = Verdict::allow;
   Verdict strict = Verdict::allow;
-  bool nesting = false;  ///< allowed when a job may make namespaces of its own
+  bool nesting = false;        ///< allowed when a job may make namespaces of its own
+  bool hides_memory = false;  ///< absent when a watchdog holds the memory limit
 };
 
 // clang-format off
@@ -54,7 +55,9 @@ inline constexpr SyscallClass kSyscallClasses[] = {
     {"modes at", "no set-id bits, as in `modes`", "fchmodat fchmodat2:452 mknodat", Verdict::mode_third, Verdict::mode_third},
     {"memory", "the process's own memory",
      "mmap mprotect munmap brk mremap msync mincore madvise mlock munlock mlockall munlockall mlock2 remap_file_pages pkey_mprotect pkey_alloc "
-     "pkey_free memfd_create memfd_secret mbind set_mempolicy get_mempolicy set_mempolicy_home_node map_shadow_stack:453 mseal:462"},
+     "pkey_free mbind set_mempolicy get_mempolicy set_mempolicy_home_node map_shadow_stack:453 mseal:462"},
+    {"memory files", "memory that no process need have mapped: absent where no cgroup counts it and a watchdog would miss it",
+     "memfd_create memfd_secret", Verdict::allow, Verdict::allow, false, true},
     {"processes", "starting, ending, watching processes and threads of the cell",
      "fork vfork execve execveat exit exit_group wait4 waitid kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open pidfd_send_signal "
      "getpid gettid getppid getpgid setpgid getpgrp getsid setsid prctl arch_prctl set_tid_address set_robust_list get_robust_list rseq "

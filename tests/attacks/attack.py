@@ -25,7 +25,7 @@ class Probe:
 
     class: hard, robust, resource, output must be held always; surface must be held in the strict profile.
     timeout: the job's wall limit; limit: seconds after which the runner counts as hung; died: `held` when the job may be killed for it;
-    rc: the exit status wanted; rss: MiB the runner may use; pty, interactive, argv, stdin, twice, clean: how it is run.
+    rc: the exit status wanted; rss: MiB the runner may use; needs: what the host must offer, else skipped; pty, interactive, argv, stdin, twice, clean: how it is run.
     """
 
     def __init__(self, path):
@@ -87,7 +87,26 @@ class Attack:
         self.profile = profile
         self.alone = alone
 
+    def lacks(self, probe):
+        """Why this host can't be held to the probe at all, in casemate's own words; "" when it can."""
+        if probe.header.get("needs") != "memory controller":
+            return ""
+        words = subprocess.run(
+            [self.casemate, "run", "--", "true"],
+            capture_output=True,
+            check=False,
+            text=True,
+            cwd=self.host.home,
+            env=self.host.environment(),
+            **self.host.as_user(),
+        ).stderr
+        notes = [line for line in words.splitlines() if "memory limit held by a watchdog" in line]
+        return "memory of the kernel is bounded by a memory controller alone; " + notes[0] if notes else ""
+
     def verdict(self, probe, collect=False):
+        reason = self.lacks(probe)
+        if reason:
+            return Verdict("SKIP", reason)
         if "twice" in probe.header:
             self._once(probe, collect, remove=False)
         return self._once(probe, collect, remove=True)

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <linux/netlink.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
@@ -26,10 +27,10 @@ constexpr Profile kBoth[] = {Profile::standard, Profile::strict};
 
 /// The wait status of a child that runs `body` under the profile's filter and exits with what it returns; 255 when the filter can't be
 /// installed.
-int status_under(Profile profile, const std::function<int()>& body, bool allow_new_namespaces = false) {
+int status_under(Profile profile, const std::function<int()>& body, FilterChoice choice = {}) {
   const pid_t pid = fork();
   if (pid == 0) {
-    if (install_seccomp(seccomp_program(profile, allow_new_namespaces)) != 0) _exit(255);
+    if (install_seccomp(seccomp_program(profile, choice)) != 0) _exit(255);
     _exit(body());
   }
   int status = 0;
@@ -83,8 +84,17 @@ TEST(Seccomp, nesting_is_for_the_standard_profile_alone) {
   const auto unshare_nothing = [] {
     return unshare(CLONE_NEWUSER | 0x1) == -1 ? errno : 0;
   };  // an invalid flag: past the filter it is EINVAL
-  EXPECT_EQ(WEXITSTATUS(status_under(Profile::standard, unshare_nothing, true)), EINVAL);
-  EXPECT_EQ(WEXITSTATUS(status_under(Profile::strict, unshare_nothing, true)), EPERM);
+  EXPECT_EQ(WEXITSTATUS(status_under(Profile::standard, unshare_nothing, {.allow_new_namespaces = true})), EINVAL);
+  EXPECT_EQ(WEXITSTATUS(status_under(Profile::strict, unshare_nothing, {.allow_new_namespaces = true})), EPERM);
+}
+
+TEST(Seccomp, memory_files_are_absent_where_a_watchdog_holds_the_limit) {
+  const auto make = [] { return memfd_create("x", MFD_CLOEXEC) == -1 ? errno : 0; };
+  for (const Profile profile : kBoth) {
+    EXPECT_EQ(WEXITSTATUS(status_under(profile, make)), 0);
+    EXPECT_EQ(WEXITSTATUS(status_under(profile, make, {.memory_is_watched = true})), ENOSYS);
+  }
+  EXPECT_EQ(WEXITSTATUS(status_under(Profile::standard, make, {.allow_new_namespaces = true, .memory_is_watched = true})), ENOSYS);
 }
 
 TEST(Seccomp, set_id_bits_cannot_be_made) {
@@ -140,8 +150,8 @@ TEST(Seccomp, strict_has_no_debugging_no_shared_locks_no_personality) {
     EXPECT_EQ(error_of(Profile::strict, number, -1, -1, -1, -1, -1), EPERM) << number;
     EXPECT_NE(error_of(Profile::standard, number, -1, -1, -1, -1, -1), ENOSYS) << number;
   }
-  EXPECT_EQ(error_of(Profile::strict, SYS_flock, -1), ENOSYS);
-  EXPECT_EQ(error_of(Profile::standard, SYS_flock, -1), EBADF);
+  EXPECT_EQ(error_of(Profile::strict, SYS_flock, -1, LOCK_SH), ENOSYS);
+  EXPECT_EQ(error_of(Profile::standard, SYS_flock, -1, LOCK_SH), EBADF);
   EXPECT_EQ(error_of(Profile::standard, SYS_personality, ADDR_NO_RANDOMIZE), 0);
   EXPECT_EQ(error_of(Profile::strict, SYS_personality, ADDR_NO_RANDOMIZE), EPERM);
   for (const Profile profile : kBoth) {
@@ -222,8 +232,8 @@ TEST(Seccomp, is_described_a_class_a_line) {
   for (const std::string& line : describe(Profile::standard)) mounts = mounts || line.starts_with("mounts: EPERM");
   EXPECT_TRUE(mounts);
   EXPECT_NE(describe(Profile::standard), describe(Profile::strict));
-  EXPECT_NE(describe(Profile::standard), describe(Profile::standard, true));
-  EXPECT_EQ(describe(Profile::strict), describe(Profile::strict, true));
+  EXPECT_NE(describe(Profile::standard), describe(Profile::standard, {.allow_new_namespaces = true}));
+  EXPECT_EQ(describe(Profile::strict), describe(Profile::strict, {.allow_new_namespaces = true}));
 }
 
 }  // namespace

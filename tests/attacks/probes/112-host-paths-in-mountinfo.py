@@ -1,8 +1,6 @@
 # class: surface
 # tries: learn the caller's directories from /proc/self/mountinfo
 # must: no path of the caller but of directories that were mounted on purpose
-# policy: the kernel prints where a bind mount comes from; it tells names, not contents
-# policy strict: the same
 home = os.path.dirname(needed("canary"))
 table = contents("/proc/self/mountinfo")
 if failed(table):
