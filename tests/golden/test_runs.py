@@ -43,7 +43,8 @@ def test_script_failure_object(runner):
 
 
 def test_our_additions(runner):
-    source = "import sys\nprint('one'); print('two', file=sys.stderr); print('three')\nopen('sub.txt', 'w').write('hi')\nsys.exit(7)\n"
+    # Two pipes: what comes within the same instant has no order, in no container.
+    source = "import sys, time\nprint('one'); time.sleep(0.1); print('two', file=sys.stderr); time.sleep(0.1); print('three')\nopen('sub.txt', 'w').write('hi')\nsys.exit(7)\n"
     told, status = runner.object(source)
     assert status == 1
     details = told["details"]

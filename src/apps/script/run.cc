@@ -199,14 +199,15 @@ class ScriptRun {
     console_.done(fmt::format("run: {} in {}", words(result->outcome), format_duration(result->resources.wall)));
     ScriptReport report;
     conclude(report, std::move(*result), request_.limits);
-    if (report.result->outcome.kind == Outcome::Kind::setup_failed && request_.network == Network::outbound &&
-        report.result->outcome.step.find("gateway") != std::string::npos)
-      report.message += kChooseNetwork;
+    const bool no_gateway =
+        report.result->outcome.kind == Outcome::Kind::setup_failed && report.result->outcome.step.find("gateway") != std::string::npos;
+    if (no_gateway) report.message += kChooseNetwork;
     return report;
   }
 
   Error explained(Error error) const {
-    if (request_.network == Network::outbound && error.code == ErrorCode::not_supported) error.what += kChooseNetwork;
+    const bool says_how = error.what.find("--network none") != std::string::npos;
+    if (request_.network == Network::outbound && error.code == ErrorCode::not_supported && !says_how) error.what += kChooseNetwork;
     return error;
   }
 
