@@ -322,7 +322,7 @@ def test_results_on_a_full_disk(runner):
 
 # interruptions
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_json_mode_gives_an_object(runner, number):
     name = f"sleeper_{os.getpid()}_{number}.py"
     runner.write(name, "import time\nopen('made', 'w').write('x')\nprint('sleeping', flush=True)\ntime.sleep(120)\n")
