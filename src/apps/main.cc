@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "apps/doctor/doctor.h"
+#include "apps/explain/explain.h"
 #include "apps/run/run.h"
+#include "apps/script/script.h"
 #include "engine/executor.h"
 
 namespace casemate {
@@ -26,17 +28,26 @@ struct FrontEnd {
 
 constexpr FrontEnd kFrontEnds[] = {
     {"run", "run one command in a fresh cell", run_main},
+    {"explain", "print what the kernel would be asked to do for a job, run nothing", explain_main},
     {"doctor", "what this host offers, what falls back, how to fix it", doctor_main},
+    {"script", "run a Python script with its requirements and files, and keep what it makes (also py_test_runner)",
+     [](const std::vector<std::string>& arguments) { return script_main(arguments, "casemate script"); }},
 };
 
 int usage(std::FILE* to) {
-  fmt::print(to, "casemate runs each script, test or command in its own fresh micro-container.\n\nUsage: casemate COMMAND [ARGUMENT...]\n\nCommands:\n");
+  fmt::print(to,
+             "casemate runs each script, test or command in its own fresh micro-container.\n\nUsage: casemate COMMAND "
+             "[ARGUMENT...]\n\nCommands:\n");
   for (const FrontEnd& front_end : kFrontEnds) fmt::print(to, "  {:<10} {}\n", front_end.name, front_end.summary);
   fmt::print(to, "\n'casemate COMMAND --help' tells more; 'casemate doctor' what this host can do.\n");
   return to == stdout ? 0 : 125;
 }
 
+std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
 int dispatch(const std::vector<std::string>& words) {
+  if (!words.empty() && base_name(words[0]).starts_with("py_test_runner"))
+    return script_main({words.begin() + 1, words.end()}, "py_test_runner");
   if (words.size() < 2) return usage(stderr);
   const std::string& command = words[1];
   if (command == "--help" || command == "-h" || command == "help") return usage(stdout);

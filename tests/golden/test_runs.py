@@ -43,7 +43,8 @@ def test_script_failure_object(runner):
 
 
 def test_our_additions(runner):
-    source = "import sys\nprint('one'); print('two', file=sys.stderr); print('three')\nopen('sub.txt', 'w').write('hi')\nsys.exit(7)\n"
+    # Two pipes: what comes within the same instant has no order, in no container.
+    source = "import sys, time\nprint('one'); time.sleep(0.1); print('two', file=sys.stderr); time.sleep(0.1); print('three')\nopen('sub.txt', 'w').write('hi')\nsys.exit(7)\n"
     told, status = runner.object(source)
     assert status == 1
     details = told["details"]
@@ -321,7 +322,7 @@ def test_results_on_a_full_disk(runner):
 
 # interruptions
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_json_mode_gives_an_object(runner, number):
     name = f"sleeper_{os.getpid()}_{number}.py"
     runner.write(name, "import time\nopen('made', 'w').write('x')\nprint('sleeping', flush=True)\ntime.sleep(120)\n")

@@ -107,7 +107,7 @@ def test_help_describes_the_documented_options_as_the_document_does(runner, monk
     assert done.stdout.decode().startswith(usage)
     assert options.strip() in done.stdout.decode()
     assert "examples:" in done.stdout.decode()
-    assert max(map(len, done.stdout.decode().splitlines())) <= 86
+    assert max(map(len, done.stdout.decode().splitlines())) <= 82
     assert runner("-h").stdout == done.stdout
 
 

@@ -127,7 +127,9 @@ Json notes_json(const ScriptReport& report) {
 Json details_json(const ScriptReport& report) {
   Json details = Json::object();
   const JobResult* result = report.result ? &*report.result : nullptr;
-  if (result) details["exit_code"] = number(exit_code(result->outcome));
+  if (result) {
+    if (const auto code = exit_code(result->outcome)) details["exit_code"] = *code;
+  }
   details["raw_logs"] = to_utf8(result ? result->output.merged : report.installer_log);
   if (!report.reason.empty()) details["reason"] = report.reason;
   if (result) put_result(details, *result);

@@ -68,7 +68,6 @@ class ScriptRun {
     const int signal = engine_ && engine_->cancelled_by_signal() ? engine_->cancelled_by_signal() : Interrupts::pending();
     if (signal != 0 && report.error_type != ScriptErrorType::none) {
       ScriptReport stopped = interrupted(signal);
-      stopped.installer_log = std::move(report.installer_log);
       stopped.result = std::move(report.result);
       report = std::move(stopped);
     }
@@ -158,9 +157,10 @@ class ScriptRun {
       return std::unexpected(std::move(report));
     }
     summary_ = EnvironmentSummary{interpreter->version, environment->key, environment->cached, environment->installer};
-    console_.done(fmt::format("environment: Python {}, {} in {}", interpreter->version,
-                              environment->cached ? "packages from the cache" : "packages by " + environment->installer,
-                              format_duration(since(start))));
+    const std::string packages = environment->installer == "none" ? "no packages"
+                                 : environment->cached            ? "packages from the cache"
+                                                                  : "packages by " + environment->installer;
+    console_.done(fmt::format("environment: Python {}, {} in {}", interpreter->version, packages, format_duration(since(start))));
     return std::move(*environment);
   }
 
@@ -199,14 +199,15 @@ class ScriptRun {
     console_.done(fmt::format("run: {} in {}", words(result->outcome), format_duration(result->resources.wall)));
     ScriptReport report;
     conclude(report, std::move(*result), request_.limits);
-    if (report.result->outcome.kind == Outcome::Kind::setup_failed && request_.network == Network::outbound &&
-        report.result->outcome.step.find("gateway") != std::string::npos)
-      report.message += kChooseNetwork;
+    const bool no_gateway =
+        report.result->outcome.kind == Outcome::Kind::setup_failed && report.result->outcome.step.find("gateway") != std::string::npos;
+    if (no_gateway) report.message += kChooseNetwork;
     return report;
   }
 
   Error explained(Error error) const {
-    if (request_.network == Network::outbound && error.code == ErrorCode::not_supported) error.what += kChooseNetwork;
+    const bool says_how = error.what.find("--network none") != std::string::npos;
+    if (request_.network == Network::outbound && error.code == ErrorCode::not_supported && !says_how) error.what += kChooseNetwork;
     return error;
   }
 
@@ -249,11 +250,14 @@ void record(const ScriptRequest& request, const ScriptReport& report, const std:
   (void)spool_run(run);  // history is a convenience: without it the run is as good
 }
 
+// What may end a run, less what the caller has us ignore (nohup, a background job of a script).
 sigset_t interrupting() {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action{};
+    if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) sigaddset(&set, number);
+  }
   return set;
 }
 
@@ -275,7 +279,10 @@ Interrupts::~Interrupts() {
 int Interrupts::pending() {
   sigset_t waiting;
   if (::sigpending(&waiting) < 0) return 0;
-  return sigismember(&waiting, SIGINT) == 1 ? SIGINT : sigismember(&waiting, SIGTERM) == 1 ? SIGTERM : 0;
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    if (sigismember(&waiting, number) == 1) return number;
+  }
+  return 0;
 }
 
 ScriptReport interrupted(int signal) {

@@ -11,14 +11,15 @@ namespace casemate {
 /// they end the run. Records the run in the history.
 ScriptReport run_script(const ScriptRequest& request, Console& console);
 
-/// Blocks SIGINT and SIGTERM while it lives, so that a run that is told to stop can still say so. Who wants to know asks pending().
+/// Blocks SIGINT, SIGTERM and SIGHUP while it lives (less what is ignored), so that a run that is told to stop can still say so. Who wants
+/// to know asks pending().
 class Interrupts {
  public:
   Interrupts();
   ~Interrupts();
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
-  /// A blocked SIGINT or SIGTERM that waits, 0 if none.
+  /// One of them that waits, 0 if none.
   [[nodiscard]] static int pending();
 };
 

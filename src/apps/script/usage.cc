@@ -65,8 +65,8 @@ std::string script_usage(std::string_view program) {
 std::string script_help(std::string_view program) {
   std::string text = script_usage(program);
   text +=
-      "\nRuns a Python script with its requirements and its files in a fresh, isolated cell,\n"
-      "and copies what it made into ./results.\n\noptions:\n";
+      "\nRuns a Python script with its requirements and its files in a fresh, isolated\n"
+      "cell, and copies what it made into ./results.\n\noptions:\n";
   for (const ScriptOption& option : script_options()) {
     if (!option.ours) text += described(option);
   }
@@ -75,13 +75,14 @@ std::string script_help(std::string_view program) {
     if (option.ours) text += described(option);
   }
   text += fmt::format(
-      "\nThe script and its inputs lie in /app, the working directory. ./results is deleted\n"
-      "and made anew on every run.\n"
+      "\nThe script and its inputs lie in /app, the working directory. ./results is\n"
+      "deleted and made anew on every run.\n"
       "\nexamples:\n"
       "  {0} --script report.py --reqs requirements.txt --inputs data.csv\n"
-      "  {0} --script report.py --reqs requirements.txt --inputs data.csv \\\n"
-      "      --script-args \"--input-file data.csv --mode fast\" --json-output\n"
-      "  {0} --script job.py --reqs /dev/null --network none --timeout 30s --memory 256M\n"
+      "  {0} --script report.py --reqs requirements.txt \\\n"
+      "      --inputs data.csv --script-args \"--mode fast\" --json-output\n"
+      "  {0} --script job.py --reqs /dev/null --network none \\\n"
+      "      --timeout 30s --memory 256M\n"
       "\nexit status: 0 success, 1 the script or its environment failed, 2 wrong usage,\n"
       "130 interrupted.\n",
       program);

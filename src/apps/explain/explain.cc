@@ -1,0 +1,138 @@
+#include "apps/explain/explain.h"
+
+#include <sched.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "apps/run/arguments.h"
+#include "base/terminal.h"
+#include "base/units.h"
+#include "cell/plan.h"
+#include "sys/cgroup.h"
+#include "sys/seccomp.h"
+
+namespace casemate {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::vector<std::string> namespace_names(std::uint64_t flags) {
+  constexpr std::pair<std::uint64_t, const char*> kNames[] = {{CLONE_NEWUSER, "user"}, {CLONE_NEWNS, "mount"}, {CLONE_NEWPID, "pid"},
+                                                              {CLONE_NEWIPC, "ipc"},   {CLONE_NEWUTS, "uts"},  {CLONE_NEWNET, "net"}};
+  std::vector<std::string> names;
+  for (const auto& [flag, name] : kNames) {
+    if (flags & flag) names.emplace_back(name);
+  }
+  names.emplace_back("cgroup");  // unshared by enter_cgroups
+  return names;
+}
+
+/// A limit, its value, and who holds it on this host.
+struct HeldLimit {
+  std::string name;
+  std::string value;
+  std::string held_by;
+};
+
+std::vector<HeldLimit> held_limits(const Limits& limits, const CgroupSupport& support) {
+  std::vector<HeldLimit> rows;
+  const auto by = [&](bool controller, const char* otherwise) { return controller ? std::string("cgroup") : fmt::format("{} ({})", otherwise, support.reason); };
+  if (limits.memory_bytes) rows.push_back({"memory", format_bytes(*limits.memory_bytes), by(support.memory, "watchdog")});
+  if (limits.pids) rows.push_back({"pids", std::to_string(*limits.pids), support.pids ? "cgroup and RLIMIT_NPROC" : by(false, "RLIMIT_NPROC")});
+  if (limits.cpus) rows.push_back({"cpus", fmt::format("{}", *limits.cpus), support.cpu ? "cgroup" : "nothing: the job will be refused"});
+  if (limits.wall) rows.push_back({"wall time", format_duration(*limits.wall), "engine timer"});
+  if (limits.cpu_time) rows.push_back({"cpu time", format_duration(*limits.cpu_time), "watchdog in init and RLIMIT_CPU"});
+  if (limits.output_bytes) rows.push_back({"output", format_bytes(*limits.output_bytes), "engine"});
+  if (limits.disk_bytes) rows.push_back({"disk", format_bytes(*limits.disk_bytes), "size of each tmpfs"});
+  if (limits.disk_inodes) rows.push_back({"inodes", std::to_string(*limits.disk_inodes), "nr_inodes of each tmpfs"});
+  if (limits.open_files) rows.push_back({"open files", std::to_string(*limits.open_files), "RLIMIT_NOFILE"});
+  if (limits.file_bytes) rows.push_back({"file size", format_bytes(*limits.file_bytes), "RLIMIT_FSIZE"});
+  rows.push_back({"core dumps", "0", "RLIMIT_CORE"});
+  return rows;
+}
+
+std::string map_words(const std::vector<HostFacts::IdMap>& map) {
+  std::string text;
+  for (const auto& row : map) text += fmt::format("{}{}-{} are {}-{} of the host", text.empty() ? "" : ", ", row.inside, row.inside + row.count - 1, row.outside, row.outside + row.count - 1);
+  return text;
+}
+
+Json steps_json(const std::vector<Step>& steps, const Plan& plan) {
+  Json list = Json::array();
+  for (const Step& step : steps) list.push_back({{"op", word(step.op)}, {"words", to_utf8(describe(step, plan))}});
+  return list;
+}
+
+Json plan_json(const Job& job, const Plan& plan, const HostFacts& host, const CgroupSupport& support) {
+  Json object;
+  object["command"] = Json::array();
+  for (const std::string& part : job.argv) object["command"].push_back(to_utf8(part));
+  object["image"] = job.image;
+  object["namespaces"] = namespace_names(plan.namespaces);
+  object["uid_map"] = map_words(host.uid_map);
+  object["gid_map"] = map_words(host.gid_map);
+  object["host_trees"] = Json::array();
+  for (const Source& source : plan.sources) {
+    object["host_trees"].push_back(
+        {{"path", to_utf8(source.path)}, {"read_only", source.read_only}, {"owners_shifted", source.idmapped}, {"opened_by", host.privileged ? "engine" : "cell"}});
+  }
+  object["limits"] = Json::array();
+  for (const HeldLimit& row : held_limits(job.limits, support)) object["limits"].push_back({{"limit", row.name}, {"value", row.value}, {"held_by", row.held_by}});
+  object["cell"] = steps_json(plan.cell, plan);
+  object["job"] = steps_json(plan.job, plan);
+  object["seccomp"] = describe(plan.profile);
+  return object;
+}
+
+void print_steps(const std::vector<Step>& steps, const Plan& plan) {
+  int number = 0;
+  for (const Step& step : steps) fmt::print("  {:>3}  {}\n", ++number, describe(step, plan));
+}
+
+void print_plan(const Job& job, const Plan& plan, const HostFacts& host, const CgroupSupport& support) {
+  fmt::print("Command:    ");
+  for (const std::string& part : job.argv) fmt::print(" {}", printable_name(part));
+  fmt::print("\nImage:       {}\n", printable_name(job.image));
+  fmt::print("Namespaces:  {}\n", fmt::join(namespace_names(plan.namespaces), " "));
+  fmt::print("User ids:    {}\n", map_words(host.uid_map));
+  fmt::print("Group ids:   {}\n", map_words(host.gid_map));
+  fmt::print("\nShown of the host ({}):\n", host.privileged ? "opened by the engine" : "opened by the cell's first process");
+  for (const Source& source : plan.sources)
+    fmt::print("  {}{}{}\n", printable_name(source.path), source.read_only ? "  read-only" : "  WRITABLE", source.idmapped ? ", owners shifted" : "");
+  fmt::print("\nLimits:\n");
+  for (const HeldLimit& row : held_limits(job.limits, support)) fmt::print("  {:<11} {:<12} held by {}\n", row.name, row.value, row.held_by);
+  fmt::print("\nThe cell's first process (pid 1, the init):\n");
+  print_steps(plan.cell, plan);
+  fmt::print("\nThe job's process:\n");
+  print_steps(plan.job, plan);
+  fmt::print("\nSystem calls (profile {}):\n", plan.profile == Profile::strict ? "strict" : "default");
+  for (const std::string& line : describe(plan.profile)) fmt::print("  {}\n", line);
+}
+
+}  // namespace
+
+int explain_main(const std::vector<std::string>& arguments) {
+  ParsedRun parsed = parse_run(arguments, "casemate explain");
+  if (parsed.stop) {
+    fmt::print(parsed.exit_status == 0 ? stdout : stderr, "{}\n", parsed.text);
+    return parsed.exit_status;
+  }
+  Job& job = parsed.request.job;
+  HostFacts host = read_host_facts();
+  resolve_sources(job, host);
+  const auto plan = compile(job, host);
+  if (!plan) {
+    fmt::print(stderr, "casemate explain: {}\n", printable_name(plan.error().what));
+    return 125;
+  }
+  const CgroupSupport support = open_cgroups()->support();
+  if (parsed.request.json) {
+    fmt::print("{}\n", plan_json(job, *plan, host, support).dump(2, ' ', false, Json::error_handler_t::replace));
+  } else {
+    print_plan(job, *plan, host, support);
+  }
+  return 0;
+}
+
+}  // namespace casemate
