@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -81,7 +82,11 @@ class Scratch : public testing::Test {
         write("/proc/self/gid_map", "0 " + std::to_string(gid) + " 1");
       }
       if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) ::_exit(kCannot);
-      body();
+      try {
+        body();
+      } catch (const std::exception& exception) {  // must not unwind into the parent's run of all tests
+        ADD_FAILURE() << exception.what();
+      }
       std::fflush(nullptr);
       ::_exit(HasFailure() ? 1 : IsSkipped() ? kSkipped : 0);
     }
