@@ -24,8 +24,8 @@ struct EnvironmentRequest {
 struct Environment {
   std::string key;            ///< sha256 over interpreter, normalised requirements, hashes, constraints, index options
   std::string layer;          ///< host directory in the store; kept from eviction while `lease` lives
-  std::string mount_point;    ///< fixed: "/opt/casemate/env"
-  std::string python;         ///< "/opt/casemate/env/bin/python"
+  std::string mount_point;    ///< fixed: "/casemate/env"
+  std::string python;         ///< "/casemate/env/bin/python"
   std::vector<Mount> mounts;  ///< all that a cell needs to run it beyond default_host_paths(): the layer and the interpreter's prefix
   bool cached = false;        ///< it was there already
   std::string installer;      ///< "uv 0.9.1" or "pip 23.2.1"; "none" for an empty file

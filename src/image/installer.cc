@@ -22,30 +22,30 @@ namespace {
 
 constexpr std::size_t kLogHead = 64 << 10;
 constexpr std::size_t kLogTail = 192 << 10;
-constexpr std::string_view kUvInCell = "/opt/casemate/bin/uv";
+constexpr std::string_view kUvInCell = "/casemate/bin/uv";
 
 // Both installers find the new environment at its final path, by a link into the one directory that is bound: uv can only link files from
 // its cache within one mount.
-constexpr const char* kUvScript = R"(ln -s "$1" /opt/casemate/env || exit 125
+constexpr const char* kUvScript = R"(ln -s "$1" /casemate/env || exit 125
 shift
-/opt/casemate/bin/uv --version
-exec /opt/casemate/bin/uv pip install --python /opt/casemate/env/bin/python "$@")";
+/casemate/bin/uv --version
+exec /casemate/bin/uv pip install --python /casemate/env/bin/python "$@")";
 
 // pip of the interpreter installs into the environment from outside (since 22.3); else the environment gets a pip of its own.
-constexpr const char* kPipScript = R"(ln -s "$1" /opt/casemate/env || exit 125
+constexpr const char* kPipScript = R"(ln -s "$1" /casemate/env || exit 125
 python=$2
 shift 2
 if "$python" -I -c 'import pip, sys; sys.exit([int(n) for n in pip.__version__.split(".")[:2]] < [22, 3])' 2>/dev/null; then
   "$python" -I -m pip --version
-  exec "$python" -I -m pip --python /opt/casemate/env/bin/python install "$@"
+  exec "$python" -I -m pip --python /casemate/env/bin/python install "$@"
 fi
-/opt/casemate/env/bin/python -I -m ensurepip >/opt/casemate/ensurepip 2>&1 || {
-  cat /opt/casemate/ensurepip
+/casemate/env/bin/python -I -m ensurepip >/casemate/ensurepip 2>&1 || {
+  cat /casemate/ensurepip
   echo "ERROR: this Python has neither pip nor ensurepip: install python3-venv or uv on the host"
   exit 1
 }
-/opt/casemate/env/bin/python -I -m pip --version
-exec /opt/casemate/env/bin/python -I -m pip install "$@")";
+/casemate/env/bin/python -I -m pip --version
+exec /casemate/env/bin/python -I -m pip install "$@")";
 
 bool is_elf(const std::string& path) {
   const auto file = open_file(path, O_RDONLY | O_NONBLOCK);
@@ -160,7 +160,7 @@ Job Installing::job(const Workshop& workshop, const char* script, const std::map
   job.limits.disk_bytes = 1ull << 30;
   job.limits.disk_inodes = 1u << 20;
   job.limits.output_bytes = 8u << 20;
-  job.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = "/opt/casemate", .bytes = 16u << 20});
+  job.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = "/casemate", .bytes = 16u << 20});
   job.mounts.push_back(
       {.kind = Mount::Kind::bind, .source = workshop.path(), .target = std::string(Workshop::kInCell), .writable = true, .owned = true});
   for (const Mount& mount : interpreter_mounts(interpreter_, default_host_paths())) job.mounts.push_back(mount);
@@ -201,14 +201,13 @@ Result<bool> Installing::prefers_source(const std::string& uv, const Workshop& w
   job.mounts.push_back({.kind = Mount::Kind::bind, .source = uv, .target = std::string(kUvInCell)});
   job.mounts.push_back(
       {.kind = Mount::Kind::bind, .source = workshop.tree(), .target = std::string(kEnvironmentMountPoint), .owned = true});
-  job.mounts.push_back(
-      {.kind = Mount::Kind::overlay, .target = "/opt/casemate/cache", .lower = {workshop.path() + "/cache"}, .owned = true});
+  job.mounts.push_back({.kind = Mount::Kind::overlay, .target = "/casemate/cache", .lower = {workshop.path() + "/cache"}, .owned = true});
   for (const char* name : {"requirements.txt", "constraints.txt"}) {
     job.mounts.push_back(
         {.kind = Mount::Kind::bind, .source = workshop.bench() + "/" + name, .target = requirements + "/" + name, .owned = true});
   }
   job.env["HOME"] = job.env["TMPDIR"] = "/tmp";
-  job.env["UV_CACHE_DIR"] = "/opt/casemate/cache";
+  job.env["UV_CACHE_DIR"] = "/casemate/cache";
   job.env["UV_PYTHON_DOWNLOADS"] = "never";
   job.argv = {std::string(kUvInCell),
               "pip",

@@ -17,7 +17,7 @@
 namespace casemate {
 
 /// Where every environment lies in every cell; its programs have this path in their first lines.
-inline constexpr std::string_view kEnvironmentMountPoint = "/opt/casemate/env";
+inline constexpr std::string_view kEnvironmentMountPoint = "/casemate/env";
 
 /// Runs one job to its end; how this room uses an engine it may not depend on.
 using RunJob = std::function<Result<JobResult>(Job job, std::function<void(Stream, std::string_view)> on_output)>;

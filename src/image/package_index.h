@@ -44,7 +44,7 @@ struct Installation {
 };
 
 /// Where files for the installer lie in the cell.
-inline constexpr std::string_view kRequirementsDirectory = "/opt/casemate/requirements";
+inline constexpr std::string_view kRequirementsDirectory = "/casemate/requirements";
 
 /// Brings a requirements file and the caller's settings together as pip would: a file's --index-url replaces the index and the extra ones
 /// set so far, its other options add to them. Reads constraints files and the content of local archives. `visible`: host paths that cells

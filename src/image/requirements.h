@@ -32,7 +32,7 @@ struct Requirements {
 };
 
 /// Where the cell that builds an environment finds the local archives: kLocalPrefix + "<i>/<file name>".
-inline constexpr std::string_view kLocalPrefix = "/opt/casemate/requirements/archives/";
+inline constexpr std::string_view kLocalPrefix = "/casemate/requirements/archives/";
 
 /// Gives the bytes of a file by path; how the parser reads nested files.
 using ReadRequirementsFile = std::function<Result<std::string>(const std::string& path)>;

@@ -17,7 +17,7 @@ namespace casemate {
 class Workshop {
  public:
   /// Where a cell sees path().
-  static constexpr std::string_view kInCell = "/opt/casemate/workshop";
+  static constexpr std::string_view kInCell = "/casemate/workshop";
 
   /// <store>/uv: its cache is kept and shared by all builds, so nothing may run with it that a package brought along.
   static Result<std::unique_ptr<Workshop>> shared(Store& store);

@@ -154,7 +154,7 @@ TEST_F(PackageIndexes, shows_files_that_a_cell_would_not_see) {
     targets[mount.target] = mount.source;
   }
   const std::map<std::string, std::string> wanted{
-      {cert, cert}, {root_ + "/wheels", root_ + "/wheels"}, {"/opt/casemate/requirements/netrc", netrc}};
+      {cert, cert}, {root_ + "/wheels", root_ + "/wheels"}, {"/casemate/requirements/netrc", netrc}};
   EXPECT_EQ(targets, wanted);
   EXPECT_EQ(it.uv_env["SSL_CERT_FILE"], cert);
   EXPECT_EQ(it.pip_env["PIP_CERT"], cert);
@@ -165,7 +165,7 @@ TEST_F(PackageIndexes, the_content_of_local_archives_counts) {
   const Installation one = plan("./a-1.0-py3-none-any.whl");
   EXPECT_FALSE(one.builds);
   ASSERT_EQ(one.mounts.size(), 1u);
-  EXPECT_EQ(one.mounts[0].target, "/opt/casemate/requirements/archives/0/a-1.0-py3-none-any.whl");
+  EXPECT_EQ(one.mounts[0].target, "/casemate/requirements/archives/0/a-1.0-py3-none-any.whl");
   write("a-1.0-py3-none-any.whl", "two");
   EXPECT_NE(plan("./a-1.0-py3-none-any.whl").key, one.key);
   const auto missing = plan_installation(*read_requirements(write("r.txt", "\n./no.whl")), PackageIndex(), {});

@@ -90,7 +90,7 @@ TEST(Requirements, local_archives_are_named_for_the_key) {
   EXPECT_EQ(all->archives[0].path, "/p/dist/a-1.0-py3-none-any.whl");
   EXPECT_EQ(all->archives[1].path, "/srv/b-2.0.tar.gz");
   EXPECT_EQ(all->archives[2].where, "requirements.txt:3");
-  EXPECT_EQ(all->packages[0], "b @ file:///opt/casemate/requirements/archives/1/b-2.0.tar.gz");
+  EXPECT_EQ(all->packages[0], "b @ file:///casemate/requirements/archives/1/b-2.0.tar.gz");
 }
 
 TEST(Requirements, refuses_what_would_depend_on_a_source_tree) {
