@@ -24,6 +24,7 @@ struct JobListener {
   virtual void finished(JobResult /*result*/) {}
 };
 
+/// How an engine is made; the defaults are those of the command line.
 struct EngineOptions {
   std::string executor = "native";  ///< "native"; "docker" and "remote" come with later issues
   std::size_t slots = 0;            ///< jobs at a time; 0: the number of CPUs this process may use

@@ -30,6 +30,7 @@ struct Limits {
 /// 1,024 open files. Output, cpus, wall and cpu_time are unset.
 [[nodiscard]] Limits default_limits();
 
+/// What of the network a job can reach.
 enum class Network {
   none,      ///< a network namespace of its own, only loopback, up
   outbound,  ///< its own namespace behind a user-mode gateway; the host's loopback and unix sockets stay out of reach

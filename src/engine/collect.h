@@ -10,6 +10,7 @@
 
 namespace casemate {
 
+/// Where changed files go, and the bounds on a tree that a job made.
 struct CollectOptions {
   std::string destination;         ///< host directory to copy into; made if missing; "" lists only
   std::vector<std::string> lower;  ///< the overlay's lower directories on the host, topmost first: tells created from modified, finds what
@@ -22,6 +23,7 @@ struct CollectOptions {
   bool digests = true;            ///< sha256 of each file
 };
 
+/// What a walk found and, with a destination, copied.
 struct Collected {
   std::vector<Change> changes;  ///< sorted by path, bytewise
   bool truncated = false;       ///< there are changes that are not in the list

@@ -14,6 +14,7 @@
 
 namespace casemate {
 
+/// Which packages, for which interpreter.
 struct EnvironmentRequest {
   Interpreter interpreter;
   std::string requirements_path;                              ///< host path of the requirements file; nested -r and -c are read beside it

@@ -26,6 +26,7 @@ struct RunRecord {
   std::string details;  ///< JSON object, front end's own; at most 1 MiB, about 3 KiB through spool_run(): larger ones are dropped
 };
 
+/// Which records to find; all conditions must hold.
 struct HistoryQuery {
   std::size_t limit = 20;
   std::string front_end;      ///< "": all

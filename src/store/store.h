@@ -28,6 +28,7 @@ class StoreLease {
   UniqueFd lock_;
 };
 
+/// One thing that the store keeps, for `casemate cache`.
 struct StoreEntry {
   std::string kind;  ///< "blob" or "layer"
   std::string key;

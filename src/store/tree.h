@@ -18,6 +18,7 @@ struct TreeSummary {
       0;  ///< directories (and for `contents`, files) that may not be read; they enter the digest by their name alone
 };
 
+/// How much of each file goes into a summary.
 enum class TreeDepth {
   metadata,  ///< digest over path, type, mode, size, modification time, link target, device number: a few microseconds an entry
   contents,  ///< digest over path, type, mode, size, link target, device number and the bytes of files: reads everything but holes

@@ -37,6 +37,7 @@ class UniqueFd {
   int fd_ = -1;
 };
 
+/// Both ends of a pipe(7).
 struct Pipe {
   UniqueFd read;
   UniqueFd write;

@@ -77,7 +77,7 @@ Problems check_name_and_size(const std::string& path, const std::string& text) {
 
 // Headers only. A type at namespace scope starts in the first column; a forward declaration needs no sentence.
 Problems check_sentences(const std::string& path, const std::string& text) {
-  static const std::regex type(R"re(^(class|struct|enum class|enum struct|union)\s+(\[\[\w+\]\]\s*)?(\w+)[^;]*$)re");
+  static const std::regex type(R"re(^(class|struct|enum class|enum struct|union)\s+(\[\[\w+\]\]\s*)?(\w+)(?!\w|::)[^;]*$)re");
   Problems problems;
   std::string above;
   for (const std::string& line : lines_of(text)) {
@@ -165,6 +165,7 @@ TEST(Layout, checks_see_what_they_are_for) {
   EXPECT_EQ(check_name_and_size("src/common/fd.cc", "").size(), 1u);
   EXPECT_EQ(check_name_and_size("src/sys/fd.cc", std::string(kMostLines, '\n')).size(), 1u);
   EXPECT_EQ(check_sentences("a.h", "class A;\n/// An A.\nstruct A {\n};\n/// Of any T.\ntemplate <class T>\nclass B {\n").size(), 0u);
+  EXPECT_EQ(check_sentences("a.h", "struct A::Parts {\n").size(), 0u);
   EXPECT_EQ(check_sentences("a.h", "struct A {\n").size(), 1u);
   EXPECT_EQ(check_sentences("a.h", "// plain\nenum class A : int {\n").size(), 1u);
   EXPECT_EQ(check_stands_alone("README.md", std::string("see ../sha") + "red/x").size(), 1u);

@@ -35,6 +35,7 @@ struct ScriptRequest {
 /// The bounds when the user gives none: 2 GiB of memory, 512 processes, 1 GiB and 131,072 files written, 64 MiB of output kept; no timeout.
 [[nodiscard]] Limits default_script_limits();
 
+/// What a command line asks for.
 struct ParsedArguments {
   enum class Action { run, help, version };
   Action action = Action::run;

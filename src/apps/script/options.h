@@ -9,6 +9,7 @@
 
 namespace casemate {
 
+/// One option of `casemate script`: how it is spelled, described and stored.
 struct ScriptOption {
   enum class Values { none, one, many };
   std::string_view name;  ///< "--script"

@@ -34,6 +34,7 @@ struct EnvironmentSummary {
   std::string installer;
 };
 
+/// All that is said about one finished `casemate script`, for people and as JSON.
 struct ScriptReport {
   ScriptErrorType error_type = ScriptErrorType::none;
   std::string message;  ///< one sentence; may hold bytes of hostile names, made printable

@@ -9,6 +9,7 @@
 
 namespace casemate {
 
+/// The host directory that becomes /app.
 struct Staged {
   std::string directory;             ///< on the host; lies under the cell's writable /app
   std::string script;                ///< the script's name in it
