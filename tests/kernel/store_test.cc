@@ -105,5 +105,63 @@ TEST(HistoryOnAFullDisk, says_so_and_loses_nothing_older) {
   });
 }
 
+// Runs `body` in a child that is an unprivileged user.
+template <class Body>
+int as_nobody(const Body& body) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    if (::setresgid(65534, 65534, 65534) < 0 || ::setresuid(65534, 65534, 65534) < 0) ::_exit(kSkip);
+    const std::string wrong = body();
+    if (!wrong.empty()) std::fprintf(stderr, "%s\n", wrong.c_str());
+    ::_exit(wrong.empty() ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return status;
+}
+
+TEST(StoreOfAUser, tells_of_files_it_may_not_remove_and_goes_on) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make files of another owner";
+  char name[] = "/tmp/casemate-owner-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(name), nullptr);
+  ASSERT_EQ(::chown(name, 65534, 65534), 0);
+  const std::string directory = name;
+  EXPECT_EQ(as_nobody([&]() -> std::string {
+              auto store = Store::open({directory});
+              if (!store) return store.error().what;
+              const auto fill = [](const std::string& tree) -> Result<void> {
+                fs::create_directory(tree + "/theirs");
+                std::ofstream(tree + "/theirs/file") << "x";
+                return {};
+              };
+              return store->make_layer(kKey, "shifted", fill) && store->put_blob("mine") ? "" : "nothing was made";
+            }),
+            0);
+  // As a builder whose ids are shifted leaves it.
+  ASSERT_EQ(::chown((directory + "/layers/" + kKey + "/tree/theirs").c_str(), 1, 1), 0);
+  EXPECT_EQ(as_nobody([&]() -> std::string {
+              auto store = Store::open({directory});
+              if (!store) return store.error().what;
+              std::vector<Error> problems;
+              const auto freed = store->prune(0, &problems);
+              if (!freed || *freed != 4) return "the rest was not removed";
+              if (problems.empty() || problems[0].what.find("theirs") == std::string::npos) return "the path was not named";
+              if (!store->entries()->empty()) return "it is still in the cache";
+              problems.clear();
+              if (!Store::open({directory}) || !store->prune(0, &problems) || problems.size() != 1)
+                return "the next prune does not say so again";
+              return "";
+            }),
+            0);
+  auto store = Store::open({directory});  // as root, who may
+  ASSERT_FALSE(store) << "another user's directory is refused";
+  ASSERT_EQ(::chown(name, 0, 0), 0);
+  store = Store::open({directory});
+  ASSERT_TRUE(store);
+  EXPECT_TRUE(store->prune(0));
+  EXPECT_TRUE(fs::is_empty(directory + "/tmp"));
+  EXPECT_TRUE(remove_tree(directory));
+}
+
 }  // namespace
 }  // namespace casemate
