@@ -1,0 +1,199 @@
+#include "apps/cache/cache.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <map>
+#include <system_error>
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/terminal.h"
+#include "base/units.h"
+#include "report/table.h"
+#include "store/store.h"
+
+namespace casemate {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kOk = 0, kDamaged = 1, kFailed = 125;
+
+struct Options {
+  bool json = false;
+  Color color = Color::automatic;
+  std::string max_size;
+};
+
+int complain(const std::string& what) {
+  std::fputs(fmt::format("casemate cache: {}\n", printable_name(what)).c_str(), stderr);
+  return kFailed;
+}
+
+void print(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
+
+struct Sum {
+  std::size_t entries = 0;
+  std::size_t in_use = 0;
+  std::uint64_t bytes = 0;
+};
+
+Sum sum_of(const std::vector<StoreEntry>& entries, std::string_view kind) {
+  Sum sum;
+  for (const StoreEntry& entry : entries) {
+    if (entry.kind != kind) continue;
+    ++sum.entries;
+    sum.in_use += entry.in_use ? 1 : 0;
+    sum.bytes += entry.bytes;
+  }
+  return sum;
+}
+
+int info(const Store& store, const Options& options) {
+  const auto entries = store.entries();
+  if (!entries) return complain(entries.error().what);
+  const Sum layers = sum_of(*entries, "layer"), blobs = sum_of(*entries, "blob");
+  const std::uint64_t bytes = layers.bytes + blobs.bytes;
+  if (options.json) {
+    const auto part = [](const Sum& sum) { return Json{{"count", sum.entries}, {"bytes", sum.bytes}, {"in_use", sum.in_use}}; };
+    print({{"directory", to_utf8(store.directory())},
+           {"bytes", bytes},
+           {"max_bytes", store.max_bytes()},
+           {"layers", part(layers)},
+           {"blobs", part(blobs)}});
+    return kOk;
+  }
+  fmt::print("directory  {}\n", printable_name(store.directory()));
+  fmt::print("size       {} of at most {}\n", format_bytes(bytes), format_bytes(store.max_bytes()));
+  for (const auto& [name, sum] : {std::pair{"layers", layers}, std::pair{"blobs", blobs}})
+    fmt::print("{:<9}  {}, {}, {} in use\n", name, sum.entries, format_bytes(sum.bytes), sum.in_use);
+  return kOk;
+}
+
+int list(const Store& store, const Options& options) {
+  auto entries = store.entries();
+  if (!entries) return complain(entries.error().what);
+  std::sort(entries->begin(), entries->end(), [](const StoreEntry& a, const StoreEntry& b) { return a.last_used > b.last_used; });
+  if (options.json) {
+    Json all = Json::array();
+    for (const StoreEntry& entry : *entries)
+      all.push_back({{"kind", entry.kind},
+                     {"key", entry.key},
+                     {"bytes", entry.bytes},
+                     {"last_used", entry.last_used},
+                     {"in_use", entry.in_use},
+                     {"description", entry.description}});
+    print(all);
+    return kOk;
+  }
+  Table table({{"KIND"}, {"KEY"}, {"SIZE", Table::Align::right}, {"LAST USED", Table::Align::right}, {"IN USE"}, {"DESCRIPTION"}});
+  const std::int64_t now = std::time(nullptr);
+  for (const StoreEntry& entry : *entries) {
+    const std::chrono::seconds age(std::max<std::int64_t>(0, now - entry.last_used));
+    const std::string key = entry.key.substr(entry.kind == "blob" ? 7 : 0, 12);
+    table.add({entry.kind, key, format_bytes(entry.bytes), format_duration(age) + " ago", entry.in_use ? "yes" : "",
+               printable_name(entry.description)},
+              entry.in_use ? "32" : "");
+  }
+  fmt::print("{}", table.text(colored(options.color, STDOUT_FILENO)));
+  return kOk;
+}
+
+int prune(Store& store, const Options& options) {
+  std::uint64_t most = 0;
+  if (!options.max_size.empty()) {
+    const auto bytes = parse_bytes(options.max_size);
+    if (!bytes) return complain("--max-size: " + bytes.error().what);
+    most = *bytes;
+  }
+  std::vector<Error> problems;
+  const auto freed = store.prune(most, &problems);
+  if (!freed) return complain(freed.error().what);
+  const auto left = store.entries();
+  if (!left) return complain(left.error().what);
+  const std::uint64_t bytes = sum_of(*left, "layer").bytes + sum_of(*left, "blob").bytes;
+  if (options.json) {
+    Json troubles = Json::array();
+    for (const Error& problem : problems) troubles.push_back(to_utf8(problem.what));
+    print({{"freed_bytes", *freed}, {"left_bytes", bytes}, {"left_entries", left->size()}, {"problems", troubles}});
+  } else {
+    fmt::print("freed {}, {} left in {} {}\n", format_bytes(*freed), format_bytes(bytes), left->size(),
+               left->size() == 1 ? "entry" : "entries");
+  }
+  for (const Error& problem : problems) complain(problem.what);
+  return problems.empty() ? kOk : kFailed;
+}
+
+int verify(Store& store, const Options& options) {
+  const auto damages = store.verify();
+  if (!damages) return complain(damages.error().what);
+  if (options.json) {
+    Json all = Json::array();
+    for (const StoreDamage& damage : *damages)
+      all.push_back({{"kind", damage.kind}, {"key", damage.key}, {"what", to_utf8(damage.what)}, {"removed", damage.removed}});
+    print({{"sound", damages->empty()}, {"damaged", all}});
+  } else if (damages->empty()) {
+    fmt::print("all sound\n");
+  } else {
+    for (const StoreDamage& damage : *damages)
+      fmt::print("{} {}: {}; {}\n", damage.kind, damage.key, printable_name(damage.what),
+                 damage.removed ? "removed" : "in use, left alone");
+  }
+  return damages->empty() ? kOk : kDamaged;
+}
+
+}  // namespace
+
+int cache_main(const std::vector<std::string>& arguments) {
+  CLI::App app("What casemate's cache holds: blobs, layers and environments.", "casemate cache");
+  app.require_subcommand(1);
+  Options options;
+  const std::map<std::string, Color> words{{"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
+  app.fallthrough();
+  app.add_flag("--json", options.json, "Print JSON");
+  app.add_option("--color", options.color, "Colours: auto, always or never")
+      ->transform(CLI::CheckedTransformer(words))
+      ->option_text("WHEN");
+  app.footer(
+      "Examples:\n"
+      "  casemate cache info\n"
+      "  casemate cache list --json\n"
+      "  casemate cache prune --max-size 5G\n"
+      "  casemate cache verify\n\n"
+      "The cache lies in $CASEMATE_CACHE_DIR, else $XDG_CACHE_HOME/casemate, else ~/.cache/casemate, and\n"
+      "keeps itself below $CASEMATE_CACHE_SIZE (20G). Exit codes: 0 fine, 1 damage found, 125 failure.");
+  const auto* info_command = app.add_subcommand("info", "Where it is and how much it holds");
+  const auto* list_command = app.add_subcommand("list", "Each entry, the last used first");
+  auto* prune_command = app.add_subcommand("prune", "Remove what nobody uses, the least recently used first");
+  prune_command->add_option("--max-size", options.max_size, "Keep this much (default: nothing)")->option_text("SIZE");
+  app.add_subcommand("verify", "Read all of it again, remove what is damaged");
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::Success& asked) {  // --help
+    return app.exit(asked);
+  } catch (const CLI::Error& wrong) {
+    return complain(fmt::format("{} (see 'casemate cache --help')", wrong.what()));
+  }
+  const auto run = [&]() -> int {
+    auto store = Store::open();
+    if (!store) return complain(store.error().what);
+    if (info_command->parsed()) return info(*store, options);
+    if (list_command->parsed()) return list(*store, options);
+    return prune_command->parsed() ? prune(*store, options) : verify(*store, options);
+  };
+  try {
+    const int code = run();
+    return std::fflush(stdout) == 0 ? code : complain(fmt::format("can't write the output: {}", std::strerror(errno)));
+  } catch (const std::system_error& failed) {  // fmt::print says so of a full disk or a closed pipe
+    return complain(fmt::format("can't write the output: {}", failed.code().message()));
+  }
+}
+
+}  // namespace casemate

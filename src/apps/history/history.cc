@@ -1,0 +1,201 @@
+#include "apps/history/history.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <map>
+#include <system_error>
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/terminal.h"
+#include "base/units.h"
+#include "casemate/outcome.h"
+#include "report/table.h"
+#include "store/history.h"
+
+namespace casemate {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kOk = 0, kNoSuchId = 1, kFailed = 125;
+
+struct Options {
+  bool json = false;
+  Color color = Color::automatic;
+  HistoryQuery query;
+  std::int64_t id = 0;
+  std::string older_than;
+};
+
+int complain(const std::string& what, int code = kFailed) {
+  std::fputs(fmt::format("casemate history: {}\n", printable_name(what)).c_str(), stderr);
+  return code;
+}
+
+void print(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
+
+Json to_json(const RunRecord& record) {
+  Json json = {{"id", record.id},
+               {"started_ms", record.started_ms},
+               {"front_end", record.front_end},
+               {"name", record.name},
+               {"key", record.key},
+               {"outcome", record.outcome},
+               {"code", record.code},
+               {"wall_us", record.wall_us},
+               {"cpu_us", record.cpu_us},
+               {"peak_memory_bytes", nullptr},
+               {"details", Json::parse(record.details, nullptr, false)}};
+  if (record.peak_memory_bytes) json["peak_memory_bytes"] = *record.peak_memory_bytes;
+  return json;
+}
+
+// Local time, "2026-11-21 10:52:00".
+std::string moment(std::int64_t unix_ms) {
+  const std::time_t seconds = unix_ms / 1000;
+  std::tm parts{};
+  char text[64];
+  if (!::localtime_r(&seconds, &parts) || std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts) == 0) return "?";
+  return text;
+}
+
+std::string ending(const RunRecord& record) {
+  const auto kind = outcome_kind(record.outcome);
+  if (!kind) return record.outcome;
+  if (*kind == Outcome::Kind::setup_failed) return record.outcome;  // its step is not kept
+  return words(Outcome{*kind, record.code, "", ""});
+}
+
+std::string color_of(const RunRecord& record) { return record.outcome == "exited" && record.code == 0 ? "" : "31"; }
+
+std::string duration(std::int64_t us) { return format_duration(std::chrono::microseconds(us)); }
+
+int list(const History& history, const Options& options) {
+  const auto records = history.find(options.query);
+  if (!records) return complain(records.error().what);
+  if (options.json) {
+    Json all = Json::array();
+    for (const RunRecord& record : *records) all.push_back(to_json(record));
+    print(all);
+    return kOk;
+  }
+  Table table({{"ID", Table::Align::right},
+               {"STARTED"},
+               {"FRONT END"},
+               {"OUTCOME"},
+               {"WALL", Table::Align::right},
+               {"MEMORY", Table::Align::right},
+               {"NAME"}});
+  for (const RunRecord& record : *records) {
+    table.add({std::to_string(record.id), moment(record.started_ms), record.front_end, ending(record), duration(record.wall_us),
+               record.peak_memory_bytes ? format_bytes(*record.peak_memory_bytes) : "", record.name},
+              color_of(record));
+  }
+  fmt::print("{}", table.text(colored(options.color, STDOUT_FILENO)));
+  return kOk;
+}
+
+int show(const History& history, const Options& options) {
+  const auto found = history.get(options.id);
+  if (!found) return complain(found.error().what);
+  if (!*found) return complain(fmt::format("there is no run {}; 'casemate history' lists them", options.id), kNoSuchId);
+  const RunRecord& record = **found;
+  if (options.json) {
+    print(to_json(record));
+    return kOk;
+  }
+  const auto line = [](std::string_view name, const std::string& value) { fmt::print("{:<10} {}\n", name, value); };
+  line("id", std::to_string(record.id));
+  line("started", moment(record.started_ms));
+  line("front end", record.front_end);
+  line("name", record.name);
+  line("outcome", ending(record));
+  line("wall", duration(record.wall_us));
+  line("cpu", duration(record.cpu_us));
+  if (record.peak_memory_bytes) line("memory", format_bytes(*record.peak_memory_bytes));
+  if (!record.key.empty()) line("key", record.key);
+  if (const Json details = Json::parse(record.details, nullptr, false); !details.empty())
+    line("details", printable(details.dump(2, ' ', false, Json::error_handler_t::replace)));
+  return kOk;
+}
+
+int prune(History& history, const Options& options) {
+  // Days are what people mean here; parse_duration() ends at hours.
+  std::string text = options.older_than;
+  std::int64_t factor = 1;
+  if (text.ends_with('d') || text.ends_with('w')) {
+    factor = text.ends_with('d') ? 24 : 7 * 24;
+    text.back() = 'h';
+  }
+  const auto age = parse_duration(text);
+  if (!age) return complain(fmt::format("--older-than: '{}' is no age: write 30d, 2w, 12h or 90m", options.older_than));
+  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+  const auto removed = history.prune(now.count() - age->count() * factor);
+  if (!removed) return complain(removed.error().what);
+  if (options.json)
+    print({{"removed", *removed}});
+  else
+    fmt::print("removed {} {}\n", *removed, *removed == 1 ? "run" : "runs");
+  return kOk;
+}
+
+}  // namespace
+
+int history_main(const std::vector<std::string>& arguments) {
+  CLI::App app("What casemate ran: newest first.", "casemate history");
+  app.require_subcommand(0, 1);
+  app.fallthrough();
+  Options options;
+  const std::map<std::string, Color> words{{"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
+  app.add_flag("--json", options.json, "Print JSON");
+  app.add_option("--color", options.color, "Colours: auto, always or never")
+      ->transform(CLI::CheckedTransformer(words))
+      ->option_text("WHEN");
+  app.add_option("--limit", options.query.limit, "At most this many (20)")->option_text("N")->check(CLI::NonNegativeNumber);
+  app.add_option("--front-end", options.query.front_end, "Only of this front end: run, script, ...")->option_text("F");
+  app.add_option("--outcome", options.query.outcome, "Only with this outcome: exited, 'timed out', 'out of memory', ...")->option_text("O");
+  app.add_option("--name", options.query.name_contains, "Only with this text in the name")->option_text("TEXT");
+  app.footer(
+      "Examples:\n"
+      "  casemate history --limit 5\n"
+      "  casemate history --outcome 'timed out' --json\n"
+      "  casemate history show 42\n"
+      "  casemate history prune --older-than 30d\n\n"
+      "The database lies in $CASEMATE_STATE_DIR, else $XDG_STATE_HOME/casemate, else ~/.local/state/casemate.\n"
+      "Exit codes: 0 fine, 1 no such id, 125 failure.");
+  auto* show_command = app.add_subcommand("show", "All about one run");
+  show_command->add_option("id", options.id, "Its id in the list")->required()->option_text("ID");
+  auto* prune_command = app.add_subcommand("prune", "Forget old runs");
+  prune_command->add_option("--older-than", options.older_than, "30d, 2w, 12h, ...")->required()->option_text("AGE");
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::Success& asked) {  // --help
+    return app.exit(asked);
+  } catch (const CLI::Error& wrong) {
+    return complain(fmt::format("{} (see 'casemate history --help')", wrong.what()));
+  }
+  if (const std::string& wanted = options.query.outcome; !wanted.empty() && !outcome_kind(wanted))
+    return complain(fmt::format("--outcome: there is no outcome '{}'; try exited, signaled, 'timed out' or 'out of memory'", wanted));
+  const auto run = [&]() -> int {
+    auto history = History::open();
+    if (!history) return complain(history.error().what);
+    if (!history->note().empty()) complain(history->note());
+    if (show_command->parsed()) return show(*history, options);
+    return prune_command->parsed() ? prune(*history, options) : list(*history, options);
+  };
+  try {
+    const int code = run();
+    return std::fflush(stdout) == 0 ? code : complain(fmt::format("can't write the output: {}", std::strerror(errno)));
+  } catch (const std::system_error& failed) {  // fmt::print says so of a full disk or a closed pipe
+    return complain(fmt::format("can't write the output: {}", failed.code().message()));
+  }
+}
+
+}  // namespace casemate

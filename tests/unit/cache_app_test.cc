@@ -1,0 +1,135 @@
+#include "apps/cache/cache.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <nlohmann/json.hpp>
+
+#include "store/store.h"
+#include "store/tree.h"
+
+namespace casemate {
+namespace {
+
+const std::string kKey(64, 'a');
+
+struct Said {
+  int code = 0;
+  std::string out;
+  std::string err;
+  [[nodiscard]] nlohmann::json json() const { return nlohmann::json::parse(out, nullptr, false); }
+};
+
+Said cache(const std::vector<std::string>& arguments) {
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  Said said;
+  said.code = cache_main(arguments);
+  said.out = ::testing::internal::GetCapturedStdout();
+  said.err = ::testing::internal::GetCapturedStderr();
+  return said;
+}
+
+class CacheApp : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/casemate-cache-test-XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    directory_ = name;
+    ::setenv("CASEMATE_CACHE_DIR", name, 1);
+    ::unsetenv("CASEMATE_CACHE_SIZE");
+    Store store = Store::open().value();
+    blob_ = store.put_blob(std::string(2048, 'b')).value();
+    ASSERT_TRUE(store.make_layer(kKey, "environment: \x1b[31mpandas", [](const std::string& directory) -> Result<void> {
+      std::ofstream(directory + "/file") << "content";
+      return {};
+    }));
+  }
+  void TearDown() override {
+    ::unsetenv("CASEMATE_CACHE_DIR");
+    EXPECT_TRUE(remove_tree(directory_));
+  }
+  std::string directory_;
+  std::string blob_;
+};
+
+TEST_F(CacheApp, info_sums_up) {
+  const Said said = cache({"info"});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_NE(said.out.find(directory_), std::string::npos);
+  EXPECT_NE(said.out.find("layers     1, 7 B, 0 in use"), std::string::npos) << said.out;
+  const auto json = cache({"info", "--json"}).json();
+  EXPECT_EQ(json["bytes"], 2048 + 7);
+  EXPECT_EQ(json["blobs"]["count"], 1);
+  EXPECT_EQ(json["max_bytes"], 20ull << 30);
+}
+
+TEST_F(CacheApp, list_shows_each_entry_safely) {
+  const Said said = cache({"list"});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_NE(said.out.find("environment: \\x1b[31mpandas"), std::string::npos) << said.out;
+  EXPECT_EQ(said.out.find('\x1b'), std::string::npos) << "no terminal, no colour";
+  EXPECT_NE(cache({"list", "--color", "always"}).out.find("\x1b[1m"), std::string::npos);
+  const auto json = cache({"--json", "list"}).json();
+  ASSERT_EQ(json.size(), 2u);
+  EXPECT_TRUE(json[0]["key"] == kKey || json[1]["key"] == kKey);
+}
+
+TEST_F(CacheApp, prune_keeps_what_fits_and_what_is_used) {
+  Store store = Store::open().value();
+  auto lease = store.layer(kKey).value();
+  Said said = cache({"prune", "--max-size", "1M", "--json"});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_EQ(said.json()["freed_bytes"], 0);
+  said = cache({"prune"});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_EQ(said.out, "freed 2.0 KiB, 7 B left in 1 entry\n");
+  lease.reset();
+  EXPECT_EQ(cache({"prune"}).out, "freed 7 B, 0 B left in 0 entries\n");
+}
+
+TEST_F(CacheApp, verify_tells_of_damage_by_its_exit_code) {
+  Said said = cache({"verify"});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_EQ(said.out, "all sound\n");
+  const std::string path = directory_ + "/blobs/sha256/" + blob_.substr(7, 2) + "/" + blob_.substr(9);
+  ::chmod(path.c_str(), 0644);
+  std::ofstream(path) << "flipped";
+  said = cache({"verify", "--json"});
+  EXPECT_EQ(said.code, 1);
+  EXPECT_EQ(said.json()["sound"], false);
+  EXPECT_EQ(said.json()["damaged"][0]["key"], blob_);
+  EXPECT_EQ(said.json()["damaged"][0]["removed"], true);
+  EXPECT_EQ(cache({"verify"}).code, 0);
+}
+
+TEST_F(CacheApp, wrong_usage_is_one_line_and_125) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{},
+                                                    {"nonsense"},
+                                                    {"info", "--nonsense"},
+                                                    {"prune", "--max-size", "lots"},
+                                                    {"list", "--color", "pink"},
+                                                    {"prune", "--max-size"}}) {
+    const Said said = cache(arguments);
+    EXPECT_EQ(said.code, 125);
+    EXPECT_EQ(said.out, "");
+    EXPECT_TRUE(said.err.starts_with("casemate cache: ")) << said.err;
+    EXPECT_EQ(std::count(said.err.begin(), said.err.end(), '\n'), 1) << said.err;
+  }
+  const Said help = cache({"--help"});
+  EXPECT_EQ(help.code, 0);
+  EXPECT_NE(help.out.find("casemate cache prune --max-size 5G"), std::string::npos);
+}
+
+TEST_F(CacheApp, says_which_variable_to_set) {
+  std::ofstream(directory_ + "/file") << "";
+  ::setenv("CASEMATE_CACHE_DIR", (directory_ + "/file/x").c_str(), 1);
+  const Said said = cache({"info"});
+  EXPECT_EQ(said.code, 125);
+  EXPECT_NE(said.err.find("CASEMATE_CACHE_DIR"), std::string::npos) << said.err;
+}
+
+}  // namespace
+}  // namespace casemate

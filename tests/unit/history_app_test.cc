@@ -1,0 +1,127 @@
+#include "apps/history/history.h"
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "store/history.h"
+#include "store/tree.h"
+
+namespace casemate {
+namespace {
+
+struct Said {
+  int code = 0;
+  std::string out;
+  std::string err;
+  [[nodiscard]] nlohmann::json json() const { return nlohmann::json::parse(out, nullptr, false); }
+};
+
+Said history(const std::vector<std::string>& arguments) {
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  Said said;
+  said.code = history_main(arguments);
+  said.out = ::testing::internal::GetCapturedStdout();
+  said.err = ::testing::internal::GetCapturedStderr();
+  return said;
+}
+
+class HistoryApp : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/casemate-history-test-XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    directory_ = name;
+    ::setenv("CASEMATE_STATE_DIR", name, 1);
+    const std::int64_t now =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    const auto spool = [&](const char* front_end, const char* name, const char* outcome, int code, int days) {
+      RunRecord record;
+      record.front_end = front_end;
+      record.name = name;
+      record.outcome = outcome;
+      record.code = code;
+      record.started_ms = now - days * 86'400'000ll;
+      record.wall_us = 1'250'000;
+      record.details = R"({"image":"host"})";
+      ASSERT_TRUE(spool_run(record));
+    };
+    spool("run", "old \x1b[31mtrue", "exited", 0, 40);
+    spool("script", "plot.py", "signaled", 11, 2);
+    spool("script", "slow.py", "timed out", 0, 1);
+  }
+  void TearDown() override {
+    ::unsetenv("CASEMATE_STATE_DIR");
+    EXPECT_TRUE(remove_tree(directory_));
+  }
+  std::string directory_;
+};
+
+TEST_F(HistoryApp, lists_the_newest_first) {
+  const Said said = history({});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_LT(said.out.find("slow.py"), said.out.find("plot.py"));
+  EXPECT_NE(said.out.find("signaled 11 (SIGSEGV)"), std::string::npos) << said.out;
+  EXPECT_NE(said.out.find("old \\x1b[31mtrue"), std::string::npos) << said.out;
+  EXPECT_EQ(said.out.find('\x1b'), std::string::npos);
+  EXPECT_EQ(said.err, "");
+}
+
+TEST_F(HistoryApp, filters) {
+  EXPECT_EQ(history({"--limit", "1", "--json"}).json().size(), 1u);
+  EXPECT_EQ(history({"--front-end", "script", "--json"}).json().size(), 2u);
+  EXPECT_EQ(history({"--outcome", "timed out", "--json"}).json()[0]["name"], "slow.py");
+  EXPECT_EQ(history({"--name", "plot", "--json"}).json().size(), 1u);
+}
+
+TEST_F(HistoryApp, shows_one_run) {
+  const std::string id = history({"--name", "plot", "--json"}).json()[0]["id"].dump();
+  const Said said = history({"show", id});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_NE(said.out.find("1.25 s"), std::string::npos) << said.out;
+  EXPECT_EQ(history({"show", id, "--json"}).json()["details"]["image"], "host");
+  const Said missing = history({"show", "999"});
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_TRUE(missing.err.starts_with("casemate history: there is no run 999"));
+}
+
+TEST_F(HistoryApp, prunes_by_age) {
+  EXPECT_EQ(history({"prune", "--older-than", "30d"}).out, "removed 1 run\n");
+  EXPECT_EQ(history({"prune", "--older-than", "36h", "--json"}).json()["removed"], 1);
+  EXPECT_EQ(history({"--json"}).json().size(), 1u);
+}
+
+TEST_F(HistoryApp, wrong_usage_is_one_line_and_125) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"nonsense"},
+                                                    {"--limit", "-1"},
+                                                    {"--limit", "x"},
+                                                    {"show"},
+                                                    {"show", "x"},
+                                                    {"prune"},
+                                                    {"prune", "--older-than", "d"},
+                                                    {"prune", "--older-than", "-3d"},
+                                                    {"--outcome", "fine"}}) {
+    const Said said = history(arguments);
+    EXPECT_EQ(said.code, 125) << arguments[0];
+    EXPECT_EQ(said.out, "");
+    EXPECT_TRUE(said.err.starts_with("casemate history: ")) << said.err;
+    EXPECT_EQ(std::count(said.err.begin(), said.err.end(), '\n'), 1) << said.err;
+  }
+  EXPECT_NE(history({"--help"}).out.find("casemate history show 42"), std::string::npos);
+}
+
+TEST_F(HistoryApp, tells_of_a_damaged_database_and_goes_on) {
+  EXPECT_EQ(history({}).code, 0);
+  std::ofstream(directory_ + "/casemate.db", std::ios::trunc) << std::string(5000, 'x');
+  const Said said = history({"--json"});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_NE(said.err.find("was damaged"), std::string::npos) << said.err;
+  EXPECT_EQ(said.json().size(), 0u);
+}
+
+}  // namespace
+}  // namespace casemate
