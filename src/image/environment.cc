@@ -1,6 +1,8 @@
 #include "image/environment.h"
 
+#include <filesystem>
 #include <optional>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -17,6 +19,9 @@ namespace {
 constexpr std::string_view kFormat = "casemate environment 1";
 // A file of ours at the root of the layer: which installer made it.
 constexpr std::string_view kInstallerFile = "/casemate-installer";
+
+// The layer that has the bytecode too.
+std::string bytecode_key(const std::string& key) { return sha256_hex(fmt::format("casemate bytecode 1\n{}\n", key)); }
 
 std::string description_of(const Requirements& requirements, const Interpreter& interpreter) {
   std::string names;
@@ -70,11 +75,13 @@ std::expected<Environment, EnvironmentFailure> make_environment(const Environmen
 
   auto store = Store::open();
   if (!store) return failed(store.error());
-  auto there = store->layer(key);
-  if (!there) return failed(there.error());
-  if (*there) {
+  for (const bool bytecode : {true, false}) {
+    auto there = store->layer(bytecode ? bytecode_key(key) : key);
+    if (!there) return failed(there.error());
+    if (!*there) continue;
     Environment environment = environment_of(key, std::move(**there), interpreter);
     environment.cached = true;
+    environment.bytecode = bytecode;
     return environment;
   }
 
@@ -102,6 +109,54 @@ std::expected<Environment, EnvironmentFailure> make_environment(const Environmen
   environment.cached = !created;
   environment.log = created ? installed.log : "";
   return environment;
+}
+
+Result<bool> compile_environment(const Environment& environment, const Interpreter& interpreter, const RunJob& run) {
+  if (environment.bytecode) return true;
+  TRY_ASSIGN(Store store, Store::open());
+  const auto fill = [&](const std::string& directory) -> Result<void> {
+    namespace fs = std::filesystem;
+    std::error_code problem;
+    // The same files, not copies: nobody writes to either layer.
+    for (const fs::directory_entry& entry : fs::directory_iterator(environment.layer, problem)) {
+      fs::copy(entry.path(), fs::path(directory) / entry.path().filename(),
+               fs::copy_options::recursive | fs::copy_options::create_hard_links | fs::copy_options::copy_symlinks, problem);
+      if (problem) break;
+    }
+    if (problem)
+      return fail(ErrorCode::refused, fmt::format("an environment's files can't be linked: {}", problem.message()), problem.value());
+    Job job;
+    job.name = "bytecode";
+    // -I -S: no .pth file and no sitecustomize of the environment runs; compiling runs nothing.
+    job.argv = {interpreter.path,
+                "-I",
+                "-S",
+                "-m",
+                "compileall",
+                "-q",
+                "-j",
+                fmt::format("{}", std::max(1u, std::thread::hardware_concurrency())),
+                "-x",
+                "/tests?/",
+                fmt::format("{}/{}", environment.mount_point, interpreter.site_packages)};
+    job.env = {{"PATH", "/usr/bin:/bin"}, {"LANG", "C.UTF-8"}, {"HOME", "/tmp"}};
+    job.mounts = interpreter_mounts(interpreter, default_host_paths());
+    job.mounts.push_back(
+        {.kind = Mount::Kind::bind, .source = directory, .target = environment.mount_point, .writable = true, .owned = true});
+    job.limits = default_limits();
+    job.limits.memory_bytes = 2ull << 30;
+    job.limits.wall = std::chrono::minutes(10);
+    TRY_ASSIGN(const JobResult result, run(std::move(job), {}));
+    // 1: a module is not valid for this Python (templates, other versions' code); the others are compiled.
+    if (result.outcome.kind == Outcome::Kind::exited && result.outcome.code <= 1) return {};
+    return fail(result.outcome.kind == Outcome::Kind::cancelled ? ErrorCode::cancelled : ErrorCode::refused,
+                fmt::format("compiling an environment: {}", words(result.outcome)));
+  };
+  auto lease =
+      store.make_layer(bytecode_key(environment.key), fmt::format("environment with bytecode, for Python {}", interpreter.version), fill);
+  if (lease) return true;
+  if (lease.error().code == ErrorCode::refused) return false;
+  return std::unexpected(lease.error());
 }
 
 }  // namespace casemate

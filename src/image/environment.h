@@ -29,6 +29,7 @@ struct Environment {
   std::string python;         ///< "/casemate/env/bin/python"
   std::vector<Mount> mounts;  ///< all that a cell needs to run it beyond default_host_paths(): the layer and the interpreter's prefix
   bool cached = false;        ///< it was there already
+  bool bytecode = false;      ///< its modules are compiled; see compile_environment()
   std::string installer;      ///< "uv 0.9.1" or "pip 23.2.1"; "none" for an empty file
   std::string log;            ///< the installer's own words (empty if cached)
   std::shared_ptr<const StoreLease> lease;
@@ -41,5 +42,11 @@ struct Environment {
 /// what the installer refuses is `refused`; running out of time or memory is `exhausted`.
 std::expected<Environment, EnvironmentFailure> make_environment(const EnvironmentRequest& request, const RunJob& run,
                                                                 const Progress& progress);
+
+/// Compiles the modules of an environment (all but tests) in a cell without network, into a layer of its own that later calls of
+/// make_environment() find first. Without it every start compiles what it imports again, since the layer is read-only. For after a result
+/// is out: it takes longer than many an installation (docs/design/environments.md has figures). True if there is such a layer now; false if
+/// a module's package made that impossible, which harms nobody.
+Result<bool> compile_environment(const Environment& environment, const Interpreter& interpreter, const RunJob& run);
 
 }  // namespace casemate

@@ -278,7 +278,8 @@ Installing::Step Installing::with_uv(const std::string& uv, const std::string& d
                             text.find("--no-build") != std::string::npos;
       if (verdict.error().error.code != ErrorCode::refused || !no_wheel) return verdict;
     }
-    log_ += "casemate: a package has no wheel for this Python: building from source, away from the shared cache\n";
+    // What was said so far is about a condition of ours, not about the requirements.
+    log_ = "casemate: a package has no wheel for this Python: building from source, away from the shared cache\n";
     progress_("environment: a package has no wheel; building from source");
   }
   auto shop = workshop(false);

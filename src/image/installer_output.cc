@@ -29,8 +29,8 @@ void each_line(std::string_view text, const Visit& visit) {
 // A line without the marks that uv of different ages puts before causes; `depth` tells the headline (0) from a cause (1) and the rest (-1).
 std::string_view without_marks(std::string_view line, int& depth) {
   line = stripped(line);
-  constexpr std::array<std::pair<std::string_view, int>, 7> kMarks = {
-      {{"error: ", 0}, {"× ", 0}, {"cause: ", 1}, {"Caused by: ", 1}, {"╰─▶ ", 1}, {"├─▶ ", 1}, {"ERROR: ", 0}}};
+  constexpr std::array<std::pair<std::string_view, int>, 8> kMarks = {
+      {{"error: ", 0}, {"× ", 0}, {"cause: ", 1}, {"Caused by: ", 1}, {"╰─▶ ", 1}, {"├─▶ ", 1}, {"╰─> ", 1}, {"ERROR: ", 0}}};
   for (const auto& [mark, level] : kMarks) {
     if (line.starts_with(mark)) {
       depth = level;
@@ -51,35 +51,71 @@ std::string lowered_first(std::string_view line) {
   return text;
 }
 
+// Takes an installer's output line by line and keeps what explains the failure.
+class Telling {
+ public:
+  void line(std::string_view line) {
+    int depth = -1;
+    const std::string_view text = without_marks(line, depth);
+    if (text.empty()) return;
+    last_line_ = text;
+    if (text.starts_with("fatal: ")) program_ = text;  // git
+    if (quoted(line, text)) return;
+    // pip's own names for "look below".
+    if (text == "subprocess-exited-with-error" || text == "metadata-generation-failed" || text.starts_with("See above for output")) return;
+    const bool goes_on = wrapped_ && depth == -1 && line.starts_with("      ");
+    wrapped_ = false;
+    if (depth == 0 && headline_.empty()) headline_ = text;
+    if (depth == 1 && !headline_.empty()) {
+      last_cause_ = text;
+      if (first_cause_.empty()) {
+        first_cause_ = text;
+        wrapped_ = true;
+      }
+    }
+    if (goes_on && first_cause_.size() < kMaxTelling) {
+      // uv wraps long causes.
+      last_cause_ = first_cause_ += " " + std::string(text);
+      wrapped_ = true;
+    }
+  }
+
+  std::string text() const {
+    std::string telling = headline_.empty() ? last_line_ : headline_;
+    while (telling.ends_with(':') || telling.ends_with('.')) telling.pop_back();
+    if (!first_cause_.empty()) telling += ": " + first_cause_;
+    const std::string& end = program_.empty() ? last_cause_ : program_;
+    if (!end.empty() && end != first_cause_) telling += ": " + end;
+    return telling;
+  }
+
+ private:
+  // Output of a build, quoted by the installer: its last line says most.
+  bool quoted(std::string_view line, std::string_view text) {
+    if (text.ends_with("lines of output]") || text == "[stderr]" || text == "[stdout]" || text == "--- stderr") {
+      quoting_ = true;
+      return true;
+    }
+    if (text == "[end of output]" || (line[0] != ' ' && line[0] != '\t')) quoting_ = false;
+    if (quoting_) program_ = text;
+    return quoting_;
+  }
+
+  std::string headline_;
+  std::string first_cause_;
+  std::string last_cause_;
+  std::string program_;
+  std::string last_line_;
+  bool wrapped_ = false;
+  bool quoting_ = false;
+};
+
 }  // namespace
 
 std::string telling_line(std::string_view log) {
-  std::string headline;
-  std::string first_cause;
-  std::string last_cause;
-  std::string last_line;
-  bool open = false;  // the line before was a cause that may go on: uv wraps long ones
-  each_line(log, [&](std::string_view line) {
-    int depth = -1;
-    const std::string_view text = without_marks(line, depth);
-    if (!text.empty()) last_line = text;
-    if (depth == 0) {
-      if (headline.empty()) headline = text;
-      open = false;
-    } else if (depth == 1 && !headline.empty()) {
-      if (first_cause.empty()) first_cause = text;
-      last_cause = text;
-      open = true;
-    } else if (open && line.starts_with("      ") && !text.empty() && first_cause.size() < kMaxTelling && first_cause == last_cause) {
-      first_cause += " " + std::string(text);
-      last_cause = first_cause;
-    } else {
-      open = false;
-    }
-  });
-  std::string telling = headline.empty() ? last_line : headline;
-  if (!first_cause.empty()) telling += ": " + first_cause;
-  if (last_cause != first_cause) telling += ": " + last_cause;
+  Telling lines;
+  each_line(log, [&](std::string_view line) { lines.line(line); });
+  std::string telling = lines.text();
   if (telling.size() > kMaxTelling) {
     std::size_t end = kMaxTelling;
     while (end > 0 && (static_cast<unsigned char>(telling[end]) & 0xC0) == 0x80) --end;

@@ -21,15 +21,29 @@ Result<void> make_directory(const std::string& path) {
   return {};
 }
 
-// Removes benches whose builder is gone: it held a lock as long as it lived.
-void sweep(const std::string& path) {
+// uv's cache is not counted in the store's size. Past this many unpacked wheels (a few GiB) it is begun anew.
+constexpr std::ptrdiff_t kMostArchives = 2000;
+
+// Removes benches whose builder is gone: it held a lock as long as it lived. False if some are in use.
+bool sweep(const std::string& path) {
   std::error_code ignored;
+  bool idle = true;
   for (const fs::directory_entry& entry : fs::directory_iterator(path, ignored)) {
     const std::string name = entry.path().filename();
     if (!name.starts_with(kBenchPrefix)) continue;
     const auto directory = open_file(entry.path(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (directory && ::flock(directory->get(), LOCK_EX | LOCK_NB) == 0) fs::remove_all(entry.path(), ignored);
+    const bool unused = directory && ::flock(directory->get(), LOCK_EX | LOCK_NB) == 0;
+    if (unused) fs::remove_all(entry.path(), ignored);
+    idle = idle && unused;
   }
+  return idle;
+}
+
+// Only while nobody builds with it. Layers keep the files they share with it.
+void bound_cache(const std::string& path) {
+  std::error_code ignored;
+  const fs::directory_iterator archives(path + "/cache/archive-v0", ignored);
+  if (!ignored && std::distance(begin(archives), end(archives)) > kMostArchives) fs::remove_all(path + "/cache", ignored);
 }
 
 }  // namespace
@@ -50,7 +64,7 @@ Result<std::unique_ptr<Workshop>> Workshop::shared(Store& store) {
   while (::flock(lock.get(), LOCK_EX) < 0) {
     if (errno != EINTR) return fail_errno("lock " + path);
   }
-  sweep(path);
+  if (sweep(path)) bound_cache(path);
   std::unique_ptr<Workshop> made(new Workshop(path, fmt::format("{}{}-{}", kBenchPrefix, ::getpid(), serial++)));
   TRY(made->furnish());
   TRY_ASSIGN(made->lock_, open_file(made->bench(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));

@@ -236,6 +236,24 @@ TEST_P(Environments, an_empty_file_needs_no_installer) {
             fmt::format("/casemate/env ['/casemate/env/{}']\n", interpreter_.site_packages));
 }
 
+TEST_P(Environments, compiles_modules_into_a_layer_that_is_found_first) {
+  const Made made = make(from_links("casefour"));
+  ASSERT_TRUE(made) << made.error().error.what;
+  const std::vector<std::string> where{"-c", "import casefour, os; print(os.path.exists(casefour.__cached__))"};
+  EXPECT_EQ(python(*made, where).output.merged, "False\n");
+  const auto compiled = compile_environment(*made, interpreter_, runner(*engine_));
+  ASSERT_TRUE(compiled) << compiled.error().what;
+  EXPECT_TRUE(*compiled);
+  const Made again = make(from_links("casefour"));
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->cached);
+  EXPECT_TRUE(again->bytecode);
+  EXPECT_EQ(again->key, made->key);
+  EXPECT_EQ(again->installer, made->installer);
+  EXPECT_EQ(python(*again, where).output.merged, "True\n");
+  EXPECT_EQ(python(*made, where).output.merged, "False\n");
+}
+
 TEST_P(Environments, says_in_one_line_what_the_installer_refused) {
   EnvironmentFailure missing = failure_of(from_links("six-that-is-not-there"));
   EXPECT_EQ(missing.error.code, ErrorCode::refused);

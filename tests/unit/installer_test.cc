@@ -1,0 +1,55 @@
+#include "image/installer.h"
+
+#include <gtest/gtest.h>
+
+namespace casemate {
+namespace {
+
+TEST(TellingLine, of_uv) {
+  EXPECT_EQ(telling_line("Using Python 3.11.7 environment at: e1\nerror: No solution found when resolving dependencies\n"
+                         "  cause: Because a==1 needs b\n         and you require a, no.\n\nhint: try harder\n"),
+            "No solution found when resolving dependencies: Because a==1 needs b and you require a, no.");
+  EXPECT_EQ(telling_line("  × No solution found when resolving dependencies:\n  ╰─▶ Because a was not found\n      in the registry, no.\n"),
+            "No solution found when resolving dependencies: Because a was not found in the registry, no.");
+  EXPECT_EQ(telling_line("error: Request failed after 2 retries in 2.0s\n  cause: Failed to fetch: http://h/\n  cause: tcp connect error\n "
+                         " cause: Connection refused\n"),
+            "Request failed after 2 retries in 2.0s: Failed to fetch: http://h/: Connection refused");
+  EXPECT_EQ(telling_line(
+                "error: Failed to build `b==1.0`\n  cause: The build backend returned an error\n  cause: Call failed (exit status: 1)\n\n"
+                "         [stderr]\n         Traceback\n         ValueError: no\n\nhint: Build failures usually ...\n"),
+            "Failed to build `b==1.0`: The build backend returned an error: ValueError: no");
+}
+
+TEST(TellingLine, of_pip) {
+  EXPECT_EQ(telling_line("Looking in links\nERROR: Could not find a version that satisfies the requirement a (from versions: none)\nERROR: "
+                         "No matching distribution found for a\n"),
+            "Could not find a version that satisfies the requirement a (from versions: none)");
+  EXPECT_EQ(telling_line("  error: subprocess-exited-with-error\n  \n  × Getting requirements to build wheel did not run successfully.\n  "
+                         "│ exit code: 1\n  ╰─> [2 lines of output]\n"
+                         "      warning\n      the build fell over\n      [end of output]\n  \n  note: not pip's\nerror: "
+                         "subprocess-exited-with-error\n\n× Getting requirements failed.\n╰─> See above for output.\n"),
+            "Getting requirements to build wheel did not run successfully: the build fell over");
+  EXPECT_EQ(telling_line("something\nKilled\n\n"), "Killed");
+  EXPECT_EQ(telling_line(""), "");
+}
+
+TEST(TellingLine, is_bounded_and_stays_utf8) {
+  std::string log = "error: ";
+  for (int i = 0; i < 1000; ++i) log += "ä";
+  const std::string told = telling_line(log);
+  EXPECT_LE(told.size(), 403u);
+  EXPECT_TRUE(told.ends_with("ä...") || told.ends_with("...")) << told;
+  EXPECT_EQ((static_cast<unsigned char>(told[told.size() - 4]) & 0xC0), 0x80);
+}
+
+TEST(InstallerProgress, names_what_goes_on) {
+  EXPECT_EQ(progress_of_line("Downloading numpy (16.1MiB)"), "downloading numpy (16.1MiB)");
+  EXPECT_EQ(progress_of_line("  Building x==1"), "building x==1");
+  EXPECT_EQ(progress_of_line("Collecting six"), "collecting six");
+  EXPECT_EQ(progress_of_line(" + six==1.17"), "");
+  EXPECT_EQ(progress_of_line("Downloadingsix"), "");
+  EXPECT_EQ(progress_of_line(""), "");
+}
+
+}  // namespace
+}  // namespace casemate
