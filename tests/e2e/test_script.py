@@ -3,10 +3,9 @@
 import json
 import os
 import shutil
-import subprocess
 
 import pytest
-from py_test_runner import CASEMATE, TREE, gone
+from py_test_runner import TREE, gone
 
 EXAMPLE = TREE / "examples" / "script"
 
@@ -14,7 +13,7 @@ EXAMPLE = TREE / "examples" / "script"
 def reached_index(runner):
     """Installing anything needs a package index; without one these tests say so instead of failing."""
     runner.write("six.txt", "six==1.16.0\n")
-    told, _ = runner.object("import six\nprint(six.__version__)\n", requirements="six.txt", network=None)
+    told, _ = runner.object("import six\nprint(six.__version__)\n", requirements="six.txt")
     if told["status"] == "error" and told["error_type"] == "environment_setup_failed":
         pytest.skip("no package index can be reached: " + told["message"])
     return told
@@ -24,7 +23,7 @@ def test_a_package_from_the_index_and_the_cache(runner):
     told = reached_index(runner)
     assert told["status"] == "success", told
     assert told["details"]["stdout"] == "1.16.0\n"
-    again, status = runner.object("import six\nprint(six.__version__)\n", requirements="six.txt", network=None)
+    again, status = runner.object("import six\nprint(six.__version__)\n", requirements="six.txt")
     assert status == 0
     assert again["details"]["environment"]["cached"] is True
     assert again["details"]["environment"]["key"] == told["details"]["environment"]["key"]
@@ -33,7 +32,7 @@ def test_a_package_from_the_index_and_the_cache(runner):
 def test_the_environment_cannot_be_written(runner):
     reached_index(runner)
     source = "import six\ntry:\n    open(six.__file__, 'a').write('x')\nexcept OSError as problem:\n    print(problem.strerror)\n"
-    told, status = runner.object(source, requirements="six.txt", network=None)
+    told, status = runner.object(source, requirements="six.txt")
     assert status == 0
     assert told["details"]["stdout"] == "Read-only file system\n"
 
@@ -41,7 +40,7 @@ def test_the_environment_cannot_be_written(runner):
 def test_an_unpinned_conflict_is_told_in_the_installers_words(runner):
     reached_index(runner)
     runner.write("requirements.txt", "six==1.16.0\nsix==1.15.0\n")
-    told, status = runner.object("pass", requirements="requirements.txt", network=None)
+    told, status = runner.object("pass", requirements="requirements.txt")
     assert status == 1
     assert told["error_type"] == "environment_setup_failed"
     assert "six" in told["details"]["raw_logs"]
@@ -52,6 +51,7 @@ def test_the_demonstration(runner):
     reached_index(runner)
     arguments = (EXAMPLE / "report.args").read_text().strip()
     command = ["--script", EXAMPLE / "report.py", "--reqs", EXAMPLE / "requirements.txt", "--inputs", EXAMPLE / "readings.csv", "--script-args", arguments]
+    command += ["--network", "none"]  # the default wants a gateway, which not every host can have
     done = runner(*command, "--json-output", timeout=900)
     told = json.loads(done.stdout)
     assert told["status"] == "success", told
@@ -65,13 +65,15 @@ def test_the_demonstration(runner):
 
 
 def test_history_remembers(runner):
-    runner.environment["CASEMATE_STATE_DIR"] = str(runner.directory.parent / "state")
-    runner.object("raise SystemExit(4)", name="remembered.py")
-    command = [CASEMATE, "history", "--json"]
-    done = subprocess.run(command, env=runner.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
-    if done.returncode != 0:
-        pytest.fail(done.stderr)
-    assert "remembered.py" in done.stdout
+    """What is not in the database yet lies in the spool beside it."""
+    state = runner.directory.parent / "state"
+    runner.environment["CASEMATE_STATE_DIR"] = str(state)
+    runner.object("raise SystemExit(4)", "--script-args", "a 'b c'", name="remembered.py")
+    (kept,) = (json.loads(line) for line in (state / "casemate.spool").read_text(encoding="utf-8").splitlines() if line)
+    assert "remembered.py a 'b c'" in json.dumps(kept)
+    assert "script" in kept.values()
+    assert "exited" in kept.values()
+    assert 4 in kept.values()
 
 
 # Scripts that behave badly. Each ends in the words of its outcome, and nothing of it is left.
