@@ -50,10 +50,6 @@ _casemate() {
     mapfile -t COMPREPLY < <(compgen -W 'list prune verify' -- "$cur")
     return
   fi
-  if [[ $command == explain && $COMP_CWORD == 2 ]]; then
-    mapfile -t COMPREPLY < <(compgen -W 'run script' -- "$cur")
-    return
-  fi
   mapfile -t COMPREPLY < <(compgen -f -- "$cur")
   compopt -o filenames 2>/dev/null
 }
