@@ -25,7 +25,8 @@ class Probe:
 
     class: hard, robust, resource, output must be held always; surface must be held in the strict profile.
     timeout: the job's wall limit; limit: seconds after which the runner counts as hung; died: `held` when the job may be killed for it;
-    rc: the exit status wanted; rss: MiB the runner may use; needs: what the host must offer, else skipped; pty, interactive, argv, stdin, twice, clean: how it is run.
+    rc: the exit status wanted; rss: MiB the runner may use; needs: what the host must offer, else skipped; witness: what a program of the caller
+    must be able to get meanwhile; pty, interactive, argv, stdin, twice, clean: how it is run.
     """
 
     def __init__(self, path):
@@ -125,12 +126,17 @@ class Attack:
         out = self.host.output_directory()
         try:
             before = self.host.state(self.alone)
+            witness = Witness(probe.header.get("witness"), self.host)
+            if witness.refused():
+                return Verdict("SKIP", "the host has none left before the attack: " + witness.said)
             run = self._start(probe, out, collect)
+            witness.end()
             left = leftovers(run.token.encode(), {os.getpid(), run.pid})
             for pid in left:
                 kill(pid)  # only processes that carry this run's token
             verdict = judge(probe, run)
             verdict.on_host += run_findings(probe, run, verdict)
+            verdict.on_host += ["a program of the caller was %s %s" % (witness.said, witness.kind)] if witness.refused() else []
             verdict.on_host += self.host.findings(before, self.host.state(self.alone), remove)
             verdict.on_host += self.host.collected_findings(out)
             verdict.on_host += ["LEFTOVER: %d processes" % len(left)] if left else []
@@ -182,6 +188,33 @@ class Attack:
                 process.stdin.close()
         run.wall = time.monotonic() - start
         return run
+
+
+class Witness:
+    """A program of the caller that lives on the host beside an attack; no kind: none."""
+
+    def __init__(self, kind, host):
+        self.kind = kind
+        self.said = "ready"
+        self.process = None
+        if kind is None:
+            return
+        self.process = subprocess.Popen(
+            ["python3", "-c", (HERE / "witness.py").read_text(), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", **host.as_user()
+        )
+        self.said = self.process.stdout.readline().strip()
+        if self.refused():
+            self.end()
+
+    def refused(self):
+        return self.said.startswith("refused")
+
+    def end(self):
+        if self.process is None or self.process.returncode is not None:
+            return
+        rest, _ = self.process.communicate()
+        if rest.strip():
+            self.said = rest.strip()
 
 
 def follow(process, reader, run, deadline, is_terminal):
