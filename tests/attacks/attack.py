@@ -24,7 +24,7 @@ class Probe:
     """A file of probes/: its header's keys and its text.
 
     class: hard, robust, resource, output must be held always; surface must be held in the strict profile.
-    timeout: the job's wall limit; limit: seconds after which the runner counts as hung; died: `held` when the job may be killed for it;
+    timeout: the job's wall limit; limit: seconds after which the runner counts as hung; died: `held` when the job may be killed for it; refused: the status when casemate may refuse;
     rc: the exit status wanted; rss: MiB the runner may use; needs: what the host must offer, else skipped; witness: what a program of the caller
     must be able to get meanwhile; pty, interactive, argv, stdin, twice, clean: how it is run.
     """
@@ -153,7 +153,7 @@ class Attack:
             controller, terminal = pty.openpty()
             stdin = stdout = terminal
         else:
-            stdin = subprocess.PIPE if probe.header.get("stdin") == "pipe" else subprocess.DEVNULL
+            stdin = self.host.stdin(probe.header.get("stdin"))
             stdout = subprocess.PIPE
 
         def take_terminal():
@@ -186,6 +186,8 @@ class Attack:
                 process.stdout.close()
             if process.stdin is not None:
                 process.stdin.close()
+            if hasattr(stdin, "close"):
+                stdin.close()
         run.wall = time.monotonic() - start
         return run
 
@@ -280,6 +282,8 @@ def judge(probe, run):
     if said:
         return Verdict(said[-1][0], said[-1][1].strip()[:300])
     last = text.strip().splitlines()[-1][-200:] if text.strip() else "no output"
+    if not run.begun and str(run.status) == probe.header.get("refused"):
+        return Verdict("HELD", "refused: " + last)
     refused_memory = last.startswith(("MemoryError", "OSError: [Errno 12]", "RuntimeError: can't start new thread"))
     killed = "Traceback" not in text or refused_memory
     if run.begun and killed and probe.header.get("died") == "held":
