@@ -26,7 +26,7 @@ class Probe:
     class: hard, robust, resource, output must be held always; surface must be held in the strict profile.
     timeout: the job's wall limit; limit: seconds after which the runner counts as hung; died: `held` when the job may be killed for it; refused: the status when casemate may refuse;
     rc: the exit status wanted; rss: MiB the runner may use; needs: what the host must offer, else skipped; witness: what a program of the caller
-    must be able to get meanwhile; pty, interactive, argv, stdin, twice, clean: how it is run.
+    must be able to get meanwhile; pty, interactive, argv, stdin, twice, clean: how it is run; place: where the output directory lies.
     """
 
     def __init__(self, path):
@@ -123,7 +123,7 @@ class Attack:
         return command + (ODD_ARGUMENTS if "argv" in probe.header else [])
 
     def _once(self, probe, collect, remove):
-        out = self.host.output_directory()
+        out = self.host.output_directory(probe.header.get("place", "/var/tmp"))
         try:
             before = self.host.state(self.alone)
             witness = Witness(probe.header.get("witness"), self.host)

@@ -138,8 +138,8 @@ class Host:
             facts["ns_" + kind] = os.readlink("/proc/self/ns/" + kind)
         return facts
 
-    def output_directory(self):
-        path = Path(tempfile.mkdtemp(prefix="casemate-attacks-out.", dir="/var/tmp"))
+    def output_directory(self, parent):
+        path = Path(tempfile.mkdtemp(prefix="casemate-attacks-out.", dir=parent if os.path.isdir(parent) else "/var/tmp"))
         path.chmod(0o777)
         self._give_away(path)
         return path

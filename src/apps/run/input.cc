@@ -36,11 +36,8 @@ Result<Input> Input::from(int fd) {
   Input input;
   if (::fstat(fd, &info) < 0) return fail_errno("read stdin (-i)");
   if (S_ISDIR(info.st_mode)) return fail(ErrorCode::invalid_input, "stdin is a directory; give -i a file, a pipe or a terminal");
-  if (S_ISFIFO(info.st_mode)) {
-    input.passed_ = fd;
-    return input;
-  }
   TRY_ASSIGN(Pipe pipe, make_pipe());
+  ::fchmod(pipe.read.get(), 0666);  // or the job, another user, can't open /dev/stdin
   const pid_t parent = ::getpid();
   int pidfd = -1;
   const pid_t pid = clone_process(0, -1, &pidfd);

@@ -8,16 +8,16 @@
 namespace casemate {
 
 /// The reading end of a pipe, and the process that feeds it. A job must not get the caller's descriptor itself: a terminal can be written
-/// to and reconfigured through it, and any file can be opened again for writing by /proc/self/fd/0 where the job's user is the caller.
+/// to and reconfigured through it, any file can be opened again for writing by /proc/self/fd/0 where the job's user is the caller, and
+/// O_NONBLOCK set on a pipe stays set for the caller.
 class Input {
  public:
-  /// A job's stdin from `fd`, which stays the caller's. A pipe is passed as it is. invalid_input for a directory: it would lead to the
+  /// A job's stdin from `fd`, which stays the caller's. invalid_input for a directory: it would lead to the
   /// host's files.
   static Result<Input> from(int fd);
-  [[nodiscard]] int fd() const { return end_ ? end_.get() : passed_; }
+  [[nodiscard]] int fd() const { return end_.get(); }
 
  private:
-  int passed_ = -1;
   UniqueFd end_;
   ChildProcess feeder_;  // killed with this object; it dies with this process as well
 };
