@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/terminal.h"
 #include "cell/child.h"
@@ -131,6 +132,9 @@ Result<void> Cell::clone(CellGround& ground, const std::vector<UniqueFd>& source
   UniqueFd theirs(ends[1]);
   TRY_ASSIGN(Pipe out, make_pipe());
   TRY_ASSIGN(Pipe err, make_pipe());
+  // A pipe belongs to who made it, the job is another user: without this it couldn't open /dev/stdout.
+  ::fchmod(out.write.get(), 0666);
+  ::fchmod(err.write.get(), 0666);
   ::fcntl(out.read.get(), F_SETFL, O_NONBLOCK);
   ::fcntl(err.read.get(), F_SETFL, O_NONBLOCK);
   ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);

@@ -58,6 +58,19 @@ int become_root() {
   return 0;
 }
 
+// The files of /proc/sys/user are those of the user namespace that opens them (user_namespaces(7)), also in the host's /proc.
+int namespace_limit(const Step& step) {
+  const int fd = ::open(step.path.c_str(), O_WRONLY | O_CLOEXEC);
+  // Where the host is itself a container with a read-only /proc/sys the bound above us has to do.
+  if (fd < 0) return errno == EROFS ? 0 : errno;
+  char digits[24];
+  char* at = digits + sizeof digits;
+  for (std::uint64_t rest = step.number; rest > 0 || at == digits + sizeof digits; rest /= 10) *--at = static_cast<char>('0' + rest % 10);
+  const int problem = check(::write(fd, at, static_cast<std::size_t>(digits + sizeof digits - at)));
+  ::close(fd);
+  return problem;
+}
+
 int mount_root(const Step& step) {
   if (::mount("casemate", step.path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, step.data.c_str()) < 0) return errno;
   return check(::chdir(step.path.c_str()));
@@ -254,6 +267,7 @@ int run_step(const Step& step, ChildContext& context) {
     case Step::Op::open_source: return open_source(step, context);
     case Step::Op::await_id_maps: return await_id_maps(context);
     case Step::Op::become_root: return become_root();
+    case Step::Op::namespace_limit: return namespace_limit(step);
     case Step::Op::mount_root: return mount_root(step);
     case Step::Op::make_directory: return make_directory(step);
     case Step::Op::make_file: return make_file(step);

@@ -17,7 +17,7 @@ struct Row {
 };
 constexpr Row kWords[] = {
     {Op::enter_cgroups, "enter_cgroups"}, {Op::private_mounts, "private_mounts"}, {Op::open_source, "open_source"},
-    {Op::await_id_maps, "await_id_maps"}, {Op::become_root, "become_root"}, {Op::mount_root, "mount_root"},
+    {Op::await_id_maps, "await_id_maps"}, {Op::become_root, "become_root"}, {Op::namespace_limit, "namespace_limit"}, {Op::mount_root, "mount_root"},
     {Op::make_directory, "make_directory"}, {Op::make_file, "make_file"}, {Op::make_symlink, "make_symlink"},
     {Op::attach, "attach"}, {Op::bind, "bind"}, {Op::mount, "mount"}, {Op::overlay, "overlay"}, {Op::read_only, "read_only"},
     {Op::detach, "detach"}, {Op::export_directory, "export_directory"}, {Op::export_network, "export_network"}, {Op::await_network, "await_network"}, {Op::pivot, "pivot"},
@@ -33,6 +33,7 @@ std::string_view resource_name(int resource) {
     case RLIMIT_NICE: return "nice";
     case RLIMIT_MEMLOCK: return "memlock";
     case RLIMIT_MSGQUEUE: return "msgqueue";
+    case RLIMIT_SIGPENDING: return "sigpending";
     case RLIMIT_NOFILE: return "nofile";
     case RLIMIT_FSIZE: return "fsize";
     case RLIMIT_NPROC: return "nproc";
@@ -65,6 +66,7 @@ std::string describe(const Step& step, const Plan& plan) {
     case Op::open_source: return fmt::format("open {}", source_words(plan, step.slot));
     case Op::await_id_maps: return "wait for uid_map and gid_map";
     case Op::become_root: return "become uid 0 of the user namespace, not dumpable";
+    case Op::namespace_limit: return fmt::format("lower {} to {}", path, step.number);
     case Op::mount_root: return fmt::format("mount the new root, a tmpfs ({})", step.data);
     case Op::make_directory: return fmt::format("mkdir {} ({:o})", path, step.mode);
     case Op::make_file: return fmt::format("make file {} ({} bytes)", path, step.data.size());

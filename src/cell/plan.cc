@@ -70,6 +70,9 @@ class Compiler {
     const std::size_t sources_at = plan_.cell.size();
     add({.op = Step::Op::await_id_maps});
     add({.op = Step::Op::become_root});
+    // The kernel counts these to whoever made the user namespace as well: without a bound a job takes all that the caller may have (128 instances).
+    add({.op = Step::Op::namespace_limit, .path = "/proc/sys/user/max_inotify_instances", .number = 32, .optional = true});
+    add({.op = Step::Op::namespace_limit, .path = "/proc/sys/user/max_inotify_watches", .number = 32'768, .optional = true});
     root();
     devices();
     processes();
@@ -341,7 +344,9 @@ class Compiler {
     limit(RLIMIT_RTPRIO, 0);
     limit(RLIMIT_NICE, 0);
     limit(RLIMIT_MEMLOCK, 8 << 20);
-    limit(RLIMIT_MSGQUEUE, 819'200);
+    // As namespace_limit above: also counted to the caller, whose own limits are 819,200 and some ten thousand.
+    limit(RLIMIT_MSGQUEUE, 409'600);
+    limit(RLIMIT_SIGPENDING, 4096);
     limit(RLIMIT_NOFILE, job_.limits.open_files.value_or(1024));
     limit(RLIMIT_FSIZE, job_.limits.file_bytes.value_or(1ull << 40));
     // Linux 5.14 counts RLIMIT_NPROC a user namespace: a second fence behind the pids controller, the only one where there is none.

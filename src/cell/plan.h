@@ -21,6 +21,7 @@ struct Step {
     open_source,          ///< detached copy of the host's `source` into `slot`; only if the engine could not do it beforehand
     await_id_maps,        ///< until the engine has written uid_map and gid_map
     become_root,          ///< setgroups, setresgid, setresuid to 0 of the user namespace; not dumpable from here
+    namespace_limit,      ///< `path` below /proc/sys/user lowered to `number`: counted for this user namespace, and for its maker
     mount_root,           ///< tmpfs with `data` on the host directory `path`, and go there
     make_directory,       ///< mkdir `path` with `mode`; it may exist
     make_file,            ///< a file `path` with `mode` and content `data`

@@ -24,8 +24,9 @@ class Probe:
     """A file of probes/: its header's keys and its text.
 
     class: hard, robust, resource, output must be held always; surface must be held in the strict profile.
-    timeout: the job's wall limit; limit: seconds after which the runner counts as hung; died: `held` when the job may be killed for it;
-    rc: the exit status wanted; rss: MiB the runner may use; needs: what the host must offer, else skipped; pty, interactive, argv, stdin, twice, clean: how it is run.
+    timeout: the job's wall limit; limit: seconds after which the runner counts as hung; died: `held` when the job may be killed for it; refused: the status when casemate may refuse;
+    rc: the exit status wanted; rss: MiB the runner may use; needs: what the host must offer, else skipped; witness: what a program of the caller
+    must be able to get meanwhile; pty, interactive, argv, stdin, twice, clean: how it is run; place: where the output directory lies.
     """
 
     def __init__(self, path):
@@ -122,15 +123,20 @@ class Attack:
         return command + (ODD_ARGUMENTS if "argv" in probe.header else [])
 
     def _once(self, probe, collect, remove):
-        out = self.host.output_directory()
+        out = self.host.output_directory(probe.header.get("place", "/var/tmp"))
         try:
             before = self.host.state(self.alone)
+            witness = Witness(probe.header.get("witness"), self.host)
+            if witness.refused():
+                return Verdict("SKIP", "the host has none left before the attack: " + witness.said)
             run = self._start(probe, out, collect)
+            witness.end()
             left = leftovers(run.token.encode(), {os.getpid(), run.pid})
             for pid in left:
                 kill(pid)  # only processes that carry this run's token
             verdict = judge(probe, run)
             verdict.on_host += run_findings(probe, run, verdict)
+            verdict.on_host += ["a program of the caller was %s %s" % (witness.said, witness.kind)] if witness.refused() else []
             verdict.on_host += self.host.findings(before, self.host.state(self.alone), remove)
             verdict.on_host += self.host.collected_findings(out)
             verdict.on_host += ["LEFTOVER: %d processes" % len(left)] if left else []
@@ -147,7 +153,7 @@ class Attack:
             controller, terminal = pty.openpty()
             stdin = stdout = terminal
         else:
-            stdin = subprocess.PIPE if probe.header.get("stdin") == "pipe" else subprocess.DEVNULL
+            stdin = self.host.stdin(probe.header.get("stdin"))
             stdout = subprocess.PIPE
 
         def take_terminal():
@@ -180,8 +186,37 @@ class Attack:
                 process.stdout.close()
             if process.stdin is not None:
                 process.stdin.close()
+            if hasattr(stdin, "close"):
+                stdin.close()
         run.wall = time.monotonic() - start
         return run
+
+
+class Witness:
+    """A program of the caller that lives on the host beside an attack; no kind: none."""
+
+    def __init__(self, kind, host):
+        self.kind = kind
+        self.said = "ready"
+        self.process = None
+        if kind is None:
+            return
+        self.process = subprocess.Popen(
+            ["python3", "-c", (HERE / "witness.py").read_text(), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", **host.as_user()
+        )
+        self.said = self.process.stdout.readline().strip()
+        if self.refused():
+            self.end()
+
+    def refused(self):
+        return self.said.startswith("refused")
+
+    def end(self):
+        if self.process is None or self.process.returncode is not None:
+            return
+        rest, _ = self.process.communicate()
+        if rest.strip():
+            self.said = rest.strip()
 
 
 def follow(process, reader, run, deadline, is_terminal):
@@ -247,6 +282,8 @@ def judge(probe, run):
     if said:
         return Verdict(said[-1][0], said[-1][1].strip()[:300])
     last = text.strip().splitlines()[-1][-200:] if text.strip() else "no output"
+    if not run.begun and str(run.status) == probe.header.get("refused"):
+        return Verdict("HELD", "refused: " + last)
     refused_memory = last.startswith(("MemoryError", "OSError: [Errno 12]", "RuntimeError: can't start new thread"))
     killed = "Traceback" not in text or refused_memory
     if run.begun and killed and probe.header.get("died") == "held":

@@ -57,6 +57,8 @@ class Host:
         self.canary = self.base / "secret"
         self.canary.write_text("canary " + self.token)
         self.canary.chmod(0o600)
+        self.input = self.base / "input"
+        self.input.write_text("input of the caller\n")
         self.home = self.base / "home"
         self.home.mkdir()
         self.own = [self.base / name for name in ("cache", "state", "run")]  # casemate's
@@ -67,7 +69,7 @@ class Host:
             path.write_text(self.token)
         self.listeners = []
         self._listen()
-        for path in (self.base, self.canary, self.home, *self.own, *self.shared):
+        for path in (self.base, self.canary, self.input, self.home, *self.own, *self.shared):
             self._give_away(path)
         self.victim = subprocess.Popen(["sleep", "3600"], env={"VICTIM_SECRET": self.token, "PATH": os.environ["PATH"]}, **self.as_user())
         self.shm_key = int(self.token[2:9], 16) & 0x7FFFFFFF
@@ -136,11 +138,21 @@ class Host:
             facts["ns_" + kind] = os.readlink("/proc/self/ns/" + kind)
         return facts
 
-    def output_directory(self):
-        path = Path(tempfile.mkdtemp(prefix="casemate-attacks-out.", dir="/var/tmp"))
+    def output_directory(self, parent):
+        path = Path(tempfile.mkdtemp(prefix="casemate-attacks-out.", dir=parent if os.path.isdir(parent) else "/var/tmp"))
         path.chmod(0o777)
         self._give_away(path)
         return path
+
+    def stdin(self, kind):
+        """What Popen takes as stdin: nothing, a pipe that stays silent, a file of the caller, a directory of the host."""
+        if kind == "pipe":
+            return subprocess.PIPE
+        if kind == "file":
+            return open(self.input, "rb")
+        if kind == "directory":
+            return OpenDirectory("/var/tmp")
+        return subprocess.DEVNULL
 
     def state(self, alone):
         """What must be the same before and after; mounts are counted only where nobody else mounts."""
@@ -149,6 +161,7 @@ class Host:
             "hostname": socket.gethostname(),
             "core_pattern": contents("/proc/sys/kernel/core_pattern"),
             "canary": (contents(self.canary), self.canary.stat().st_mode),
+            "input file": (contents(self.input), self.input.stat().st_mode),
             "/etc/shadow": hashlib.sha256(contents("/etc/shadow")).hexdigest(),
             "/etc/passwd": hashlib.sha256(contents("/etc/passwd")).hexdigest(),
             "shared files": [contents(path) for path in self.shared],
@@ -187,6 +200,19 @@ class Host:
                     if self.token.encode() in data or (shadow and data == shadow):
                         found.append("a secret of the host in %r" % name)
         return found
+
+
+class OpenDirectory:
+    """A directory's descriptor that Popen takes as a file."""
+
+    def __init__(self, path):
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def fileno(self):
+        return self._fd
+
+    def close(self):
+        os.close(self._fd)
 
 
 def processes_with(word, but):

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "apps/run/arguments.h"
+#include "apps/run/input.h"
 #include "base/terminal.h"
 #include "casemate/engine.h"
 #include "sys/fd.h"
@@ -50,6 +51,13 @@ int complain(const Error& error) {
 }
 
 int run(RunRequest& request) {
+  // Before the engine: the process that feeds the pipe must not hold any of the engine's descriptors, nor its blocked signals.
+  Result<Input> input;
+  if (request.job.forward_stdin) {
+    input = Input::from(0);
+    if (!input) return complain(input.error());
+    request.job.stdin_fd = input->fd();
+  }
   auto engine = Engine::create({.executor = request.executor, .slots = 1});
   if (!engine) return complain(engine.error());
   if (auto watched = (*engine)->cancel_on_signals(); !watched) return complain(watched.error());

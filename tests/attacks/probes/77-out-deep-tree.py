@@ -1,5 +1,6 @@
 # class: output
 # tries: 3,000 directories in each other, far past PATH_MAX
+# place: /dev/shm
 # must: walked and removed by descriptors, without an overflow of the stack
 os.chdir(output_directory())
 levels = 0
