@@ -20,6 +20,9 @@ struct JobListener {
   virtual ~JobListener() = default;
   /// A piece of output as it arrives; raw, hostile bytes: make them safe before they reach a terminal (base/terminal.h).
   virtual void output(Stream /*stream*/, std::string_view /*bytes*/) {}
+  /// Bytes that output() took but could not pass on yet. While there are more than 1 MiB of them the job's pipes are not read, so a job that writes
+  /// faster than its reader reads waits in write(2), as in a shell's pipe; its limits go on counting. May try again to pass them on.
+  virtual std::size_t backlog() { return 0; }
   /// The job's last word. Called exactly once a submitted job.
   virtual void finished(JobResult /*result*/) {}
 };

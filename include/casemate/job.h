@@ -92,7 +92,9 @@ struct Job {
   bool forward_stdin = false;   ///< the job reads `stdin_fd`; otherwise /dev/null
   int stdin_fd = -1;            ///< borrowed
   std::vector<std::string> collect;  ///< overlay targets whose changed files are wanted
-  std::string collect_to;            ///< host directory that receives them (made; must be empty of names that clash); "" lists only
+  /// Host directory that receives them (made; must be empty of names that clash); "" lists only. With several `collect`, each goes to a sub-directory
+  /// that is named as in the cell.
+  std::string collect_to;
 };
 
 /// What `image = "host"` shows when a job does not say: /usr and the links into it, /etc, /opt.

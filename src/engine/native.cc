@@ -24,6 +24,8 @@ namespace {
 using Clock = Reactor::Clock;
 
 constexpr std::size_t kCellsAhead = 4;
+constexpr std::size_t kMostBacklog = 1 << 20;
+constexpr auto kBacklogPause = std::chrono::milliseconds(5);
 constexpr auto kSetupTime = std::chrono::seconds(60);
 
 char* host_argv = nullptr;
@@ -39,6 +41,7 @@ struct Running {
   Capture capture{0};
   CellReport report;
   std::optional<Reactor::TimerId> deadline;
+  std::optional<Reactor::TimerId> pause;  // while the listener's reader is slow
   Clock::time_point began = Clock::now();
   bool started = false;
   bool cancelled = false;
@@ -111,8 +114,7 @@ class NativeExecutor final : public Executor {
     Running* raw = &running;
     const auto started = [&]() -> Result<void> {
       TRY(reactor_.watch(cell.socket(), [this, raw] { messages(*raw); }));
-      TRY(reactor_.watch(cell.out().get(), [this, raw] { output(*raw, Stream::out, raw->cell->out()); }));
-      TRY(reactor_.watch(cell.err().get(), [this, raw] { output(*raw, Stream::err, raw->cell->err()); }));
+      TRY(watch_output(running));
       TRY(reactor_.watch(cell.process().pidfd(), [this, raw] { finish(*raw); }));
       running.deadline = reactor_.schedule(Clock::now() + kSetupTime, [raw] {
         raw->deadline.reset();
@@ -176,6 +178,27 @@ class NativeExecutor final : public Executor {
       reactor_.unwatch(fd.get());
       fd.reset();
     }
+    if (running.listener->backlog() > kMostBacklog) pause_output(running);
+  }
+
+  // Leaves the job's pipes unread until the listener's reader has caught up.
+  void pause_output(Running& running) {
+    Cell& cell = *running.cell;
+    if (cell.out()) reactor_.unwatch(cell.out().get());
+    if (cell.err()) reactor_.unwatch(cell.err().get());
+    running.pause = reactor_.schedule(Clock::now() + kBacklogPause, [this, raw = &running] {
+      raw->pause.reset();
+      if (raw->listener->backlog() > kMostBacklog) return pause_output(*raw);
+      if (!watch_output(*raw)) raw->cell->kill();
+    });
+  }
+
+  Result<void> watch_output(Running& running) {
+    Cell& cell = *running.cell;
+    Running* raw = &running;
+    if (cell.out()) TRY(reactor_.watch(cell.out().get(), [this, raw] { output(*raw, Stream::out, raw->cell->out()); }));
+    if (cell.err()) TRY(reactor_.watch(cell.err().get(), [this, raw] { output(*raw, Stream::err, raw->cell->err()); }));
+    return {};
   }
 
   // One read; false at the end of the stream.
@@ -214,8 +237,10 @@ class NativeExecutor final : public Executor {
     if (cell.err()) reactor_.unwatch(cell.err().get());
     reactor_.unwatch(cell.process().pidfd());
     if (running.gateway) reactor_.unwatch(running.gateway->pidfd());
-    if (running.deadline) reactor_.cancel(*running.deadline);
-    running.deadline.reset();
+    for (std::optional<Reactor::TimerId>* timer : {&running.deadline, &running.pause}) {
+      if (*timer) reactor_.cancel(**timer);
+      timer->reset();
+    }
   }
 
   void finish(Running& running) {
@@ -320,6 +345,9 @@ class NativeExecutor final : public Executor {
       CollectOptions options;
       options.destination = running.job.collect_to;
       options.lower = plan.collected_lower[i];
+      // Several collected directories keep their paths apart by the place they had in the cell.
+      const std::string place = plan.collected.size() > 1 ? plan.collected[i].substr(1) + "/" : "";
+      if (!options.destination.empty()) options.destination += "/" + place;
       auto collected = collect(cell.uppers()[i].get(), options);
       if (!collected) {
         result.collect_error = collected.error().what;
@@ -327,6 +355,7 @@ class NativeExecutor final : public Executor {
       }
       result.changes_truncated |= collected->truncated;
       if (result.collect_error.empty()) result.collect_error = collected->problem;
+      for (Change& change : collected->changes) change.path.insert(0, place);
       std::move(collected->changes.begin(), collected->changes.end(), std::back_inserter(result.changes));
     }
   }

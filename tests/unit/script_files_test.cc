@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "apps/script/results.h"
-#include "apps/script/staging.h"
+#include "apps/script/staged.h"
 
 namespace casemate {
 namespace {

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "apps/script/arguments.h"
-#include "apps/script/live_output.h"
+#include "report/live_output.h"
 #include "apps/script/report.h"
 #include "casemate/engine.h"
 
@@ -22,6 +22,7 @@ class Console : public JobListener {
   void done(std::string_view line);
   /// The script's output.
   void output(Stream stream, std::string_view bytes) override;
+  std::size_t backlog() override { return out_.backlog() + err_.backlog(); }
   /// Error or summary, with what the installer said if it failed.
   void conclude(const ScriptReport& report);
 

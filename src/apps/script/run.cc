@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/script/results.h"
-#include "apps/script/staging.h"
+#include "apps/script/staged.h"
 #include "base/digest.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"

@@ -1,4 +1,4 @@
-// live_output: the script's output, passed on as it arrives, without ever making the engine wait for a slow reader.
+// live_output: a job's output, passed on as it arrives, without ever making the engine wait for a slow reader.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,8 @@ class LiveOutput {
   [[nodiscard]] bool in_line() const { return in_line_; }
   void line_ended() { in_line_ = false; }
   [[nodiscard]] bool terminal() const { return terminal_; }
+  /// Bytes that the reader has not taken yet, after another try; for JobListener::backlog().
+  [[nodiscard]] std::size_t backlog();
 
  private:
   void add_safe(std::string_view bytes);

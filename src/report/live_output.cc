@@ -1,4 +1,4 @@
-#include "apps/script/live_output.h"
+#include "report/live_output.h"
 
 #include <algorithm>
 
@@ -98,6 +98,11 @@ void LiveOutput::write_ready() {
     waiting_.erase(0, taken_);
     taken_ = 0;
   }
+}
+
+std::size_t LiveOutput::backlog() {
+  write_ready();
+  return broken_ ? 0 : waiting_.size() - taken_;
 }
 
 void LiveOutput::finish() {

@@ -1,0 +1,116 @@
+#include "report/result_json.h"
+
+#include <fmt/format.h>
+
+#include "base/terminal.h"
+
+namespace casemate {
+namespace {
+
+double milliseconds(std::chrono::microseconds duration) { return static_cast<double>(duration.count()) / 1000; }
+
+template <class T>
+Json number(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+std::string hex(std::string_view bytes) {
+  std::string text;
+  for (const char byte : bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return text;
+}
+
+std::string_view kind_word(Change::Kind kind) {
+  return kind == Change::Kind::created ? "created" : kind == Change::Kind::modified ? "modified" : "deleted";
+}
+
+std::string_view type_word(Change::Type type) {
+  switch (type) {
+    case Change::Type::file:
+      return "file";
+    case Change::Type::directory:
+      return "directory";
+    case Change::Type::symlink:
+      return "symlink";
+    case Change::Type::skipped:
+      break;
+  }
+  return "skipped";
+}
+
+Json resources_json(const Resources& used) {
+  return Json{{"wall_ms", milliseconds(used.wall)},
+              {"user_cpu_ms", milliseconds(used.user_cpu)},
+              {"system_cpu_ms", milliseconds(used.system_cpu)},
+              {"peak_memory_bytes", number(used.peak_memory_bytes)},
+              {"peak_pids", number(used.peak_pids)},
+              {"read_bytes", number(used.read_bytes)},
+              {"written_bytes", number(used.written_bytes)},
+              {"major_faults", used.major_faults},
+              {"minor_faults", used.minor_faults}};
+}
+
+Json captured_json(const JobResult& result) {
+  Json list = Json::array();
+  for (const Change& change : result.changes) {
+    if (change.kind == Change::Kind::deleted || change.type == Change::Type::skipped) continue;
+    Json entry = Json::object();
+    put_name(entry, "path", change.path);
+    entry["type"] = type_word(change.type);
+    entry["kind"] = kind_word(change.kind);
+    entry["mode"] = fmt::format("{:04o}", change.mode);
+    if (change.type == Change::Type::file) {
+      entry["size"] = change.size;
+      entry["digest"] = change.digest.empty() ? Json(nullptr) : Json(change.digest);
+    }
+    if (change.type == Change::Type::symlink) put_name(entry, "link_target", change.link_target);
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+Json skipped_json(const JobResult& result) {
+  Json list = Json::array();
+  for (const Change& change : result.changes) {
+    if (change.type != Change::Type::skipped) continue;
+    Json entry = Json::object();
+    put_name(entry, "path", change.path);
+    entry["reason"] = to_utf8(change.reason);
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+Json deleted_json(const JobResult& result) {
+  Json list = Json::array();
+  for (const Change& change : result.changes) {
+    if (change.kind != Change::Kind::deleted) continue;
+    Json entry = Json::object();
+    put_name(entry, "path", change.path);
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+}  // namespace
+
+void put_name(Json& object, const std::string& key, const std::string& name) {
+  std::string text = to_utf8(name);
+  if (text != name) object[key + "_bytes"] = hex(name);
+  object[key] = std::move(text);
+}
+
+void put_result(Json& details, const JobResult& result) {
+  details["outcome"] = to_utf8(words(result.outcome));
+  details["resources"] = resources_json(result.resources);
+  details["stdout"] = to_utf8(result.output.out);
+  details["stderr"] = to_utf8(result.output.err);
+  details["output_truncated"] = result.output.truncated;
+  details["captured"] = captured_json(result);
+  details["deleted"] = deleted_json(result);
+  details["skipped"] = skipped_json(result);
+  details["leftovers"] = Json::array();
+  for (const Leftover& process : result.leftovers) details["leftovers"].push_back({{"pid", process.pid}, {"name", to_utf8(process.name)}});
+}
+
+}  // namespace casemate

@@ -1,0 +1,20 @@
+// result_json: a finished job as JSON: the same keys in every front end.
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "casemate/outcome.h"
+
+namespace casemate {
+
+using Json = nlohmann::ordered_json;  // keys in the order they were put: documents of the front ends name an order
+
+/// Puts a name that a job chose: readable under `key`, and exact, in hexadecimal, under `key`_bytes if it is not UTF-8.
+void put_name(Json& object, const std::string& key, const std::string& name);
+
+/// Puts outcome, resources, stdout, stderr, output_truncated, captured, deleted, skipped and leftovers. All strings are valid UTF-8.
+void put_result(Json& details, const JobResult& result);
+
+}  // namespace casemate
