@@ -11,8 +11,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "apps/cache/cache.h"
 #include "apps/doctor/doctor.h"
 #include "apps/explain/explain.h"
+#include "apps/history/history.h"
 #include "apps/run/run.h"
 #include "apps/script/script.h"
 #include "engine/executor.h"
@@ -29,6 +31,8 @@ struct FrontEnd {
 constexpr FrontEnd kFrontEnds[] = {
     {"run", "run one command in a fresh cell", run_main},
     {"explain", "print what the kernel would be asked to do for a job, run nothing", explain_main},
+    {"cache", "what casemate keeps on disk: show, prune, verify", cache_main},
+    {"history", "what was run, how it ended, how long it took", history_main},
     {"doctor", "what this host offers, what falls back, how to fix it", doctor_main},
     {"script", "run a Python script with its requirements and files, and keep what it makes (also py_test_runner)",
      [](const std::vector<std::string>& arguments) { return script_main(arguments, "casemate script"); }},

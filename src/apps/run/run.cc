@@ -1,77 +1,190 @@
 #include "apps/run/run.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "apps/run/arguments.h"
-#include "apps/run/input.h"
+#include "base/shell_words.h"
 #include "base/terminal.h"
+#include "base/units.h"
 #include "casemate/engine.h"
+#include "image/staging.h"
+#include "report/live_output.h"
+#include "report/result_json.h"
+#include "store/history.h"
+#include "store/store.h"
 #include "sys/fd.h"
 
 namespace casemate {
 namespace {
 
+constexpr std::size_t kFilesListed = 20;
+
 /// Passes the job's output on as it comes.
 class Forwarder final : public JobListener {
  public:
-  void output(Stream stream, std::string_view bytes) override {
-    const int fd = stream == Stream::out ? 1 : 2;
-    if (!write_all(fd, ::isatty(fd) ? printable(bytes) : std::string(bytes))) broken_ = true;
+  void output(Stream stream, std::string_view bytes) override { (stream == Stream::out ? out_ : err_).add(bytes); }
+  std::size_t backlog() override { return out_.backlog() + err_.backlog(); }
+  void finish() {
+    out_.finish();
+    err_.finish();
   }
 
  private:
-  bool broken_ = false;
+  LiveOutput out_{STDOUT_FILENO};
+  LiveOutput err_{STDERR_FILENO};
 };
 
-int exit_status(const JobResult& result, const Engine& engine) {
-  const Outcome& outcome = result.outcome;
+// Exit statuses as docker run's, and 124 as timeout(1)'s.
+int exit_status(const Outcome& outcome, int signal) {
   switch (outcome.kind) {
-    case Outcome::Kind::exited: return outcome.code;
-    case Outcome::Kind::signaled: return 128 + outcome.code;
-    case Outcome::Kind::timed_out: return 124;
+    case Outcome::Kind::exited:
+      return outcome.code;
+    case Outcome::Kind::signaled:
+      return 128 + outcome.code;
+    case Outcome::Kind::timed_out:
+      return 124;
     case Outcome::Kind::out_of_memory:
-    case Outcome::Kind::output_limit: return 137;
+    case Outcome::Kind::output_limit:
+      return 137;
     case Outcome::Kind::too_many_processes:
-    case Outcome::Kind::disk_limit: return outcome.code > 0 ? outcome.code : 1;
+    case Outcome::Kind::disk_limit:
+      return outcome.code > 0 ? outcome.code : 1;
     case Outcome::Kind::setup_failed:
       if (!outcome.step.starts_with("execve ")) return 125;
       return outcome.code == ENOENT || outcome.code == ENOTDIR ? 127 : 126;
-    case Outcome::Kind::cancelled: return engine.cancelled_by_signal() > 0 ? 128 + engine.cancelled_by_signal() : 125;
-    case Outcome::Kind::lost: return 125;
+    case Outcome::Kind::cancelled:
+      return signal > 0 ? 128 + signal : 125;
+    case Outcome::Kind::lost:
+      return 125;
   }
   return 125;
 }
 
-int complain(const Error& error) {
-  fmt::print(stderr, "casemate run: {}\n", printable_name(error.what));
-  return 125;
-}
+/// One call of `casemate run`.
+class Run {
+ public:
+  explicit Run(RunRequest request) : request_(std::move(request)), name_(printable_name(join_shell_words(request_.job.argv))) {}
 
-int run(RunRequest& request) {
-  // Before the engine: the process that feeds the pipe must not hold any of the engine's descriptors, nor its blocked signals.
-  Result<Input> input;
-  if (request.job.forward_stdin) {
-    input = Input::from(0);
-    if (!input) return complain(input.error());
-    request.job.stdin_fd = input->fd();
+  int go() {
+    if (request_.executor == "docker" || request_.executor == "remote")
+      return complain({ErrorCode::not_supported, fmt::format("executor '{}' is not built yet; leave --executor out or use native", request_.executor), 0, ""});
+    if (auto staged = stage(); !staged) return complain(staged.error());
+    auto engine = Engine::create({.executor = request_.executor, .slots = 1});
+    if (!engine) return complain(engine.error());
+    if (auto watched = (*engine)->cancel_on_signals(); !watched) return complain(watched.error());
+    if (!request_.json) request_.job.capture_bytes = 0;
+    Forwarder forwarder;
+    auto result = (*engine)->run(request_.job, request_.json ? nullptr : &forwarder);
+    forwarder.finish();
+    if (!result) return complain(result.error());
+    const int status = exit_status(result->outcome, (*engine)->cancelled_by_signal());
+    record(*result, status);
+    if (request_.json)
+      print_json(*result, status);
+    else if (!request_.quiet)
+      tell(*result);
+    return status == 0 && !result->collect_error.empty() ? 125 : status;
   }
-  auto engine = Engine::create({.executor = request.executor, .slots = 1});
-  if (!engine) return complain(engine.error());
-  if (auto watched = (*engine)->cancel_on_signals(); !watched) return complain(watched.error());
-  Forwarder forwarder;
-  if (!request.json) request.job.capture_bytes = 0;
-  auto result = (*engine)->run(std::move(request.job), request.json ? nullptr : &forwarder);
-  if (!result) return complain(result.error());
-  const Outcome& outcome = result->outcome;
-  if (!request.quiet) {
-    for (const std::string& note : result->notes) fmt::print(stderr, "casemate run: note: {}\n", note);
-    if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled) fmt::print(stderr, "casemate run: {}\n", words(outcome));
+
+ private:
+  // Inputs are copied, so that the command may change its copy; outputs are what it leaves in the writable layer over them.
+  Result<void> stage() {
+    Job& job = request_.job;
+    if (request_.inputs.empty() && request_.outputs.empty()) return {};
+    if (job.cwd == "/") return fail(ErrorCode::invalid_input, "--inputs and --outputs need a working directory other than /");
+    Mount work{.kind = Mount::Kind::overlay, .target = job.cwd, .owned = true};
+    if (!request_.inputs.empty()) {
+      TRY_ASSIGN(store_, Store::open());
+      TRY_ASSIGN(temp_, store_->make_temp());
+      TRY_ASSIGN(Staging staging, Staging::create(temp_->path() + "/inputs", job.cwd));
+      for (const std::string& input : request_.inputs) TRY(staging.add("--inputs", input, true));
+      skipped_ = staging.take_skipped();
+      work.lower = {staging.directory()};
+    }
+    job.mounts.push_back(std::move(work));
+    if (!request_.outputs.empty()) {
+      job.collect = {job.cwd};
+      job.collect_to = request_.outputs;
+    }
+    return {};
   }
-  return exit_status(*result, **engine);
-}
+
+  int complain(const Error& error) const {
+    if (request_.json) {
+      Json object = {{"status", "error"}, {"message", to_utf8(error.what)}, {"exit_status", 125}};
+      fmt::print("{}\n", object.dump(2, ' ', true, Json::error_handler_t::replace));
+    } else {
+      fmt::print(stderr, "casemate run: {}\n", printable_name(error.what));
+    }
+    return 125;
+  }
+
+  void print_json(const JobResult& result, int status) const {
+    Json object;
+    object["status"] = result.outcome.succeeded() ? "success" : "error";
+    object["exit_status"] = status;
+    object["command"] = Json::array();
+    for (const std::string& word : request_.job.argv) object["command"].push_back(to_utf8(word));
+    put_result(object, result);
+    object["outcome_word"] = word(result.outcome.kind);
+    if (!result.collect_error.empty()) object["collect_error"] = to_utf8(result.collect_error);
+    object["notes"] = Json::array();
+    for (const std::string& note : notes(result)) object["notes"].push_back(to_utf8(note));
+    fmt::print("{}\n", object.dump(2, ' ', true, Json::error_handler_t::replace));
+  }
+
+  [[nodiscard]] std::vector<std::string> notes(const JobResult& result) const {
+    std::vector<std::string> all = skipped_;
+    all.insert(all.end(), result.notes.begin(), result.notes.end());
+    return all;
+  }
+
+  // What a person wants to know beyond the command's own output: why it was ended, and what came back.
+  void tell(const JobResult& result) const {
+    for (const std::string& note : skipped_) fmt::print(stderr, "casemate run: note: {}\n", printable_name(note));
+    const Outcome& outcome = result.outcome;
+    if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled) {
+      fmt::print(stderr, "casemate run: {}\n", printable_name(words(outcome)));
+      if (outcome.kind == Outcome::Kind::setup_failed && outcome.step.starts_with("execve ") && outcome.code == ENOENT)
+        fmt::print(stderr, "casemate run: the command was not found in the cell; what of the host is shown there: casemate explain -- COMMAND\n");
+    }
+    for (const Leftover& process : result.leftovers) fmt::print(stderr, "casemate run: note: process {} ({}) was still there and was killed\n", process.pid, process.name);
+    if (!result.collect_error.empty()) fmt::print(stderr, "casemate run: {}\n", printable_name(result.collect_error));
+    std::size_t listed = 0;
+    for (const Change& change : result.changes) {
+      if (change.type == Change::Type::skipped) fmt::print(stderr, "casemate run: left out: {} ({})\n", printable_name(change.path), change.reason);
+      if (change.type != Change::Type::file || change.kind == Change::Kind::deleted) continue;
+      if (++listed <= kFilesListed) fmt::print(stderr, "{:>12}  {}\n", format_bytes(change.size), printable_name(change.path));
+    }
+    if (listed > kFilesListed) fmt::print(stderr, "{:>12}  and {} more\n", "", listed - kFilesListed);
+  }
+
+  void record(const JobResult& result, int status) const {
+    RunRecord run;
+    run.started_ms = started_ms_;
+    run.front_end = "run";
+    run.name = request_.job.name.empty() ? name_ : printable_name(request_.job.name);
+    run.outcome = word(result.outcome.kind);
+    run.code = result.outcome.code;
+    run.wall_us = result.resources.wall.count();
+    run.cpu_us = (result.resources.user_cpu + result.resources.system_cpu).count();
+    run.peak_memory_bytes = result.resources.peak_memory_bytes;
+    run.details = fmt::format("{{\"exit_status\":{}}}", status);
+    (void)spool_run(run);  // history is a convenience: without it the run is as good
+  }
+
+  RunRequest request_;
+  std::string name_;
+  std::int64_t started_ms_ = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  std::optional<Store> store_;
+  std::unique_ptr<StoreTemp> temp_;
+  std::vector<std::string> skipped_;
+};
 
 }  // namespace
 
@@ -81,7 +194,7 @@ int run_main(const std::vector<std::string>& arguments) {
     fmt::print(parsed.exit_status == 0 ? stdout : stderr, "{}\n", parsed.text);
     return parsed.exit_status;
   }
-  return run(parsed.request);
+  return Run(std::move(parsed.request)).go();
 }
 
 }  // namespace casemate
