@@ -58,7 +58,7 @@ std::expected<Environment, EnvironmentFailure> make_environment(const Environmen
   };
   const Interpreter& interpreter = request.interpreter;
   auto requirements = read_requirements(request.requirements_path);
-  if (!requirements) return failed(requirements.error());
+  if (!requirements) return failed(requirements.error(), requirements.error().what + "\n");  // nobody else has words to it
   bool nothing = requirements->packages.empty();
   for (const auto& [name, value] : requirements->options) nothing = nothing && name != "requirement";
   std::string wanted = "nothing";
