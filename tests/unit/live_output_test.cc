@@ -1,5 +1,5 @@
 // LiveOutput on real pipes and a real terminal.
-#include "apps/script/live_output.h"
+#include "report/live_output.h"
 
 #include <thread>
 
