@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 
 import pytest
 from py_test_runner import gone, wait_for_process
@@ -314,10 +315,48 @@ def test_results_that_cannot_be_made(runner):
         assert "denied" in told["message"].lower()
 
 
-def test_results_on_a_full_disk(runner):
+def test_results_where_nothing_can_be_made(runner):
     told, status = runner.object("pass", "--results", "/proc/results")
     assert status == 1
     assert told["error_type"] == "runner_internal_error"
+
+
+def on_small_disk(runner, *arguments, timeout=60):
+    """Runs with a file system of 256 KiB at ./small, in a mount namespace of its own, so that nothing is left mounted."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system and still have all of casemate's ids")
+    (runner.directory / "small").mkdir()
+    inside = 'mount -t tmpfs -o size=256k small small && mkdir small/cache && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", inside, "sh", *runner.command(*arguments)]
+    done = subprocess.run(
+        command, cwd=runner.directory, env=runner.environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
+    )
+    assert done.stderr == b""
+    return json.loads(done.stdout), done.returncode
+
+
+def test_results_on_a_full_disk(runner):
+    runner.write("script.py", "open('big', 'wb').write(b'x' * 1_000_000)\nprint('done')\n")
+    told, status = on_small_disk(
+        runner, "--script", "script.py", "--reqs", "/dev/null", "--network", "none", "--results", "small/results", "--json-output"
+    )
+    assert status == 1
+    assert told["error_type"] == "runner_internal_error"
+    assert told["message"].startswith("The script succeeded, but not all of its files could be saved: ")
+    assert "No space left on device" in told["message"]
+    assert told["details"]["exit_code"] == 0
+    assert told["details"]["stdout"] == "done\n"
+
+
+def test_inputs_that_fill_the_cache(runner):
+    runner.environment["CASEMATE_CACHE_DIR"] = str(runner.directory / "small" / "cache")
+    runner.write("script.py", "print(1)")
+    runner.write("big.bin", b"x" * 1_000_000)
+    told, status = on_small_disk(runner, "--script", "script.py", "--reqs", "/dev/null", "--inputs", "big.bin", "--json-output")
+    assert status == 1
+    assert told["error_type"] == "runner_internal_error"
+    assert told["details"]["reason"] == "exhausted"
+    assert "CASEMATE_CACHE_DIR" in told["message"]
 
 
 # interruptions
@@ -342,7 +381,7 @@ def test_a_signal_in_json_mode_gives_an_object(runner, number):
 
 def test_a_reader_that_goes_away_does_not_end_the_run(runner):
     runner.write("script.py", "for i in range(20000): print('line', i)\nopen('made', 'w').write('x')\n")
-    with runner.start("--script", "script.py", "--reqs", "/dev/null", "--network", "none", stderr=-3) as running:
+    with runner.start("--script", "script.py", "--reqs", "/dev/null", "--network", "none", stderr=subprocess.DEVNULL) as running:
         running.stdout.readline()
         running.stdout.close()
         assert running.wait(60) == 0
@@ -352,7 +391,7 @@ def test_a_reader_that_goes_away_does_not_end_the_run(runner):
 def test_a_reader_that_waits_loses_nothing(runner):
     """More than a pipe holds, read only when the script has long ended."""
     runner.write("script.py", "import sys\nsys.stdout.write('x' * 3_000_000)\n")
-    with runner.start("--script", "script.py", "--reqs", "/dev/null", "--network", "none", "--timeout", "30", stderr=-3) as running:
+    with runner.start("--script", "script.py", "--reqs", "/dev/null", "--network", "none", "--timeout", "30", stderr=subprocess.DEVNULL) as running:
         made = runner.directory / "results"
         wait_until = 100
         while not made.exists() and wait_until:
@@ -366,6 +405,6 @@ def test_a_reader_that_waits_loses_nothing(runner):
 def test_stdout_that_cannot_be_written_is_a_failure_in_json_mode(runner):
     runner.write("script.py", "print(1)")
     with open("/dev/full", "wb") as full:
-        done = runner("--script", "script.py", "--reqs", "/dev/null", "--network", "none", "--json-output", capture_output=False, stdout=full, stderr=-1)
+        done = runner("--script", "script.py", "--reqs", "/dev/null", "--network", "none", "--json-output", capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
     assert b"can't write the result" in done.stderr

@@ -65,7 +65,7 @@ Result<std::string> renew_results(const std::string& directory, const std::vecto
   if (real_above.empty()) return fail_errno(fmt::format("make {}", printable_name(directory)));
   TRY_ASSIGN(const UniqueFd parent, open_file(real_above, O_RDONLY | O_DIRECTORY));
 
-  const std::string absolute = (real_above == "/" ? "" : real_above) + "/" + name;
+  std::string absolute = (real_above == "/" ? "" : real_above) + "/" + name;
   const auto present = stat_beneath(parent.get(), name);
   if (present) {
     const std::string why = objection(parent.get(), name, absolute, needed);

@@ -247,7 +247,7 @@ void record(const ScriptRequest& request, const ScriptReport& report, const std:
   if (report.environment) details["environment"] = {{"key", report.environment->key}, {"cached", report.environment->cached}};
   for (const auto& [phase, duration] : report.timings) details["timings_us"][std::string(phase)] = duration.count();
   run.details = details.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  (void)spool_run(run);  // history is a convenience: without it the run is as good
+  [[maybe_unused]] const auto spooled = spool_run(run);  // history is a convenience: without it the run is as good
 }
 
 // What may end a run, less what the caller has us ignore (nohup, a background job of a script).

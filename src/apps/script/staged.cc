@@ -21,7 +21,7 @@ Result<std::string> usable_requirements(const std::string& path, const std::stri
   struct stat info{};
   if (::fstat(fd.get(), &info) < 0) return fail_named_file(kOption, path, errno);
   if (S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3)) {
-    const std::string empty = directory + "/requirements.txt";
+    std::string empty = directory + "/requirements.txt";
     TRY(open_file(empty, O_WRONLY | O_CREAT | O_EXCL, 0644));
     return empty;
   }

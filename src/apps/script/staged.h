@@ -9,6 +9,7 @@
 
 namespace casemate {
 
+/// What stage_files() made ready, by its paths on the host.
 struct Staged {
   std::string directory;             ///< on the host; lies under the cell's writable /app
   std::string script;                ///< the script's name in it
