@@ -149,6 +149,7 @@ void resolve_sources(Job& job, HostFacts& host) {
   for (Mount& mount : job.mounts) {
     if (mount.kind == Mount::Kind::bind) resolve(mount.source);
     for (std::string& lower : mount.lower) resolve(lower);
+    if (mount.target.find('\0') == std::string::npos) host.look_at(mount.target);
   }
   for (const std::string& path : job.host_paths) host.look_at(path);
 }

@@ -218,11 +218,21 @@ class Compiler {
     return path.empty() || path == "proc" || path == "dev" || path == "sys" || path.starts_with("proc/") || path.starts_with("sys/") || path.starts_with(kLayers);
   }
 
+  // In a tree of the host nothing can be made: a mount there needs a place that the host has.
+  Result<void> mount_point(const std::string& path, const std::string& target) const {
+    if (!below_attached(path)) return {};
+    const auto found = host_.paths.find("/" + path);
+    if (found != host_.paths.end() && found->second.kind != HostPath::Kind::missing) return {};
+    return invalid(fmt::format("can't mount at '{}': it lies in a read-only directory of the host that has no such place; choose another target, or say with "
+                               "--host-path which host directories are shown", target));
+  }
+
   Result<void> mounts() {
     std::vector<std::pair<std::string, const Mount*>> sorted;
     for (const Mount& mount : job_.mounts) {
       TRY_ASSIGN(std::string path, inside(mount.target, "the target of a mount"));
       if (reserved(path)) return invalid(fmt::format("nothing can be mounted at '{}' in a cell", mount.target));
+      TRY(mount_point(path, mount.target));
       for (const auto& [other, unused] : sorted) {
         if (other == path) return invalid(fmt::format("two mounts at '{}'", mount.target));
       }

@@ -132,7 +132,11 @@ void Engine::cancel_all() {
 Result<void> Engine::cancel_on_signals() {
   sigset_t mask;
   ::sigemptyset(&mask);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&mask, number);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action {};
+    // What the caller has us ignore (nohup) is none of ours to take.
+    if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) ::sigaddset(&mask, number);
+  }
   if (::sigprocmask(SIG_BLOCK, &mask, &parts_->old_mask) < 0) return fail_errno("block signals");
   parts_->signals.reset(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!parts_->signals) return fail_errno("make a signalfd");

@@ -174,7 +174,7 @@ class NativeExecutor final : public Executor {
   }
 
   void output(Running& running, Stream stream, UniqueFd& fd) {
-    if (!take_output(running, stream, fd)) {
+    if (!take_output(running, stream, fd) || !running.listener->wants(stream)) {
       reactor_.unwatch(fd.get());
       fd.reset();
     }

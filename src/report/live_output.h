@@ -23,6 +23,8 @@ class LiveOutput {
   [[nodiscard]] bool in_line() const { return in_line_; }
   void line_ended() { in_line_ = false; }
   [[nodiscard]] bool terminal() const { return terminal_; }
+  /// The reader went away, or the descriptor was never any good: nothing more will be written.
+  [[nodiscard]] bool broken() const { return broken_; }
   /// Bytes that the reader has not taken yet, after another try; for JobListener::backlog().
   [[nodiscard]] std::size_t backlog();
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "apps/run/arguments.h"
+#include "apps/run/input.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"
 #include "base/units.h"
@@ -29,6 +30,7 @@ class Forwarder final : public JobListener {
  public:
   void output(Stream stream, std::string_view bytes) override { (stream == Stream::out ? out_ : err_).add(bytes); }
   std::size_t backlog() override { return out_.backlog() + err_.backlog(); }
+  bool wants(Stream stream) override { return !(stream == Stream::out ? out_ : err_).broken(); }
   void finish() {
     out_.finish();
     err_.finish();
@@ -74,6 +76,13 @@ class Run {
     if (request_.executor == "docker" || request_.executor == "remote")
       return complain({ErrorCode::not_supported, fmt::format("executor '{}' is not built yet; leave --executor out or use native", request_.executor), 0, ""});
     if (auto staged = stage(); !staged) return complain(staged.error());
+    // Before the engine: the process that feeds the pipe must not hold any of the engine's descriptors, nor its blocked signals.
+    Result<Input> input;
+    if (request_.job.forward_stdin) {
+      input = Input::from(STDIN_FILENO);
+      if (!input) return complain(input.error());
+      request_.job.stdin_fd = input->fd();
+    }
     auto engine = Engine::create({.executor = request_.executor, .slots = 1});
     if (!engine) return complain(engine.error());
     if (auto watched = (*engine)->cancel_on_signals(); !watched) return complain(watched.error());
