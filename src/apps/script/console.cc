@@ -70,6 +70,11 @@ void Console::progress(std::string_view text) {
   live_line_ = true;
 }
 
+void Console::forget_progress() {
+  clear_live();
+  err_.finish();
+}
+
 void Console::done(std::string_view text) {
   if (json_ || quiet_) return;
   last_progress_.clear();

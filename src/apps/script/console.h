@@ -20,6 +20,8 @@ class Console : public JobListener {
   void progress(std::string_view line);
   /// A phase that is over; stays.
   void done(std::string_view line);
+  /// Takes the last progress line off a terminal.
+  void forget_progress();
   /// The script's output.
   void output(Stream stream, std::string_view bytes) override;
   std::size_t backlog() override { return out_.backlog() + err_.backlog(); }

@@ -79,6 +79,14 @@ class ScriptRun {
     return report;
   }
 
+  /// What only later runs profit from, after the result is out: the modules of a new environment compiled, without which each start would do it again.
+  void prepare_later_runs() {
+    if (!environment_ || environment_->bytecode || environment_->installer == "none" || !engine_ || engine_->cancelled_by_signal() != 0) return;
+    console_.progress("environment: compiling its modules for later runs");
+    (void)compile_environment(*environment_, *interpreter_, run_job());  // without it later runs are as right, only slower
+    console_.forget_progress();
+  }
+
   /// What history calls the same work; "" before there is an environment.
   [[nodiscard]] const std::string& key() const { return key_; }
 
@@ -99,7 +107,7 @@ class ScriptRun {
     if (auto done = empty_results(); !done) return std::unexpected(std::move(done.error()));
     auto environment = make();
     if (!environment) return std::unexpected(std::move(environment.error()));
-    return run(*environment);
+    return run(*environment_);
   }
 
   static std::unexpected<ScriptReport> internal(const Error& error) {
@@ -139,17 +147,21 @@ class ScriptRun {
     return {};
   }
 
-  Attempted<Environment> make() {
+  RunJob run_job() {
+    return [this](Job job, std::function<void(Stream, std::string_view)> on_output) {
+      OutputTo listener(std::move(on_output));
+      return engine_->run(std::move(job), &listener);
+    };
+  }
+
+  Attempted<void> make() {
     const auto start = Clock::now();
     console_.progress("environment: looking for Python");
     auto interpreter = find_interpreter(request_.python_version);
     if (!interpreter) return std::unexpected(failure(ScriptErrorType::environment_setup_failed, interpreter.error()));
-    const RunJob run_job = [this](Job job, std::function<void(Stream, std::string_view)> on_output) {
-      OutputTo listener(std::move(on_output));
-      return engine_->run(std::move(job), &listener);
-    };
+    interpreter_ = *interpreter;
     auto environment =
-        make_environment({*interpreter, staged_->requirements}, run_job, [this](std::string_view line) { console_.progress(line); });
+        make_environment({*interpreter, staged_->requirements}, run_job(), [this](std::string_view line) { console_.progress(line); });
     timings_.emplace_back("environment", since(start));
     if (!environment) {
       ScriptReport report = failure(ScriptErrorType::environment_setup_failed, environment.error().error);
@@ -161,7 +173,8 @@ class ScriptRun {
                                  : environment->cached            ? "packages from the cache"
                                                                   : "packages by " + environment->installer;
     console_.done(fmt::format("environment: Python {}, {} in {}", interpreter->version, packages, format_duration(since(start))));
-    return std::move(*environment);
+    environment_ = std::move(*environment);
+    return {};
   }
 
   Job job_for(const Environment& environment) const {
@@ -222,6 +235,8 @@ class ScriptRun {
   std::unique_ptr<StoreTemp> temp_;  // outlives the engine, whose cells show it
   std::unique_ptr<Engine> engine_;
   std::optional<Staged> staged_;
+  std::optional<Interpreter> interpreter_;
+  std::optional<Environment> environment_;
   std::optional<EnvironmentSummary> summary_;
   std::string results_;
   std::string key_;
@@ -294,12 +309,13 @@ ScriptReport interrupted(int signal) {
   return report;
 }
 
-ScriptReport run_script(const ScriptRequest& request, Console& console) {
+void run_script(const ScriptRequest& request, Console& console, const std::function<void(const ScriptReport&)>& tell) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   ScriptRun run(request, console);
-  ScriptReport report = run.go();
+  const ScriptReport report = run.go();
   record(request, report, run.key(), std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
-  return report;
+  tell(report);
+  run.prepare_later_runs();
 }
 
 }  // namespace casemate

@@ -46,9 +46,12 @@ int wrong_usage(const Error& error, bool json, std::string_view program) {
 
 int run(const ScriptRequest& request, const std::string& program) {
   Console console(request.json, request.quiet, request.color, program);
-  const ScriptReport report = run_script(request, console);
-  console.conclude(report);
-  return request.json ? print_object(report, program) : report.exit_status;
+  int status = 1;
+  run_script(request, console, [&](const ScriptReport& report) {
+    console.conclude(report);
+    status = request.json ? print_object(report, program) : report.exit_status;
+  });
+  return status;
 }
 
 int ended_by_exception(const char* what, bool json, std::string_view program) {
