@@ -144,6 +144,7 @@ void resolve_sources(Job& job, HostFacts& host) {
   const auto resolve = [&](std::string& path) {
     char real[PATH_MAX];
     if (path.find('\0') == std::string::npos && ::realpath(path.c_str(), real)) path = real;
+    host.paths.erase(path);  // it may have come or changed since an earlier job
     host.look_at(path);
   };
   for (Mount& mount : job.mounts) {

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t kRootBytes = 256ull << 20;  // of the root's tmpfs when no disk limit is asked for
 constexpr std::uint64_t kRootInodes = 65'536;
+constexpr std::uint32_t kMostPids = 4'194'304;  // PID_MAX_LIMIT of 64-bit Linux
 constexpr const char* kLayers = ".layers";  // where overlays' writable parts are made; gone before the job starts
 
 constexpr const char* kCapabilityNames[] = {
@@ -76,6 +77,7 @@ class Compiler {
     root();
     devices();
     processes();
+    writable_places();
     TRY(mounts());
     TRY(last_touches());
     open_sources(sources_at);
@@ -101,11 +103,18 @@ class Compiler {
     const auto slash = path.rfind('/');
     if (slash != std::string_view::npos) mkdirs(path.substr(0, slash));
   }
-  // Paths inside a read-only tree that is already attached can't be made, they must be there.
+  static bool covers(std::string_view tree, std::string_view path) {
+    return path == tree || (path.size() > tree.size() && path.starts_with(tree) && path[tree.size()] == '/');
+  }
+  // Paths inside a tree of the host that is already attached can't be made, they must be there. The last mount over a path decides.
   [[nodiscard]] bool below_attached(std::string_view path) const {
-    return std::any_of(attached_.begin(), attached_.end(), [&](const std::string& tree) {
-      return path == tree || (path.size() > tree.size() && path.starts_with(tree) && path[tree.size()] == '/');
-    });
+    const auto over = std::find_if(trees_.rbegin(), trees_.rend(), [&](const Tree& tree) { return covers(tree.path, path); });
+    return over != trees_.rend() && over->of_host;
+  }
+  // What lay below an empty file system or an overlay has to be made again in it.
+  void covered_by_new(const std::string& path) {
+    std::erase_if(made_, [&](const std::string& other) { return other != path && covers(path, other); });
+    trees_.push_back({path, false});
   }
 
   int source(Source from) {
@@ -122,6 +131,13 @@ class Compiler {
       if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos || value.find('\0') != std::string::npos)
         return invalid(fmt::format("'{}' can't be the name of an environment variable", name));
     }
+    for (const std::string& path : job_.host_paths) TRY(inside(path, "a path of the host"));
+    for (const Mount& mount : job_.mounts) {
+      const auto has_nul = [](const std::string& path) { return path.find('\0') != std::string::npos; };
+      if (has_nul(mount.source) || std::any_of(mount.lower.begin(), mount.lower.end(), has_nul)) return invalid("the source of a mount has a NUL byte");
+      // tmpfs(5) takes 0 for no bound.
+      if (mount.bytes && *mount.bytes < 4096) return invalid("the size of a tmpfs must be at least 4K");
+    }
     if (job_.image != "host")
       return fail(ErrorCode::not_supported, fmt::format("image '{}': this casemate runs jobs on image 'host' only", job_.image));
     if (job_.hostname.empty() || job_.hostname.size() > 64) return invalid("a host name has 1 to 64 bytes");
@@ -131,9 +147,12 @@ class Compiler {
                                                         host_.privileged || host_.sub_ids ? "take a smaller one" : "give this account a range in /etc/subuid and /etc/subgid and install uidmap"));
     }
     if (job_.limits.memory_bytes && *job_.limits.memory_bytes < (4u << 20)) return invalid("the memory limit must be at least 4M");
-    if (job_.limits.pids && *job_.limits.pids < 1) return invalid("the pids limit must be at least 1");
+    if (job_.limits.pids && (*job_.limits.pids < 1 || *job_.limits.pids > kMostPids)) return invalid(fmt::format("the pids limit must be 1 to {}", kMostPids));
     if (job_.limits.cpus && !(*job_.limits.cpus >= 0.01 && *job_.limits.cpus <= 4096)) return invalid("the cpu limit must be at least 0.01");
     if (job_.limits.disk_bytes && *job_.limits.disk_bytes < (64u << 10)) return invalid("the disk limit must be at least 64K");
+    if (job_.limits.disk_inodes && *job_.limits.disk_inodes < 128) return invalid("the disk limit must be at least 128 files");
+    if (job_.limits.cpu_time && job_.limits.cpu_time->count() < 1) return invalid("the CPU time limit must be at least 1ms");
+    if (job_.limits.wall && job_.limits.wall->count() < 1) return invalid("the time limit must be at least 1ms");
     if (job_.limits.open_files && *job_.limits.open_files < 8) return invalid("the open files limit must be at least 8");
     return {};
   }
@@ -178,7 +197,7 @@ class Compiler {
       case HostPath::Kind::directory:
         mkdirs(target);
         add({.op = Step::Op::attach, .path = target, .slot = source({.path = path})});
-        attached_.push_back(target);
+        trees_.push_back({target, true});
         break;
       case HostPath::Kind::file:
         parents(target);
@@ -211,6 +230,13 @@ class Compiler {
     add({.op = Step::Op::mount, .path = "proc", .source = "proc"});
     for (const char* path : kMasked) add({.op = Step::Op::bind, .path = path, .source = "/dev/null", .optional = true});
     add({.op = Step::Op::read_only, .path = "proc/sys"});
+  }
+
+  // What stays writable when the root is not. Before the job's mounts, which may lie below.
+  void writable_places() {
+    if (!job_.read_only) return;
+    for (const char* path : {"tmp", "dev/shm"})
+      add({.op = Step::Op::mount, .path = path, .source = "tmpfs", .data = tmpfs_options(disk_bytes(), disk_inodes(), 01777), .number = 1});
   }
 
   // A place may not be hidden or doubled by a mount if the cell itself depends on it.
@@ -252,6 +278,7 @@ class Compiler {
           mkdirs(path);
           add({.op = Step::Op::mount, .path = path, .source = "tmpfs", .data = tmpfs_options(mount->bytes.value_or(disk_bytes()), disk_inodes(), mount->mode),
                .number = mount->executable ? 1u : 0u});
+          covered_by_new(path);
           break;
         case Mount::Kind::overlay: TRY(overlay(path, *mount)); break;
       }
@@ -283,7 +310,7 @@ class Compiler {
     add({.op = Step::Op::attach,
          .path = path,
          .slot = source({.path = mount.source, .read_only = !mount.writable, .noexec = !mount.executable, .idmapped = mount.owned && host_.privileged})});
-    attached_.push_back(path);
+    trees_.push_back({path, true});
     return {};
   }
 
@@ -307,6 +334,7 @@ class Compiler {
       // userxattr: the mount belongs to the cell's user namespace. volatile: nobody needs the upper layer after a crash.
       add({.op = Step::Op::overlay, .path = path, .data = fmt::format("lowerdir={},upperdir={}/upper,workdir={}/work,userxattr,volatile", lowers, base, base)});
     }
+    covered_by_new(path);
     if (std::find(job_.collect.begin(), job_.collect.end(), mount.target) != job_.collect.end()) {
       add({.op = Step::Op::export_directory, .path = base + "/upper", .slot = static_cast<int>(plan_.collected.size())});
       plan_.collected.push_back(mount.target);
@@ -317,14 +345,9 @@ class Compiler {
 
   Result<void> last_touches() {
     TRY_ASSIGN(const std::string cwd, inside(job_.cwd, "the working directory"));
-    if (!cwd.empty()) mkdirs(cwd);
-    if (job_.read_only) {
-      for (const char* path : {"tmp", "dev/shm"}) {
-        if (std::none_of(job_.mounts.begin(), job_.mounts.end(), [&](const Mount& mount) { return mount.target == fmt::format("/{}", path); }))
-          add({.op = Step::Op::mount, .path = path, .source = "tmpfs", .data = tmpfs_options(disk_bytes(), disk_inodes(), 01777), .number = 1});
-      }
-    }
     add({.op = Step::Op::pivot});
+    // Only now: a symlink in a project must lead to a place of the cell, not of the host.
+    if (!cwd.empty()) mkdirs(cwd);
     if (job_.read_only) add({.op = Step::Op::read_only, .path = "/", .number = 1});
     add({.op = Step::Op::hostname, .data = job_.hostname});
     if (job_.network != Network::host) add({.op = Step::Op::loopback_up});
@@ -378,7 +401,11 @@ class Compiler {
   Plan plan_;
   std::vector<std::string> default_paths_ = default_host_paths();
   std::vector<std::string> made_;
-  std::vector<std::string> attached_;
+  struct Tree {
+    std::string path;
+    bool of_host;
+  };
+  std::vector<Tree> trees_;  // in the order of mounting
   int overlays_ = 0;
 };
 
