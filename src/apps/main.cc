@@ -1,4 +1,5 @@
 // casemate: finds the front end by the program's name or the first argument.
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -47,6 +48,13 @@ int usage(std::FILE* to) {
   return to == stdout ? 0 : 125;
 }
 
+// What was told on stdout must have got there; a reader that has seen enough and left is none of our business.
+int after_output(int status) {
+  if (std::fflush(stdout) == 0 || errno == EPIPE) return status;
+  fmt::print(stderr, "casemate: can't write to stdout: {}\n", std::strerror(errno));
+  return status == 0 ? 125 : status;
+}
+
 std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 int dispatch(const std::vector<std::string>& words) {
@@ -78,7 +86,7 @@ int main(int argc, char** argv) {
   const std::vector<std::string> words(argv, argv + argc);
   if (argc > 0) casemate::set_host_arguments(argv[0], static_cast<std::size_t>(argv[argc - 1] + std::strlen(argv[argc - 1]) - argv[0]));
   try {
-    return casemate::dispatch(words);
+    return casemate::after_output(casemate::dispatch(words));
   } catch (const std::exception& problem) {
     fmt::print(stderr, "casemate: internal error: {}\n", problem.what());
     return 125;

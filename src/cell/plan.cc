@@ -86,6 +86,12 @@ class Compiler {
   }
 
  private:
+  struct Tree {
+    std::string path;
+    bool of_host;
+    bool of_image = false;  // shown because the image is the host, at the path it has there
+  };
+
   void add(Step step) {
     step.scoped = mounting_ || std::any_of(trees_.begin(), trees_.end(), [&](const Tree& tree) { return covers(tree.path, step.path); });
     plan_.cell.push_back(std::move(step));
@@ -111,8 +117,12 @@ class Compiler {
   }
   // Paths inside a tree of the host that is already attached can't be made, they must be there. The last mount over a path decides.
   [[nodiscard]] bool below_attached(std::string_view path) const {
+    const Tree* over = tree_over(path);
+    return over && over->of_host;
+  }
+  [[nodiscard]] const Tree* tree_over(std::string_view path) const {
     const auto over = std::find_if(trees_.rbegin(), trees_.rend(), [&](const Tree& tree) { return covers(tree.path, path); });
-    return over != trees_.rend() && over->of_host;
+    return over == trees_.rend() ? nullptr : &*over;
   }
   // What lay below an empty file system or an overlay has to be made again in it.
   void covered_by_new(const std::string& path) {
@@ -200,7 +210,7 @@ class Compiler {
       case HostPath::Kind::directory:
         mkdirs(target);
         add({.op = Step::Op::attach, .path = target, .slot = source({.path = path})});
-        trees_.push_back({target, true});
+        trees_.push_back({target, true, true});
         break;
       case HostPath::Kind::file:
         parents(target);
@@ -249,7 +259,8 @@ class Compiler {
 
   // In a tree of the host nothing can be made: a mount there needs a place that the host has.
   Result<void> mount_point(const std::string& path, const std::string& target) const {
-    if (!below_attached(path)) return {};
+    const Tree* over = tree_over(path);
+    if (!over || !over->of_image) return {};
     const auto found = host_.paths.find("/" + path);
     if (found != host_.paths.end() && found->second.kind != HostPath::Kind::missing) return {};
     return invalid(fmt::format("can't mount at '{}': it lies in a read-only directory of the host that has no such place; choose another target, or say with "
@@ -262,7 +273,6 @@ class Compiler {
     for (const Mount& mount : job_.mounts) {
       TRY_ASSIGN(std::string path, inside(mount.target, "the target of a mount"));
       if (reserved(path)) return invalid(fmt::format("nothing can be mounted at '{}' in a cell", mount.target));
-      TRY(mount_point(path, mount.target));
       for (const auto& [other, unused] : sorted) {
         if (other == path) return invalid(fmt::format("two mounts at '{}'", mount.target));
       }
@@ -276,6 +286,7 @@ class Compiler {
       add({.op = Step::Op::mount, .path = kLayers, .source = "tmpfs", .data = tmpfs_options(disk_bytes(), disk_inodes(), 0700), .number = 1});
     }
     for (const auto& [path, mount] : sorted) {
+      TRY(mount_point(path, mount->target));
       switch (mount->kind) {
         case Mount::Kind::bind: TRY(bind(path, *mount)); break;
         case Mount::Kind::tmpfs:
@@ -406,10 +417,6 @@ class Compiler {
   Plan plan_;
   std::vector<std::string> default_paths_ = default_host_paths();
   std::vector<std::string> made_;
-  struct Tree {
-    std::string path;
-    bool of_host;
-  };
   std::vector<Tree> trees_;  // in the order of mounting
   bool mounting_ = false;    // the job's own mounts: at places that it chose
   int overlays_ = 0;

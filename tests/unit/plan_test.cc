@@ -287,8 +287,20 @@ TEST(Plan, ATmpfsOverATreeOfTheHostCanBeBuiltIn) {
   job.mounts = {tmpfs_at("/opt"), {.source = "/srv/data", .target = "/opt/data"}};
   EXPECT_TRUE(has(compiled(job, root_host()).cell, Op::make_directory, "opt/data"));
   job.mounts.erase(job.mounts.begin());
-  EXPECT_FALSE(has(compiled(job, root_host()).cell, Op::make_directory, "opt/data"))
-      << "the host's /opt is read-only: a place to mount at must be there";
+  EXPECT_FALSE(compile(job, root_host())) << "the host's /opt is read-only: a place to mount at must be there";
+  HostFacts host = root_host();
+  host.paths["/opt/data"] = {HostPath::Kind::directory, ""};
+  EXPECT_FALSE(has(compiled(job, host).cell, Op::make_directory, "opt/data"));
+}
+
+TEST(Plan, PlacesOfMountsAreWalkedAsInTheCell) {
+  Job job = plain_job();
+  job.mounts = {{.kind = Mount::Kind::overlay, .target = "/app", .lower = {"/srv/project"}}, tmpfs_at("/app/link/made")};
+  for (const Step& step : compiled(job, root_host()).cell) {
+    if (step.path.starts_with("app")) EXPECT_TRUE(step.scoped) << step.path;
+    if (step.path == "etc/machine-id") EXPECT_TRUE(step.scoped) << "the host's /etc may have a link there";
+    if (step.path.starts_with("dev/")) EXPECT_FALSE(step.scoped) << step.path;
+  }
 }
 
 TEST(Plan, ReadOnlyKeepsMountsBelowTmpVisible) {
