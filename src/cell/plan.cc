@@ -246,7 +246,9 @@ class Compiler {
 
   // In a tree of the host nothing can be made: a mount there needs a place that the host has.
   Result<void> mount_point(const std::string& path, const std::string& target) const {
-    if (!below_attached(path)) return {};
+    const auto over = std::find_if(trees_.rbegin(), trees_.rend(), [&](const Tree& tree) { return covers(tree.path, path); });
+    const auto& shown = job_.host_paths.empty() ? default_paths_ : job_.host_paths;
+    if (over == trees_.rend() || !over->of_host || std::find(shown.begin(), shown.end(), "/" + over->path) == shown.end()) return {};
     const auto found = host_.paths.find("/" + path);
     if (found != host_.paths.end() && found->second.kind != HostPath::Kind::missing) return {};
     return invalid(fmt::format("can't mount at '{}': it lies in a read-only directory of the host that has no such place; choose another target, or say with "
@@ -258,7 +260,6 @@ class Compiler {
     for (const Mount& mount : job_.mounts) {
       TRY_ASSIGN(std::string path, inside(mount.target, "the target of a mount"));
       if (reserved(path)) return invalid(fmt::format("nothing can be mounted at '{}' in a cell", mount.target));
-      TRY(mount_point(path, mount.target));
       for (const auto& [other, unused] : sorted) {
         if (other == path) return invalid(fmt::format("two mounts at '{}'", mount.target));
       }
@@ -272,6 +273,7 @@ class Compiler {
       add({.op = Step::Op::mount, .path = kLayers, .source = "tmpfs", .data = tmpfs_options(disk_bytes(), disk_inodes(), 0700), .number = 1});
     }
     for (const auto& [path, mount] : sorted) {
+      TRY(mount_point(path, mount->target));
       switch (mount->kind) {
         case Mount::Kind::bind: TRY(bind(path, *mount)); break;
         case Mount::Kind::tmpfs:
