@@ -248,6 +248,21 @@ void report_leftovers(const ChildContext& context, pid_t job) {
   });
 }
 
+// True if the root, a tmpfs of the job or an overlay (which answers for its upper layer) has no room left.
+bool any_layer_full(const Plan& plan) {
+  const auto full = [](const char* path) {
+    struct statfs state {};
+    return ::statfs(path, &state) == 0 && state.f_blocks > 0 && (state.f_bavail == 0 || state.f_ffree == 0);
+  };
+  if (full("/")) return true;
+  for (const Step& step : plan.cell) {
+    const bool empty_overlay = step.op == Step::Op::bind && step.source[0] == '.';  // a part of .layers
+    const bool writable = step.op == Step::Op::overlay || empty_overlay || (step.op == Step::Op::mount && step.source == "tmpfs");
+    if (writable && full(step.path.c_str())) return true;
+  }
+  return false;
+}
+
 // Ends the job if it is over a limit that no cgroup holds.
 void watch(const ChildContext& context) {
   if (context.memory_watch_bytes > 0 && memory_in_use(context.memory_watch_bytes) > context.memory_watch_bytes) {
@@ -291,7 +306,12 @@ void init_main(ChildContext& context) {
 
   Message message{};
   int fd = -1;
-  if (!receive(context.socket, message, fd) || message.kind != Message::Kind::go) ::_exit(0);
+  if (!receive(context.socket, message, fd)) ::_exit(0);
+  if (message.kind == Message::Kind::signal) {  // before there is a job: it ends as one that has just begun would
+    send_message(context.socket, Message{.kind = Message::Kind::ended, .value = message.value});
+    ::_exit(0);
+  }
+  if (message.kind != Message::Kind::go) ::_exit(0);
   if (fd >= 0) {
     context.command = map_command(fd);
     ::close(fd);
@@ -327,8 +347,7 @@ void init_main(ChildContext& context) {
     if (watching && watched[0].revents != 0) watch(context);
   }
   report_leftovers(context, job);
-  struct statfs root {};
-  const bool full = ::statfs("/", &root) == 0 && (root.f_bavail == 0 || root.f_ffree == 0);
+  const bool full = any_layer_full(*context.plan);
   send_message(context.socket, Message{.kind = Message::Kind::ended, .step = full ? 1u : 0u, .value = status});
   ::_exit(0);
 }

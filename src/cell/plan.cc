@@ -385,8 +385,8 @@ class Compiler {
     limit(RLIMIT_NOFILE, job_.limits.open_files.value_or(1024));
     limit(RLIMIT_FSIZE, job_.limits.file_bytes.value_or(1ull << 40));
     // Linux 5.14 counts RLIMIT_NPROC a user namespace: a second fence behind the pids controller, the only one where there is none.
-    // One more than asked for: the cell's init counts too.
-    if (job_.limits.pids) limit(RLIMIT_NPROC, *job_.limits.pids + 1);
+    // It counts one user's processes: root's init is one of them.
+    if (job_.limits.pids) limit(RLIMIT_NPROC, *job_.limits.pids + (job_.user.uid == 0 ? 1 : 0));
     if (job_.limits.cpu_time) limit(RLIMIT_CPU, static_cast<std::uint64_t>(job_.limits.cpu_time->count()) / 1000 + 1);
     plan_.job.push_back({.op = Step::Op::identity, .number = job_.user.uid, .mode = job_.user.gid});
     std::uint64_t kept = 0;
