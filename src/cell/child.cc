@@ -1,6 +1,7 @@
 #include "cell/child.h"
 
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstring>
 #include <ctime>
@@ -9,6 +10,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
@@ -76,10 +78,79 @@ int mount_root(const Step& step) {
   return check(::chdir(step.path.c_str()));
 }
 
-int make_directory(const Step& step) { return ::mkdir(step.path.c_str(), step.mode) < 0 && errno != EEXIST ? errno : 0; }
+// Where a step's path leads. Until the pivot "/" is the host's, and a project may hold a symlink to any place there, so a scoped path is walked as in a
+// chroot at the new root, and then named by what was found: nobody can exchange it any more.
+class Place {
+ public:
+  // `last`: with its last part, following it; else its directory, with the last part as a name in it.
+  Place(const Step& step, bool last) : name_(step.path.c_str()) {
+    if (!step.scoped) return;
+    const char* slash = std::strrchr(name_, '/');
+    if (!last && !slash) return;
+    char parent[PATH_MAX];
+    const char* walked = name_;
+    if (!last) {
+      const auto length = static_cast<std::size_t>(slash - name_);
+      if (length >= sizeof parent) {
+        problem_ = ENAMETOOLONG;
+        return;
+      }
+      std::memcpy(parent, name_, length);
+      parent[length] = '\0';
+      walked = parent;
+      name_ = slash + 1;
+    }
+    open_how how{};
+    how.flags = O_PATH | O_CLOEXEC;
+    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    // EAGAIN: something on the host was renamed or mounted while the kernel walked a "..".
+    for (int tries = 0; tries < 100; ++tries) {
+      fd_ = static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, walked, &how, sizeof how));
+      if (fd_ >= 0 || errno != EAGAIN) break;
+    }
+    if (fd_ < 0) problem_ = errno;
+    if (last && fd_ >= 0) name_by_fd();
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  ~Place() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  [[nodiscard]] int problem() const { return problem_; }
+  // For the ...at calls, with name(). When the last part was walked too name() alone is the path.
+  [[nodiscard]] int directory() const { return fd_ >= 0 ? fd_ : AT_FDCWD; }
+  [[nodiscard]] const char* name() const { return name_; }
+
+ private:
+  void name_by_fd() {
+    char* at = by_fd_ + sizeof by_fd_ - 1;
+    *at = '\0';
+    int rest = fd_;
+    do *--at = static_cast<char>('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    constexpr char kPrefix[] = "/proc/self/fd/";
+    at -= sizeof kPrefix - 1;
+    std::memcpy(at, kPrefix, sizeof kPrefix - 1);
+    name_ = at;
+  }
+
+  const char* name_;
+  char by_fd_[32];
+  int fd_ = -1;
+  int problem_ = 0;
+};
+
+int make_directory(const Step& step) {
+  const Place place(step, false);
+  if (place.problem() != 0) return place.problem();
+  return ::mkdirat(place.directory(), place.name(), step.mode) < 0 && errno != EEXIST ? errno : 0;
+}
 
 int make_file(const Step& step) {
-  const int fd = ::open(step.path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, step.mode);
+  const Place place(step, false);
+  if (place.problem() != 0) return place.problem();
+  const int fd = ::openat(place.directory(), place.name(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, step.mode);
   if (fd < 0) return errno;
   const char* at = step.data.data();
   std::size_t left = step.data.size();
@@ -97,7 +168,11 @@ int make_file(const Step& step) {
   return problem;
 }
 
-int make_symlink(const Step& step) { return ::symlink(step.source.c_str(), step.path.c_str()) < 0 && errno != EEXIST ? errno : 0; }
+int make_symlink(const Step& step) {
+  const Place place(step, false);
+  if (place.problem() != 0) return place.problem();
+  return ::symlinkat(step.source.c_str(), place.directory(), place.name()) < 0 && errno != EEXIST ? errno : 0;
+}
 
 int open_source(const Step& step, ChildContext& context) {
   const Source& source = context.plan->sources[static_cast<std::size_t>(step.slot)];
@@ -109,17 +184,32 @@ int open_source(const Step& step, ChildContext& context) {
 
 int attach(const Step& step, ChildContext& context) {
   const int fd = context.slots[step.slot];
-  if (::syscall(SYS_move_mount, fd, "", AT_FDCWD, step.path.c_str(), 0x4 /* MOVE_MOUNT_F_EMPTY_PATH */) < 0) return errno;
+  const Place place(step, true);
+  if (place.problem() != 0) return place.problem();
+  // MOVE_MOUNT_T_SYMLINKS: the name is a link of /proc/self/fd.
+  if (::syscall(SYS_move_mount, fd, "", AT_FDCWD, place.name(), (step.scoped ? 0x10 : 0) | 0x4 /* MOVE_MOUNT_F_EMPTY_PATH */) < 0) return errno;
   ::close(fd);
   context.slots[step.slot] = -1;
   return 0;
 }
 
+int bind(const Step& step) {
+  const Place place(step, true);
+  return place.problem() != 0 ? place.problem() : check(::mount(step.source.c_str(), place.name(), nullptr, MS_BIND, nullptr));
+}
+
+int mount_overlay(const Step& step) {
+  const Place place(step, true);
+  return place.problem() != 0 ? place.problem() : check(::mount("overlay", place.name(), "overlay", MS_NOSUID | MS_NODEV, step.data.c_str()));
+}
+
 int mount_new(const Step& step) {
+  const Place place(step, true);
+  if (place.problem() != 0) return place.problem();
   unsigned long flags = MS_NOSUID | MS_NOEXEC;
   if (step.source != "devpts") flags |= MS_NODEV;
   if (step.number == 1) flags &= ~static_cast<unsigned long>(MS_NOEXEC);
-  return check(::mount(step.source.c_str(), step.path.c_str(), step.source.c_str(), flags, step.data.empty() ? nullptr : step.data.c_str()));
+  return check(::mount(step.source.c_str(), place.name(), step.source.c_str(), flags, step.data.empty() ? nullptr : step.data.c_str()));
 }
 
 // number 1: the path is a mount already. Flags that the mount has must be said again, or the kernel takes the call for an attempt to drop them.
@@ -273,9 +363,9 @@ int run_step(const Step& step, ChildContext& context) {
     case Step::Op::make_file: return make_file(step);
     case Step::Op::make_symlink: return make_symlink(step);
     case Step::Op::attach: return attach(step, context);
-    case Step::Op::bind: return check(::mount(step.source.c_str(), step.path.c_str(), nullptr, MS_BIND, nullptr));
+    case Step::Op::bind: return bind(step);
     case Step::Op::mount: return mount_new(step);
-    case Step::Op::overlay: return check(::mount("overlay", step.path.c_str(), "overlay", MS_NOSUID | MS_NODEV, step.data.c_str()));
+    case Step::Op::overlay: return mount_overlay(step);
     case Step::Op::read_only: return read_only(step);
     case Step::Op::detach: return detach(step);
     case Step::Op::export_directory: return export_directory(step, context);

@@ -38,11 +38,11 @@ struct linux_dirent64 {
   char d_name[1];
 };
 
-// Visits every process of the pid namespace but init: visit(pid, "/proc/<pid>").
+// Visits every process of the pid namespace but init: visit(fd of /proc, pid) until it says false. False if /proc can't be read.
 template <class Visit>
-void each_process(Visit visit) {
-  const int proc = ::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (proc < 0) return;
+bool each_process(Visit visit, const char* directory = "/proc") {
+  const int proc = ::open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (proc < 0) return false;
   alignas(8) char buffer[4096];
   long got;
   bool more = true;
@@ -57,6 +57,7 @@ void each_process(Visit visit) {
     }
   }
   ::close(proc);
+  return true;
 }
 
 // Reads proc/<pid>/<file> into buffer as a C string; false if it is gone.
@@ -104,27 +105,57 @@ std::uint64_t segments_in_use() {
   return static_cast<std::uint64_t>(info.shm_rss) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+// The path "/proc/<pid>/task" in `out`, which has room.
+void task_directory(int pid, char* out) {
+  char digits[12];
+  int count = 0;
+  for (int rest = pid; rest > 0; rest /= 10) digits[count++] = static_cast<char>('0' + rest % 10);
+  std::strcpy(out, "/proc/");
+  out += 6;
+  while (count > 0) *out++ = digits[--count];
+  std::strcpy(out, "/task");
+}
+
+// Resident bytes of one process or thread; 0 if it has no memory: it has gone, is a zombie, or only its threads still run.
+std::uint64_t resident_bytes(int proc, int pid) {
+  char text[512];
+  if (!read_process_file(proc, pid, "statm", text, sizeof text)) return 0;
+  const char* second = std::strchr(text, ' ');
+  return second ? number_at(second) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
+}
+
+// The pid or, where a process's first thread has ended before the others, a thread that still shows the memory of all; 0: there is none.
+int with_memory(int proc, int pid) {
+  if (resident_bytes(proc, pid) > 0) return pid;
+  int found = 0;
+  char tasks[32];
+  task_directory(pid, tasks);
+  each_process([&](int directory, int thread) {
+    if (thread != pid && resident_bytes(directory, thread) > 0) found = thread;
+    return found == 0;
+  }, tasks);
+  return found;
+}
+
 // Memory of the cell, in bytes: resident sets, and where these add up to more than the limit, proportional sets (shared pages once); and System V
-// segments, which count twice where they are attached.
+// segments, which count twice where they are attached. All there is if it can't be seen: then somebody has taken init's means to look.
 std::uint64_t memory_in_use(std::uint64_t limit) {
-  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   const std::uint64_t segments = segments_in_use();
   std::uint64_t resident = segments;
-  char text[512];
-  each_process([&](int proc, int pid) {
-    if (read_process_file(proc, pid, "statm", text, sizeof text)) {
-      const char* second = std::strchr(text, ' ');
-      if (second) resident += number_at(second) * page;
-    }
+  const bool seen = each_process([&](int proc, int pid) {
+    const int shown = with_memory(proc, pid);
+    if (shown > 0) resident += resident_bytes(proc, shown);
     return true;
   });
+  if (!seen) return ~0ull;
   if (resident <= limit) return resident;
   std::uint64_t proportional = segments;
+  char text[512];
   each_process([&](int proc, int pid) {
-    if (read_process_file(proc, pid, "smaps_rollup", text, sizeof text)) {
-      const char* pss = std::strstr(text, "\nPss:");
-      if (pss) proportional += number_at(pss + 5) * 1024;
-    }
+    const int shown = with_memory(proc, pid);
+    if (shown == 0) return true;
+    const char* pss = read_process_file(proc, shown, "smaps_rollup", text, sizeof text) ? std::strstr(text, "\nPss:") : nullptr;
+    proportional += pss ? number_at(pss + 5) * 1024 : resident_bytes(proc, shown);  // a program that may not be read does not show it
     return true;
   });
   return proportional;
@@ -333,7 +364,9 @@ void init_main(ChildContext& context) {
   pollfd watched[2] = {{signals, POLLIN, 0}, {context.socket, POLLIN, 0}};
   int status = 0;
   for (;;) {
-    if (::poll(watched, 2, watching ? kWatchIntervalMs : -1) == 0) watch(context);
+    const int ready = ::poll(watched, 2, watching ? kWatchIntervalMs : -1);
+    if (ready < 0 && errno != EINTR) ::_exit(1);  // EINVAL: somebody has taken init's descriptors (RLIMIT_NOFILE)
+    if (ready == 0) watch(context);
     if (watched[0].revents != 0) {
       signalfd_siginfo info;
       while (::read(signals, &info, sizeof info) > 0) {

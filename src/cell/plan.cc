@@ -86,7 +86,10 @@ class Compiler {
   }
 
  private:
-  void add(Step step) { plan_.cell.push_back(std::move(step)); }
+  void add(Step step) {
+    step.scoped = mounting_ || std::any_of(trees_.begin(), trees_.end(), [&](const Tree& tree) { return covers(tree.path, step.path); });
+    plan_.cell.push_back(std::move(step));
+  }
   void mkdir(const std::string& path, std::uint32_t mode = 0755) { add({.op = Step::Op::make_directory, .path = path, .mode = mode}); }
 
   // mkdir -p: every part once a plan.
@@ -256,6 +259,7 @@ class Compiler {
   }
 
   Result<void> mounts() {
+    mounting_ = true;
     std::vector<std::pair<std::string, const Mount*>> sorted;
     for (const Mount& mount : job_.mounts) {
       TRY_ASSIGN(std::string path, inside(mount.target, "the target of a mount"));
@@ -289,6 +293,7 @@ class Compiler {
       if (std::find(plan_.collected.begin(), plan_.collected.end(), wanted) == plan_.collected.end())
         return invalid(fmt::format("changes of '{}' can't be collected: there is no overlay mount at it", wanted));
     }
+    mounting_ = false;
     if (layers) add({.op = Step::Op::detach, .path = kLayers});
     return {};
   }
@@ -408,6 +413,7 @@ class Compiler {
     bool of_host;
   };
   std::vector<Tree> trees_;  // in the order of mounting
+  bool mounting_ = false;    // the job's own mounts: at places that it chose
   int overlays_ = 0;
 };
 

@@ -56,6 +56,7 @@ struct Step {
   std::uint32_t mode = 0;
   int slot = 0;
   bool optional = false;  ///< ENOENT is no failure (a /proc file that this kernel doesn't have)
+  bool scoped = false;    ///< `path` may go through a tree that others made: its symlinks lead to places of the cell, never of the host
 
   bool operator==(const Step&) const = default;
 };

@@ -8,8 +8,10 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <spawn.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cell/host.h"
@@ -53,6 +55,46 @@ std::vector<std::string> slirp_command(const std::string& program, const std::st
   return {program, "--configure", "--mtu=65520", "--disable-host-loopback", "--netns-type=path", "--userns-path=" + user, network, "tap0"};
 }
 
+// In the program's own process. ENOEXEC and the like look to the engine as a gateway that ended early.
+[[noreturn]] void become(char* const* argv, int network, int user) {
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int fd = 0; fd < 3; ++fd) {
+    if (null < 0 || ::dup2(null, fd) < 0) ::_exit(127);
+  }
+  if (::dup2(network, kNetworkFd) < 0 || ::dup2(user, kUserFd) < 0) ::_exit(127);
+  ::syscall(SYS_close_range, kUserFd + 1, ~0u, 0);
+  ::execve(argv[0], argv, environ);
+  ::_exit(127);
+}
+
+// The gateway's keeper: starts the program and ends with it, and ends it when the engine has gone, by whatever signal. A parent-death signal in the program
+// would do neither: pasta changes its credentials, which clears it (prctl(2)). `engine` reads as ended when nobody holds the other end.
+[[noreturn]] void keep(char* const* argv, int network, int user, int engine) {
+  ::setsid();
+  struct sigaction plain {};
+  plain.sa_handler = SIG_DFL;
+  ::sigaction(SIGPIPE, &plain, nullptr);  // ours is ignored, which some versions of pasta take for an error
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  int pidfd = -1;
+  const pid_t program = clone_process(0, -1, &pidfd);
+  if (program < 0) ::_exit(127);
+  if (program == 0) become(argv, network, user);
+  // Neither the engine's end of the pipe nor anything of cells may live on here.
+  if (::dup2(engine, 0) < 0 || ::dup2(pidfd, 1) < 0) {
+    ::kill(program, SIGKILL);
+    ::_exit(127);
+  }
+  ::syscall(SYS_close_range, 2, ~0u, 0);
+  pollfd watched[2] = {{0, POLLIN, 0}, {1, POLLIN, 0}};
+  while (::poll(watched, 2, -1) < 0 && errno == EINTR) {
+  }
+  ::kill(program, SIGKILL);  // not reaped yet, so the pid is its own
+  ::waitpid(program, nullptr, 0);
+  ::_exit(0);
+}
+
 }  // namespace
 
 Result<void> Gateway::available() {
@@ -77,32 +119,22 @@ Result<std::unique_ptr<Gateway>> Gateway::attach(int network_namespace, int user
   for (std::string& word : command) argv.push_back(word.data());
   argv.push_back(nullptr);
 
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  // dup2 of a descriptor onto itself clears O_CLOEXEC there (POSIX), so equal numbers do no harm; crossed ones are moved out of the way first.
-  UniqueFd network_copy(::fcntl(network_namespace, F_DUPFD_CLOEXEC, kUserFd + 1));
-  UniqueFd user_copy(::fcntl(user_namespace, F_DUPFD_CLOEXEC, kUserFd + 1));
-  posix_spawn_file_actions_adddup2(&actions, network_copy.get(), kNetworkFd);
-  posix_spawn_file_actions_adddup2(&actions, user_copy.get(), kUserFd);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  ::sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  sigset_t plain;
-  ::sigemptyset(&plain);
-  ::sigaddset(&plain, SIGPIPE);  // ours is ignored, which some versions of pasta take for an error
-  posix_spawnattr_setsigdefault(&attributes, &plain);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-  pid_t pid = 0;
-  const int problem = ::posix_spawn(&pid, argv[0], &actions, &attributes, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (problem != 0) return fail_errno("start " + command[0], problem);
-  return std::unique_ptr<Gateway>(new Gateway(ChildProcess(pid, UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))))));
+  TRY_ASSIGN(Pipe life, make_pipe());
+  // Above what the keeper puts at 0 to 4.
+  const UniqueFd network_copy(::fcntl(network_namespace, F_DUPFD_CLOEXEC, kUserFd + 1));
+  const UniqueFd user_copy(::fcntl(user_namespace, F_DUPFD_CLOEXEC, kUserFd + 1));
+  const UniqueFd engine(::fcntl(life.read.get(), F_DUPFD_CLOEXEC, kUserFd + 1));
+  if (!network_copy || !user_copy || !engine) return fail_errno("start " + command[0]);
+  int pidfd = -1;
+  const pid_t pid = clone_process(0, -1, &pidfd);
+  if (pid < 0) return fail_errno("start " + command[0]);
+  if (pid == 0) keep(argv.data(), network_copy.get(), user_copy.get(), engine.get());
+  return std::unique_ptr<Gateway>(new Gateway(ChildProcess(pid, UniqueFd(pidfd)), std::move(life.write)));
+}
+
+Gateway::~Gateway() {
+  engine_.reset();  // at which the keeper ends the program; killed itself it could not
+  (void)process_.reap();
 }
 
 }  // namespace casemate

@@ -9,9 +9,12 @@
 
 namespace casemate {
 
-/// One running gateway. The destructor ends it.
+/// One running gateway. The destructor ends it; so does the end of this process, even by SIGKILL.
 class Gateway {
  public:
+  ~Gateway();
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
   /// not_supported where neither program is installed or /dev/net/tun can't be opened, with what to install and which --network to choose instead.
   static Result<void> available();
   /// Starts a gateway in the namespaces. The cell's own step await_network waits until there is a route. `forward_resolver`: the host's
@@ -22,8 +25,9 @@ class Gateway {
   [[nodiscard]] int pidfd() const { return process_.pidfd(); }
 
  private:
-  explicit Gateway(ChildProcess process) : process_(std::move(process)) {}
-  ChildProcess process_;
+  Gateway(ChildProcess keeper, UniqueFd engine) : process_(std::move(keeper)), engine_(std::move(engine)) {}
+  ChildProcess process_;  ///< the keeper: a process of ours that ends the program when nobody holds `engine_` any more
+  UniqueFd engine_;
 };
 
 }  // namespace casemate
