@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -86,9 +87,12 @@ void ChildProcess::kill_and_reap() {
 
 Result<UniqueFd> make_user_namespace(std::uint32_t first_host_id, std::uint32_t count) {
   int pidfd = -1;
+  const pid_t parent = ::getpid();
   const pid_t pid = clone_process(CLONE_NEWUSER, -1, &pidfd);
   if (pid < 0) return fail_errno("make a user namespace");
   if (pid == 0) {
+    // It must not outlive us, killed as we may be; and a parent that died before prctl sends no signal any more.
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || ::getppid() != parent) ::_exit(1);
     for (;;) ::pause();
   }
   ChildProcess holder(pid, UniqueFd(pidfd));
