@@ -116,8 +116,8 @@ TEST_F(CellTest, ASignalBeforeTheJobIsItsEnd) {
 
 TEST_F(CellTest, AStepThatFailsIsNamedHoweverLateTheJobComes) {
   Job job = command({"/bin/true"});
-  job.mounts = {{.kind = Mount::Kind::tmpfs, .target = "/usr/no/such"}};
-  const CellShape bad = shape(job);
+  CellShape bad = shape(job);
+  bad.plan.cell.insert(bad.plan.cell.end() - 3, {.op = Step::Op::mount, .path = "usr/no/such", .source = "tmpfs"});
   for (const bool late : {false, true}) {
     const auto cell = make(bad);
     ASSERT_TRUE(cell);

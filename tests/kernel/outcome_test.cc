@@ -57,6 +57,27 @@ TEST_F(OutcomeTest, CpuTimeIsSummedOverProcesses) {
   EXPECT_EQ(run(job).outcome.kind, Kind::timed_out);
 }
 
+TEST_F(OutcomeTest, CpuTimeOfChildrenThatNobodyWaitsForCounts) {
+  if (!cgroups().cpu) GTEST_SKIP() << "only a cgroup counts it: " << cgroups().reason;
+  // Each child is too short-lived for init to see much of it, and its time goes to nobody's rusage.
+  Job job = python(
+      "import os, signal, time\n"
+      "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+      "while True:\n"
+      "  child = os.fork()\n"
+      "  if child == 0:\n"
+      "    end = time.process_time() + 0.03\n"
+      "    while time.process_time() < end: pass\n"
+      "    os._exit(0)\n"
+      "  try: os.waitpid(child, 0)\n"
+      "  except ChildProcessError: pass\n");
+  job.limits.cpu_time = milliseconds(300);
+  job.limits.wall = std::chrono::seconds(60);
+  const JobResult result = run(job);
+  EXPECT_EQ(result.outcome.kind, Kind::timed_out) << words(result.outcome);
+  EXPECT_NE(result.outcome.detail.find("CPU"), std::string::npos) << result.outcome.detail;
+}
+
 TEST_F(OutcomeTest, SleepIsNoCpuTime) {
   Job job = shell("sleep 0.5");
   job.limits.cpu_time = milliseconds(250);
