@@ -47,7 +47,11 @@ _casemate() {
     return
   fi
   if [[ $command == cache && $COMP_CWORD == 2 ]]; then
-    mapfile -t COMPREPLY < <(compgen -W 'list prune verify' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W 'info list prune verify' -- "$cur")
+    return
+  fi
+  if [[ $command == history && $COMP_CWORD == 2 ]]; then
+    mapfile -t COMPREPLY < <(compgen -W 'show prune' -- "$cur")
     return
   fi
   mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -6,7 +6,9 @@
 #include <cstring>
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -50,7 +52,15 @@ Result<UniqueFd> memory_file(const std::vector<std::uint64_t>& words) {
   return fd;
 }
 
+// Of a send: init has closed its end. What it said before can still be received.
+bool init_gone(int problem) { return problem == EPIPE || problem == ECONNRESET; }
+
 }  // namespace
+
+bool Cell::init_lives() const {
+  pollfd ended{process_.pidfd(), POLLIN, 0};
+  return ::poll(&ended, 1, 0) == 0;
+}
 
 Cell::~Cell() {
   process_.kill_and_reap();
@@ -72,6 +82,10 @@ Result<void> Cell::hold_limits(CellGround& ground, const Limits& limits) {
   if (limits.pids) {
     if (support.pids) {
       held.pids = *limits.pids + 1;  // init
+      // Both fences at one place would let the one refuse that does not count its refusals.
+      for (Step& step : plan_.job) {
+        if (step.op == Step::Op::resource_limit && step.slot == RLIMIT_NPROC) ++step.number;
+      }
     } else {
       notes_.push_back("pids limit held by RLIMIT_NPROC of the cell's user namespace: " + support.reason);
     }
@@ -81,6 +95,7 @@ Result<void> Cell::hold_limits(CellGround& ground, const Limits& limits) {
       return fail(ErrorCode::not_supported, fmt::format("the cpu limit can't be held here: {}; run without --cpus", support.reason));
     held.cpus = limits.cpus;
   }
+  held.count_cpu = limits.cpu_time.has_value();  // rusage knows nothing of processes that nobody waited for
   if (limits.cpu_time) cpu_watch_us_ = static_cast<std::uint64_t>(limits.cpu_time->count()) * 1000;
   if (support.memory || support.pids || held.cpus) {
     TRY_ASSIGN(cgroup_, ground.cgroups->create(held));
@@ -194,21 +209,25 @@ Result<std::unique_ptr<Cell>> Cell::create(CellGround& ground, Plan plan, const 
     reinterpret_cast<CommandBlock*>(cell->command_.data())->relocate();
   }
   TRY(cell->clone(ground, sources, job));
-  TRY(cell->write_id_maps(ground.host));
+  // An init that has failed already has said at which step; that is the better message.
+  if (auto written = cell->write_id_maps(ground.host); !written) {
+    if (cell->init_lives()) return std::unexpected(written.error());
+    return cell;
+  }
   const char go_on = 1;
-  if (::send(cell->socket_.get(), &go_on, 1, MSG_NOSIGNAL) != 1) return fail_errno("talk to a new cell");
+  if (::send(cell->socket_.get(), &go_on, 1, MSG_NOSIGNAL) != 1 && !init_gone(errno)) return fail_errno("talk to a new cell");
   return cell;
 }
 
 Result<void> Cell::start(const Job& job) {
   const Message go{.kind = Message::Kind::go};
   if (!command_.empty()) {
-    if (!send_message(socket_.get(), go)) return fail_errno("start a job in its cell");
+    if (!send_message(socket_.get(), go) && !init_gone(errno)) return fail_errno("start a job in its cell");
     return {};
   }
   TRY_ASSIGN(const UniqueFd command, memory_file(pack_command(job)));
   const int fd = command.get();
-  if (!send_message(socket_.get(), go, &fd, 1)) return fail_errno("start a job in its cell");
+  if (!send_message(socket_.get(), go, &fd, 1) && !init_gone(errno)) return fail_errno("start a job in its cell");
   return {};
 }
 

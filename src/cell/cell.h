@@ -34,7 +34,7 @@ struct CellReport {
   std::optional<std::uint32_t> over_limit; ///< 0 memory, 1 CPU time
   std::vector<Leftover> leftovers;
   bool ready = false;
-  bool disk_full = false;  ///< the root's tmpfs had no room left when the job ended
+  bool disk_full = false;  ///< the root, a tmpfs or an overlay had no room left when the job ended
 };
 
 /// One cell. The destructor kills everything inside, waits for it, and removes the cgroup.
@@ -48,7 +48,8 @@ class Cell {
   Cell(const Cell&) = delete;
   Cell& operator=(const Cell&) = delete;
 
-  /// Starts the job's command; to be called once, at any time (init takes it when it is ready). `exhausted` if the message can't be sent.
+  /// Starts the job's command; to be called once, at any time (init takes it when it is ready). a cell whose set-up has failed
+  /// takes it too, and receive() tells the failure. `exhausted` if the message can't be sent.
   Result<void> start(const Job& job);
   /// Takes all messages that have come. False when init has closed its end.
   bool receive(CellReport& report);
@@ -75,6 +76,7 @@ class Cell {
   Result<void> hold_limits(CellGround& ground, const Limits& limits);
   Result<std::vector<UniqueFd>> open_sources(CellGround& ground);
   Result<void> write_id_maps(const HostFacts& host);
+  [[nodiscard]] bool init_lives() const;
   Result<void> clone(CellGround& ground, const std::vector<UniqueFd>& sources, const Job* job);
 
   Plan plan_;

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -231,6 +232,18 @@ void reset_signals() {
   fail_with(context, 1, failed, problem);
 }
 
+// Starts the job's process in init's own memory, as vfork does, on a stack of its own: init waits until it has exec'd or ended, so no page tables
+// are copied and no page twice. The wait ends with init's death (it is killable), so the engine still ends both at any time. Credentials, file
+// descriptors, signal mask, limits and filter are the process's own; memory is not dumpable, so nobody in the cell can look at it meanwhile.
+pid_t start_job(ChildContext& context) {
+  alignas(16) static char stack[64 << 10];
+  constexpr auto run = [](void* given) -> int {
+    ChildContext own = *static_cast<ChildContext*>(given);  // fd numbers change in the job's table, not in init's
+    job_main(own);
+  };
+  return ::clone(run, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &context);
+}
+
 // The command of a cell that was made ahead comes as a memfd.
 CommandBlock* map_command(int fd) {
   struct stat info {};
@@ -279,6 +292,21 @@ void report_leftovers(const ChildContext& context, pid_t job) {
   });
 }
 
+// True if the root, a tmpfs of the job or an overlay (which answers for its upper layer) has no room left.
+bool any_layer_full(const Plan& plan) {
+  const auto full = [](const char* path) {
+    struct statfs state {};
+    return ::statfs(path, &state) == 0 && state.f_blocks > 0 && (state.f_bavail == 0 || state.f_ffree == 0);
+  };
+  if (full("/")) return true;
+  for (const Step& step : plan.cell) {
+    const bool empty_overlay = step.op == Step::Op::bind && step.source[0] == '.';  // a part of .layers
+    const bool writable = step.op == Step::Op::overlay || empty_overlay || (step.op == Step::Op::mount && step.source == "tmpfs");
+    if (writable && full(step.path.c_str())) return true;
+  }
+  return false;
+}
+
 // Ends the job if it is over a limit that no cgroup holds.
 void watch(const ChildContext& context) {
   if (context.memory_watch_bytes > 0 && memory_in_use(context.memory_watch_bytes) > context.memory_watch_bytes) {
@@ -322,7 +350,12 @@ void init_main(ChildContext& context) {
 
   Message message{};
   int fd = -1;
-  if (!receive(context.socket, message, fd) || message.kind != Message::Kind::go) ::_exit(0);
+  if (!receive(context.socket, message, fd)) ::_exit(0);
+  if (message.kind == Message::Kind::signal) {  // before there is a job: it ends as one that has just begun would
+    send_message(context.socket, Message{.kind = Message::Kind::ended, .value = message.value});
+    ::_exit(0);
+  }
+  if (message.kind != Message::Kind::go) ::_exit(0);
   if (fd >= 0) {
     context.command = map_command(fd);
     ::close(fd);
@@ -332,9 +365,8 @@ void init_main(ChildContext& context) {
   ::sigemptyset(&children);
   ::sigaddset(&children, SIGCHLD);
   const int signals = ::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
-  const pid_t job = static_cast<pid_t>(::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+  const pid_t job = start_job(context);
   if (job < 0) fail_with(context, 1, 0, errno);
-  if (job == 0) job_main(context);
   for (int& standard : context.standard) {
     ::close(standard);
     standard = -1;
@@ -360,8 +392,7 @@ void init_main(ChildContext& context) {
     if (watching && watched[0].revents != 0) watch(context);
   }
   report_leftovers(context, job);
-  struct statfs root {};
-  const bool full = ::statfs("/", &root) == 0 && (root.f_bavail == 0 || root.f_ffree == 0);
+  const bool full = any_layer_full(*context.plan);
   send_message(context.socket, Message{.kind = Message::Kind::ended, .step = full ? 1u : 0u, .value = status});
   ::_exit(0);
 }

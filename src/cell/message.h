@@ -13,7 +13,7 @@ struct Message {
     exported,    ///< one fd attached: collected directory `step`
     network,     ///< two fds attached: network and user namespace
     ready,       ///< all steps of the cell are done; waiting for go
-    ended,       ///< the main process was reaped: wait status `value`; `step` is 1 if the root's tmpfs is full
+    ended,       ///< the main process was reaped: wait status `value`; `step` is 1 if a writable layer is full
     leftover,    ///< a process was still there: pid `value`, `text` is its comm
     over_limit,  ///< the watchdog ended the job: `step` is 0 for memory, 1 for CPU time
     // engine to init

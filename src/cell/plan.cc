@@ -86,12 +86,6 @@ class Compiler {
   }
 
  private:
-  struct Tree {
-    std::string path;
-    bool of_host;
-    bool of_image = false;  // shown because the image is the host, at the path it has there
-  };
-
   void add(Step step) {
     step.scoped = mounting_ || std::any_of(trees_.begin(), trees_.end(), [&](const Tree& tree) { return covers(tree.path, step.path); });
     plan_.cell.push_back(std::move(step));
@@ -117,12 +111,8 @@ class Compiler {
   }
   // Paths inside a tree of the host that is already attached can't be made, they must be there. The last mount over a path decides.
   [[nodiscard]] bool below_attached(std::string_view path) const {
-    const Tree* over = tree_over(path);
-    return over && over->of_host;
-  }
-  [[nodiscard]] const Tree* tree_over(std::string_view path) const {
     const auto over = std::find_if(trees_.rbegin(), trees_.rend(), [&](const Tree& tree) { return covers(tree.path, path); });
-    return over == trees_.rend() ? nullptr : &*over;
+    return over != trees_.rend() && over->of_host;
   }
   // What lay below an empty file system or an overlay has to be made again in it.
   void covered_by_new(const std::string& path) {
@@ -210,7 +200,7 @@ class Compiler {
       case HostPath::Kind::directory:
         mkdirs(target);
         add({.op = Step::Op::attach, .path = target, .slot = source({.path = path})});
-        trees_.push_back({target, true, true});
+        trees_.push_back({target, true});
         break;
       case HostPath::Kind::file:
         parents(target);
@@ -259,8 +249,9 @@ class Compiler {
 
   // In a tree of the host nothing can be made: a mount there needs a place that the host has.
   Result<void> mount_point(const std::string& path, const std::string& target) const {
-    const Tree* over = tree_over(path);
-    if (!over || !over->of_image) return {};
+    const auto over = std::find_if(trees_.rbegin(), trees_.rend(), [&](const Tree& tree) { return covers(tree.path, path); });
+    const auto& shown = job_.host_paths.empty() ? default_paths_ : job_.host_paths;
+    if (over == trees_.rend() || !over->of_host || std::find(shown.begin(), shown.end(), "/" + over->path) == shown.end()) return {};
     const auto found = host_.paths.find("/" + path);
     if (found != host_.paths.end() && found->second.kind != HostPath::Kind::missing) return {};
     return invalid(fmt::format("can't mount at '{}': it lies in a read-only directory of the host that has no such place; choose another target, or say with "
@@ -399,8 +390,8 @@ class Compiler {
     limit(RLIMIT_NOFILE, job_.limits.open_files.value_or(1024));
     limit(RLIMIT_FSIZE, job_.limits.file_bytes.value_or(1ull << 40));
     // Linux 5.14 counts RLIMIT_NPROC a user namespace: a second fence behind the pids controller, the only one where there is none.
-    // One more than asked for: the cell's init counts too.
-    if (job_.limits.pids) limit(RLIMIT_NPROC, *job_.limits.pids + 1);
+    // It counts one user's processes: root's init is one of them.
+    if (job_.limits.pids) limit(RLIMIT_NPROC, *job_.limits.pids + (job_.user.uid == 0 ? 1 : 0));
     if (job_.limits.cpu_time) limit(RLIMIT_CPU, static_cast<std::uint64_t>(job_.limits.cpu_time->count()) / 1000 + 1);
     plan_.job.push_back({.op = Step::Op::identity, .number = job_.user.uid, .mode = job_.user.gid});
     std::uint64_t kept = 0;
@@ -417,6 +408,10 @@ class Compiler {
   Plan plan_;
   std::vector<std::string> default_paths_ = default_host_paths();
   std::vector<std::string> made_;
+  struct Tree {
+    std::string path;
+    bool of_host;
+  };
   std::vector<Tree> trees_;  // in the order of mounting
   bool mounting_ = false;    // the job's own mounts: at places that it chose
   int overlays_ = 0;

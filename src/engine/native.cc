@@ -27,6 +27,7 @@ constexpr std::size_t kCellsAhead = 4;
 constexpr std::size_t kMostBacklog = 1 << 20;
 constexpr auto kBacklogPause = std::chrono::milliseconds(5);
 constexpr auto kSetupTime = std::chrono::seconds(60);
+constexpr auto kCpuLook = std::chrono::milliseconds(50);
 
 char* host_argv = nullptr;
 std::size_t host_argv_bytes = 0;
@@ -41,6 +42,7 @@ struct Running {
   Capture capture{0};
   CellReport report;
   std::optional<Reactor::TimerId> deadline;
+  std::optional<Reactor::TimerId> cpu_watch;
   std::optional<Reactor::TimerId> pause;  // while the listener's reader is slow
   Clock::time_point began = Clock::now();
   bool started = false;
@@ -137,10 +139,24 @@ class NativeExecutor final : public Executor {
     running.began = Clock::now();
     if (running.deadline) reactor_.cancel(*running.deadline);
     running.deadline.reset();
+    watch_cpu(running);
     if (!running.job.limits.wall) return;
     running.deadline = reactor_.schedule(running.began + *running.job.limits.wall, [raw = &running] {
       raw->deadline.reset();
       raw->timed_out = true;
+      raw->cell->kill();
+    });
+  }
+
+  // Init adds up what it can see; children that nobody waits for (SIGCHLD ignored) only the cgroup counts.
+  void watch_cpu(Running& running) {
+    if (!running.job.limits.cpu_time || !running.cell->cgroup()) return;
+    running.cpu_watch = reactor_.schedule(Clock::now() + kCpuLook, [this, raw = &running] {
+      raw->cpu_watch.reset();
+      const auto used = raw->cell->cgroup()->cpu_us();
+      if (!used) return;
+      if (std::chrono::microseconds(*used) <= *raw->job.limits.cpu_time) return watch_cpu(*raw);
+      raw->report.over_limit = 1;
       raw->cell->kill();
     });
   }
@@ -237,7 +253,7 @@ class NativeExecutor final : public Executor {
     if (cell.err()) reactor_.unwatch(cell.err().get());
     reactor_.unwatch(cell.process().pidfd());
     if (running.gateway) reactor_.unwatch(running.gateway->pidfd());
-    for (std::optional<Reactor::TimerId>* timer : {&running.deadline, &running.pause}) {
+    for (std::optional<Reactor::TimerId>* timer : {&running.deadline, &running.pause, &running.cpu_watch}) {
       if (*timer) reactor_.cancel(**timer);
       timer->reset();
     }

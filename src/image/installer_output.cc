@@ -75,7 +75,9 @@ class Telling {
     }
     if (goes_on && first_cause_.size() < kMaxTelling) {
       // uv wraps long causes.
-      last_cause_ = first_cause_ += " " + std::string(text);
+      first_cause_ += ' ';
+      first_cause_ += text;
+      last_cause_ = first_cause_;
       wrapped_ = true;
     }
   }

@@ -91,8 +91,8 @@ Result<UniqueFd> make_user_namespace(std::uint32_t first_host_id, std::uint32_t 
   const pid_t pid = clone_process(CLONE_NEWUSER, -1, &pidfd);
   if (pid < 0) return fail_errno("make a user namespace");
   if (pid == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(0);
+    // It must not outlive us, killed as we may be; and a parent that died before prctl sends no signal any more.
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || ::getppid() != parent) ::_exit(1);
     for (;;) ::pause();
   }
   ChildProcess holder(pid, UniqueFd(pidfd));

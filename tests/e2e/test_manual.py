@@ -32,9 +32,8 @@ def page(command):
 def options_of_help(command):
     """Options at the beginning of a line; subcommands' too where a command has them."""
     text = help_of(command)
-    if command == "cache":
-        for action in ("list", "prune", "verify"):
-            text += help_of("cache", action)
+    for action in {"cache": ("info", "list", "prune", "verify"), "history": ("show", "prune")}.get(command, ()):
+        text += help_of(command, action)
     found = set()
     for line in text.splitlines():
         head = re.match(r"\s+(-\w,? ?)?(--[a-z][a-z-]*(\s*[,/|]\s*--[a-z][a-z-]*)*)", line)

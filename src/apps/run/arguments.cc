@@ -1,5 +1,6 @@
 #include "apps/run/arguments.h"
 
+#include <algorithm>
 #include <charconv>
 #include <climits>
 #include <cstdlib>
@@ -145,16 +146,18 @@ void declare(CLI::App& app, Words& words) {
 }
 
 Result<void> set_limits(Limits& limits, const Words& words) {
-  const auto bytes = [](const std::string& text, std::optional<std::uint64_t>& into) -> Result<void> {
+  const auto bytes = [](const std::string& text, const char* flag, std::optional<std::uint64_t>& into) -> Result<void> {
     if (text.empty()) return {};
-    TRY_ASSIGN(const std::uint64_t value, parse_bytes(text));
-    into = value == 0 ? std::nullopt : std::optional(value);
+    const auto value = parse_bytes(text);
+    if (!value) return invalid(fmt::format("{}: {}", flag, value.error().what));
+    into = *value == 0 ? std::nullopt : std::optional(*value);
     return {};
   };
-  const auto time = [](const std::string& text, std::optional<std::chrono::milliseconds>& into) -> Result<void> {
+  const auto time = [](const std::string& text, const char* flag, std::optional<std::chrono::milliseconds>& into) -> Result<void> {
     if (text.empty()) return {};
-    TRY_ASSIGN(const std::chrono::milliseconds value, parse_duration(text));
-    into = value.count() == 0 ? std::nullopt : std::optional(value);
+    const auto value = parse_duration(text);
+    if (!value) return invalid(fmt::format("{}: {}", flag, value.error().what));
+    into = value->count() == 0 ? std::nullopt : std::optional(*value);
     return {};
   };
   const auto count = [](const std::string& text, const char* flag, std::uint64_t& into) -> Result<void> {
@@ -163,12 +166,12 @@ Result<void> set_limits(Limits& limits, const Words& words) {
     if (problem != std::errc{} || end != text.data() + text.size()) return invalid(fmt::format("{} '{}' is not a whole number", flag, text));
     return {};
   };
-  TRY(bytes(words.memory, limits.memory_bytes));
-  TRY(bytes(words.disk, limits.disk_bytes));
-  TRY(bytes(words.file_size, limits.file_bytes));
-  TRY(bytes(words.output_limit, limits.output_bytes));
-  TRY(time(words.timeout, limits.wall));
-  TRY(time(words.cpu_time, limits.cpu_time));
+  TRY(bytes(words.memory, "--memory", limits.memory_bytes));
+  TRY(bytes(words.disk, "--disk", limits.disk_bytes));
+  TRY(bytes(words.file_size, "--file-size", limits.file_bytes));
+  TRY(bytes(words.output_limit, "--output-limit", limits.output_bytes));
+  TRY(time(words.timeout, "--timeout", limits.wall));
+  TRY(time(words.cpu_time, "--cpu-time", limits.cpu_time));
   std::uint64_t number = limits.disk_inodes.value_or(0);
   TRY(count(words.inodes, "--inodes", number));
   limits.disk_inodes = number;
@@ -209,6 +212,18 @@ Result<void> set_mounts(RunRequest& request, const Words& words) {
   request.inputs = words.inputs;
   if (!words.outputs.empty()) request.outputs = absolute_host_path(words.outputs);
   return {};
+}
+
+// The command out of what the parser left over, the end of `arguments`. Without a "--" before it a word with a dash is a misspelt option of ours.
+Result<std::vector<std::string>> command_of(const std::vector<std::string>& arguments, std::vector<std::string> rest) {
+  if (rest.empty()) return rest;
+  const bool marked = rest[0] == "--" || (arguments.size() > rest.size() && arguments[arguments.size() - rest.size() - 1] == "--");
+  if (rest[0] == "--") {
+    rest.erase(rest.begin());
+  } else if (!marked && rest[0].starts_with('-') && rest[0].size() > 1) {
+    return invalid(fmt::format("there is no option '{}'; --help lists them, and -- goes before the command", rest[0]));
+  }
+  return rest;
 }
 
 Result<RunRequest> meaning(const Words& words) {
@@ -314,6 +329,7 @@ Result<Mount> parse_mount(std::string_view text) {
   }
   if (mount.target.empty()) return invalid(fmt::format("--mount '{}' has no target=", text));
   if (type == "bind") {
+    if (source.empty()) return invalid(fmt::format("--mount '{}' has no source=", text));
     mount.source = source;
   } else if (type == "tmpfs") {
     mount.kind = Mount::Kind::tmpfs;
@@ -348,12 +364,15 @@ ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view 
   } catch (const CLI::ParseError& error) {
     parsed.stop = true;
     parsed.exit_status = 125;
+    const auto end = std::find(arguments.begin(), arguments.end(), "--");
+    parsed.request.json = std::find(arguments.begin(), end, "--json") != end;
     parsed.text = fmt::format("{}: {} (see '{} --help')", program, error.what(), program);
     return parsed;
   }
-  words.command = app.remaining();
-  if (!words.command.empty() && words.command[0] == "--") words.command.erase(words.command.begin());
-  auto request = meaning(words);
+  parsed.request.json = words.json;
+  auto command = command_of(arguments, app.remaining());
+  if (command) words.command = std::move(*command);
+  auto request = command ? meaning(words) : std::unexpected(command.error());
   if (!request) {
     parsed.stop = true;
     parsed.exit_status = 125;

@@ -22,7 +22,7 @@ struct RunRequest {
 
 /// What parsing gave: a request, or text to print and an exit status (--help, a usage error).
 struct ParsedRun {
-  RunRequest request;
+  RunRequest request;  ///< with `stop` only `json` counts: as far as it was understood
   bool stop = false;
   int exit_status = 0;
   std::string text;  ///< for stdout if exit_status is 0, else for stderr

@@ -67,6 +67,12 @@ int exit_status(const Outcome& outcome, int signal) {
   return 125;
 }
 
+// What --json prints when nothing was run.
+void print_error_object(std::string_view what) {
+  const Json object = {{"status", "error"}, {"message", to_utf8(what)}, {"exit_status", 125}};
+  fmt::print("{}\n", object.dump(2, ' ', true, Json::error_handler_t::replace));
+}
+
 /// One call of `casemate run`.
 class Run {
  public:
@@ -125,8 +131,7 @@ class Run {
 
   int complain(const Error& error) const {
     if (request_.json) {
-      Json object = {{"status", "error"}, {"message", to_utf8(error.what)}, {"exit_status", 125}};
-      fmt::print("{}\n", object.dump(2, ' ', true, Json::error_handler_t::replace));
+      print_error_object(error.what);
     } else {
       fmt::print(stderr, "casemate run: {}\n", printable_name(error.what));
     }
@@ -200,7 +205,10 @@ class Run {
 int run_main(const std::vector<std::string>& arguments) {
   ParsedRun parsed = parse_run(arguments, "casemate run");
   if (parsed.stop) {
-    fmt::print(parsed.exit_status == 0 ? stdout : stderr, "{}\n", parsed.text);
+    if (parsed.exit_status != 0 && parsed.request.json)
+      print_error_object(parsed.text);
+    else
+      fmt::print(parsed.exit_status == 0 ? stdout : stderr, "{}\n", parsed.text);
     return parsed.exit_status;
   }
   return Run(std::move(parsed.request)).go();
