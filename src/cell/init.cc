@@ -43,6 +43,7 @@ struct linux_dirent64 {
 template <class Visit>
 bool each_process(Visit visit, const char* directory = "/proc") {
   const int proc = ::open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (proc < 0 && errno == EMFILE) ::_exit(1);  // as in read_process_file
   if (proc < 0) return false;
   alignas(8) char buffer[4096];
   long got;
@@ -72,6 +73,7 @@ bool read_process_file(int proc, int pid, const char* file, char* buffer, std::s
   *out++ = '/';
   std::strcpy(out, file);
   const int fd = ::openat(proc, path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && errno == EMFILE) ::_exit(1);  // the job has lowered init's RLIMIT_NOFILE (prlimit(2)): a watchdog that can't look ends the cell
   if (fd < 0) return false;
   const ssize_t got = ::read(fd, buffer, size - 1);
   ::close(fd);
