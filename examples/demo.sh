@@ -52,9 +52,12 @@ result = json.load(open(sys.argv[1], encoding="utf-8"))
 details = result["details"]
 print(f"   {result['status']}: {result['message']}")
 for file in details.get("captured", []):
+    if file.get("type") == "directory":
+        continue
     print(f"   {file.get('size', 0):>9} bytes  {file.get('digest', '')[:19]}...  {file.get('path')}")
 for name, value in details.get("resources", {}).items():
-    print(f"   {name}: {value}")
+    if value is not None:
+        print(f"   {name}: {value}")
 PYTHON
 echo "   in $home/results:"
 find results -type f -printf '   %9s bytes  %P\n' | sort -k3

@@ -287,8 +287,8 @@ TEST_F(Cgroups, SweepTakesOnlyWhatDeadEnginesLeft) {
   EXPECT_EQ(cells(factory_->support()).size(), 1u) << "ours stays";
   status_of(engine);
   EXPECT_EQ(factory_->sweep(), 0u);
-  EXPECT_FALSE(parse_start_time(read_control(AT_FDCWD, fmt::format("/proc/{}/stat", job)).value_or("")))
-      << "gone, or a zombie that init has not reaped yet";
+  // A process leaves its cgroup shortly before it counts as dead; the test's own time limit bounds the wait.
+  while (parse_start_time(read_control(AT_FDCWD, fmt::format("/proc/{}/stat", job)).value_or(""))) ::usleep(1000);
 }
 
 TEST_F(Cgroups, TwoSweepersDoNotDisturbEachOther) {
