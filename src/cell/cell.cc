@@ -68,7 +68,7 @@ Cell::~Cell() {
 
 void Cell::kill() { process_.signal(SIGKILL); }
 
-Result<void> Cell::hold_limits(CellGround& ground, const Limits& limits) {
+Result<std::optional<CgroupLimits>> Cell::hold_limits(CellGround& ground, const Limits& limits) {
   const CgroupSupport& support = ground.cgroups->support();
   CgroupLimits held;
   if (limits.memory_bytes) {
@@ -97,10 +97,8 @@ Result<void> Cell::hold_limits(CellGround& ground, const Limits& limits) {
   }
   held.count_cpu = limits.cpu_time.has_value();  // rusage knows nothing of processes that nobody waited for
   if (limits.cpu_time) cpu_watch_us_ = static_cast<std::uint64_t>(limits.cpu_time->count()) * 1000;
-  if (support.memory || support.pids || held.cpus) {
-    TRY_ASSIGN(cgroup_, ground.cgroups->create(held));
-  }
-  return {};
+  if (support.memory || support.pids || held.cpus) return held;
+  return std::nullopt;
 }
 
 Result<std::vector<UniqueFd>> Cell::open_sources(CellGround& ground) {
@@ -160,10 +158,6 @@ Result<void> Cell::clone(CellGround& ground, const std::vector<UniqueFd>& source
 
   ChildContext context;
   context.plan = &plan_;
-  if (cgroup_) {
-    context.cgroup_fds = cgroup_->entry_fds().data();
-    context.cgroup_count = cgroup_->entry_fds().size();
-  }
   for (int& slot : context.slots) slot = -1;
   for (std::size_t i = 0; i < sources.size(); ++i) context.slots[i] = sources[i].get();
   context.socket = theirs.get();
@@ -177,7 +171,7 @@ Result<void> Cell::clone(CellGround& ground, const std::vector<UniqueFd>& source
   context.cpu_watch_us = cpu_watch_us_;
 
   int pidfd = -1;
-  const pid_t pid = clone_process(plan_.namespaces, cgroup_ ? cgroup_->directory_fd() : -1, &pidfd);
+  const pid_t pid = clone_process(plan_.namespaces & ~static_cast<std::uint64_t>(CLONE_NEWNET), cgroup_ ? cgroup_->directory_fd() : -1, &pidfd);
   if (pid == 0) init_main(context);
   if (pid < 0) {
     const int problem = errno;
@@ -202,7 +196,12 @@ Result<std::unique_ptr<Cell>> Cell::create(CellGround& ground, Plan plan, const 
   cell->notes_ = plan.notes;
   cell->plan_ = std::move(plan);
   cell->uppers_.resize(cell->plan_.collected.size());
-  TRY(cell->hold_limits(ground, limits));
+  TRY_ASSIGN(const std::optional<CgroupLimits> held, cell->hold_limits(ground, limits));
+  // A process is cloned into a v2 cgroup; those of v1 it enters itself, so they can be made while it makes its network namespace.
+  const bool cgroup_first = ground.cgroups->support().version != CgroupSupport::Version::v1;
+  if (held && cgroup_first) {
+    TRY_ASSIGN(cell->cgroup_, ground.cgroups->create(*held));
+  }
   TRY_ASSIGN(std::vector<UniqueFd> sources, cell->open_sources(ground));
   if (job) {
     cell->command_ = pack_command(*job);
@@ -214,8 +213,12 @@ Result<std::unique_ptr<Cell>> Cell::create(CellGround& ground, Plan plan, const 
     if (cell->init_lives()) return std::unexpected(written.error());
     return cell;
   }
-  const char go_on = 1;
-  if (::send(cell->socket_.get(), &go_on, 1, MSG_NOSIGNAL) != 1 && !init_gone(errno)) return fail_errno("talk to a new cell");
+  if (held && !cgroup_first) {
+    TRY_ASSIGN(cell->cgroup_, ground.cgroups->create(*held));
+  }
+  const std::vector<int> entries = cell->cgroup_ ? cell->cgroup_->entry_fds() : std::vector<int>();
+  const Message prepared{.kind = Message::Kind::prepared};
+  if (!send_message(cell->socket_.get(), prepared, entries.data(), static_cast<int>(entries.size())) && !init_gone(errno)) return fail_errno("talk to a new cell");
   return cell;
 }
 

@@ -73,7 +73,7 @@ class Cell {
 
  private:
   Cell() = default;
-  Result<void> hold_limits(CellGround& ground, const Limits& limits);
+  Result<std::optional<CgroupLimits>> hold_limits(CellGround& ground, const Limits& limits);
   Result<std::vector<UniqueFd>> open_sources(CellGround& ground);
   Result<void> write_id_maps(const HostFacts& host);
   [[nodiscard]] bool init_lives() const;

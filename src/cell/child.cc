@@ -40,12 +40,24 @@ int enter_cgroups(const ChildContext& context) {
   return check(::unshare(CLONE_NEWCGROUP));
 }
 
-int await_id_maps(const ChildContext& context) {
-  char byte;
+int await_engine(ChildContext& context) {
+  Message message{};
+  iovec part{&message, sizeof message};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostPassed * sizeof(int))];
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
   ssize_t got;
-  while ((got = ::recv(context.socket, &byte, 1, 0)) < 0 && errno == EINTR) {
+  while ((got = ::recvmsg(context.socket, &header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
   }
-  return got == 1 ? 0 : ECANCELED;
+  if (got != static_cast<ssize_t>(sizeof message) || message.kind != Message::Kind::prepared) return ECANCELED;
+  if (const cmsghdr* attached = CMSG_FIRSTHDR(&header); attached && attached->cmsg_type == SCM_RIGHTS) {
+    context.cgroup_count = (attached->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    std::memcpy(context.cgroup_fds, CMSG_DATA(attached), context.cgroup_count * sizeof(int));
+  }
+  return 0;
 }
 
 int become_root() {
@@ -355,7 +367,8 @@ int run_step(const Step& step, ChildContext& context) {
     case Step::Op::enter_cgroups: return enter_cgroups(context);
     case Step::Op::private_mounts: return check(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
     case Step::Op::open_source: return open_source(step, context);
-    case Step::Op::await_id_maps: return await_id_maps(context);
+    case Step::Op::network_namespace: return check(::unshare(CLONE_NEWNET));
+    case Step::Op::await_engine: return await_engine(context);
     case Step::Op::become_root: return become_root();
     case Step::Op::namespace_limit: return namespace_limit(step);
     case Step::Op::mount_root: return mount_root(step);
@@ -390,7 +403,7 @@ int run_step(const Step& step, ChildContext& context) {
 
 bool send_message(int socket, const Message& message, const int* fds, int count) {
   iovec part{const_cast<Message*>(&message), sizeof message};
-  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostPassed * sizeof(int))] = {};
   msghdr header{};
   header.msg_iov = &part;
   header.msg_iovlen = 1;

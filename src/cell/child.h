@@ -11,11 +11,12 @@
 namespace casemate {
 
 inline constexpr int kMostSlots = 256;
+inline constexpr int kMostPassed = 8;  ///< fds with one message
 
 /// What the child is given, all of it prepared by the engine before clone3.
 struct ChildContext {
   const Plan* plan = nullptr;
-  const int* cgroup_fds = nullptr;  ///< tasks files, for enter_cgroups
+  int cgroup_fds[kMostPassed] = {};  ///< tasks files, for enter_cgroups; they come with `prepared`
   std::size_t cgroup_count = 0;
   int slots[kMostSlots];  ///< fds of sources; -1 until opened
   int socket = -1;        ///< to the engine
@@ -30,7 +31,7 @@ struct ChildContext {
 /// Runs the steps; returns their number when all went well, else the index of the one that failed, with errno in `problem`.
 std::size_t run_steps(const std::vector<Step>& steps, ChildContext& context, int& problem);
 
-/// Sends one message with up to two fds. False if the engine is gone.
+/// Sends one message with up to kMostPassed fds. False if the engine is gone.
 bool send_message(int socket, const Message& message, const int* fds = nullptr, int count = 0);
 
 /// The life of a cell's first process: runs the cell's steps, waits for go, starts the job, reaps, watches, reports, and by its exit ends

@@ -17,7 +17,7 @@ struct Row {
 };
 constexpr Row kWords[] = {
     {Op::enter_cgroups, "enter_cgroups"}, {Op::private_mounts, "private_mounts"}, {Op::open_source, "open_source"},
-    {Op::await_id_maps, "await_id_maps"}, {Op::become_root, "become_root"}, {Op::namespace_limit, "namespace_limit"}, {Op::mount_root, "mount_root"},
+    {Op::network_namespace, "network_namespace"}, {Op::await_engine, "await_engine"}, {Op::become_root, "become_root"}, {Op::namespace_limit, "namespace_limit"}, {Op::mount_root, "mount_root"},
     {Op::make_directory, "make_directory"}, {Op::make_file, "make_file"}, {Op::make_symlink, "make_symlink"},
     {Op::attach, "attach"}, {Op::bind, "bind"}, {Op::mount, "mount"}, {Op::overlay, "overlay"}, {Op::read_only, "read_only"},
     {Op::detach, "detach"}, {Op::export_directory, "export_directory"}, {Op::export_network, "export_network"}, {Op::await_network, "await_network"}, {Op::pivot, "pivot"},
@@ -64,7 +64,8 @@ std::string describe(const Step& step, const Plan& plan) {
     case Op::enter_cgroups: return "enter the cell's cgroups, then a cgroup namespace of its own";
     case Op::private_mounts: return "make all mounts private";
     case Op::open_source: return fmt::format("open {}", source_words(plan, step.slot));
-    case Op::await_id_maps: return "wait for uid_map and gid_map";
+    case Op::network_namespace: return "a network namespace of its own";
+    case Op::await_engine: return "wait for uid_map, gid_map and the cell's cgroups";
     case Op::become_root: return "become uid 0 of the user namespace, not dumpable";
     case Op::namespace_limit: return fmt::format("lower {} to {}", path, step.number);
     case Op::mount_root: return fmt::format("mount the new root, a tmpfs ({})", step.data);

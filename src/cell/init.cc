@@ -193,7 +193,6 @@ void close_engine_fds(const ChildContext& context) {
   };
   keep(context.socket);
   for (const int fd : context.standard) keep(fd);
-  for (std::size_t i = 0; i < context.cgroup_count && i < 8; ++i) keep(context.cgroup_fds[i]);
   for (std::size_t i = 0; i < context.plan->sources.size(); ++i) keep(context.slots[i]);
   unsigned first = 0;
   for (int i = 0; i < count; ++i) {

@@ -17,6 +17,7 @@ struct Message {
     leftover,    ///< a process was still there: pid `value`, `text` is its comm
     over_limit,  ///< the watchdog ended the job: `step` is 0 for memory, 1 for CPU time
     // engine to init
+    prepared,  ///< id maps are written; the cgroups' tasks files are attached, if entering needs any
     go,      ///< start the job; with one fd (a memfd with the packed command) if the cell was made ahead
     signal,  ///< send signal `value` to the job's process group
   };

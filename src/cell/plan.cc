@@ -66,10 +66,11 @@ class Compiler {
     plan_.namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
     if (job_.network != Network::host) plan_.namespaces |= CLONE_NEWNET;
     plan_.outbound = job_.network == Network::outbound;
-    add({.op = Step::Op::enter_cgroups});
+    if (job_.network != Network::host) add({.op = Step::Op::network_namespace});
     add({.op = Step::Op::private_mounts});
     const std::size_t sources_at = plan_.cell.size();
-    add({.op = Step::Op::await_id_maps});
+    add({.op = Step::Op::await_engine});
+    add({.op = Step::Op::enter_cgroups});
     add({.op = Step::Op::become_root});
     // The kernel counts these to whoever made the user namespace as well: without a bound a job takes all that the caller may have (128 instances).
     add({.op = Step::Op::namespace_limit, .path = "/proc/sys/user/max_inotify_instances", .number = 32, .optional = true});

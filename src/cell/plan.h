@@ -16,10 +16,11 @@ namespace casemate {
 struct Step {
   enum class Op {
     // by the cell's init, in the new namespaces
-    enter_cgroups,        ///< write "0" to the tasks files (v1), then a cgroup namespace of its own
+    network_namespace,    ///< unshare: the kernel takes longest for this one, so init makes it while the engine makes the cgroups
     private_mounts,       ///< no mount event leaves or enters (MS_REC | MS_PRIVATE on /)
     open_source,          ///< detached copy of the host's `source` into `slot`; only if the engine could not do it beforehand
-    await_id_maps,        ///< until the engine has written uid_map and gid_map
+    await_engine,         ///< until the engine has written uid_map and gid_map and made the cgroups
+    enter_cgroups,        ///< write "0" to the tasks files (v1), then a cgroup namespace of its own
     become_root,          ///< setgroups, setresgid, setresuid to 0 of the user namespace; not dumpable from here
     namespace_limit,      ///< `path` below /proc/sys/user lowered to `number`: counted for this user namespace, and for its maker
     mount_root,           ///< tmpfs with `data` on the host directory `path`, and go there
@@ -72,7 +73,7 @@ struct Source {
 
 /// All steps for one job on one host.
 struct Plan {
-  std::uint64_t namespaces = 0;  ///< CLONE_NEW* for clone3
+  std::uint64_t namespaces = 0;  ///< CLONE_NEW* of the cell: all by clone3, but the network's by a step
   std::vector<Source> sources;   ///< slot numbers of open_source and attach
   std::vector<Step> cell;        ///< by init
   std::vector<Step> job;         ///< by the job's process

@@ -377,7 +377,7 @@ TEST(Plan, SourcesAreOpenedByWhoeverMay) {
   EXPECT_EQ(static_cast<std::size_t>(
                 std::count_if(plan.cell.begin(), plan.cell.end(), [](const Step& step) { return step.op == Op::open_source; })),
             plan.sources.size());
-  EXPECT_LT(position(plan, Op::open_source), position(plan, Op::await_id_maps)) << "while the process is still the caller";
+  EXPECT_LT(position(plan, Op::open_source), position(plan, Op::await_engine)) << "while the process is still the caller";
   for (const Source& source : plan.sources) EXPECT_FALSE(source.idmapped) << source.path << ": only root can idmap";
 }
 
