@@ -80,6 +80,11 @@ void LiveOutput::keep(std::string_view bytes) {
   if (!waiting_.empty()) in_line_ = waiting_.back() != '\n';
 }
 
+void LiveOutput::give_up(int errno_value) {
+  broken_ = true;  // the job's business goes on
+  if (errno_value != EPIPE) problem_ = errno_value;
+}
+
 void LiveOutput::write_ready() {
   while (taken_ < waiting_.size() && !broken_) {
     pollfd ready{fd_, POLLOUT, 0};
@@ -91,7 +96,7 @@ void LiveOutput::write_ready() {
     else if (errno == EAGAIN)
       break;
     else if (errno != EINTR)
-      broken_ = true;  // the reader went away: the script's business goes on
+      give_up(errno);
   }
   // Moving the rest to the front each time would cost a slow reader's backlog again and again.
   if (taken_ == waiting_.size() || taken_ > kMostWaiting) {
@@ -117,7 +122,7 @@ void LiveOutput::finish() {
     if (put >= 0)
       rest.remove_prefix(static_cast<std::size_t>(put));
     else if (errno != EINTR && errno != EAGAIN)
-      broken_ = true;
+      give_up(errno);
   }
   waiting_.clear();
   taken_ = 0;

@@ -25,6 +25,8 @@ class LiveOutput {
   [[nodiscard]] bool terminal() const { return terminal_; }
   /// The reader went away, or the descriptor was never any good: nothing more will be written.
   [[nodiscard]] bool broken() const { return broken_; }
+  /// Why output was lost: errno of a write that failed for another reason than a reader that went away (ENOSPC, EIO); 0 if none was.
+  [[nodiscard]] int problem() const { return problem_; }
   /// Bytes that the reader has not taken yet, after another try; for JobListener::backlog().
   [[nodiscard]] std::size_t backlog();
 
@@ -32,11 +34,13 @@ class LiveOutput {
   void add_safe(std::string_view bytes);
   void keep(std::string_view bytes);
   void write_ready();
+  void give_up(int errno_value);
 
   int fd_;
   bool terminal_;
   bool always_ready_;  // a regular file
   bool broken_ = false;
+  int problem_ = 0;
   bool in_line_ = false;
   bool after_return_ = false;
   std::string waiting_;  // made safe; from taken_ on the reader has not had it

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 
 #include <fmt/format.h>
@@ -35,6 +36,8 @@ class Forwarder final : public JobListener {
     out_.finish();
     err_.finish();
   }
+  /// errno of output that could not be passed on, 0 if all was.
+  [[nodiscard]] int problem() const { return out_.problem() != 0 ? out_.problem() : err_.problem(); }
 
  private:
   LiveOutput out_{STDOUT_FILENO};
@@ -97,6 +100,8 @@ class Run {
     auto result = (*engine)->run(request_.job, request_.json ? nullptr : &forwarder);
     forwarder.finish();
     if (!result) return complain(result.error());
+    if (forwarder.problem() != 0)
+      return complain({ErrorCode::exhausted, fmt::format("can't pass the command's output on: {}; it {}", std::strerror(forwarder.problem()), words(result->outcome)), 0, ""});
     const int status = exit_status(result->outcome, (*engine)->cancelled_by_signal());
     record(*result, status);
     if (request_.json)
