@@ -20,10 +20,12 @@ struct JobListener {
   virtual ~JobListener() = default;
   /// A piece of output as it arrives; raw, hostile bytes: make them safe before they reach a terminal (base/terminal.h).
   virtual void output(Stream /*stream*/, std::string_view /*bytes*/) {}
-  /// Bytes that output() took but could not pass on yet. While there are more than 1 MiB of them the job's pipes are not read, so a job that writes
-  /// faster than its reader reads waits in write(2), as in a shell's pipe; its limits go on counting. May try again to pass them on.
+  /// Bytes that output() took but could not pass on yet. While there are more than 1 MiB of them the job's pipes are not read, so a job
+  /// that writes faster than its reader reads waits in write(2), as in a shell's pipe; its limits go on counting. May try again to pass
+  /// them on.
   virtual std::size_t backlog() { return 0; }
-  /// False when nobody will ever read this stream again: its pipe is closed, and a job that goes on writing gets SIGPIPE or EPIPE, as in a shell's pipe.
+  /// False when nobody will ever read this stream again: its pipe is closed, and a job that goes on writing gets SIGPIPE or EPIPE, as in a
+  /// shell's pipe.
   virtual bool wants(Stream /*stream*/) { return true; }
   /// The job's last word. Called exactly once a submitted job.
   virtual void finished(JobResult /*result*/) {}

@@ -17,11 +17,12 @@ struct Limits {
   std::optional<double> cpus;                         ///< CPU bandwidth: 1.5 is one and a half cores
   std::optional<std::chrono::milliseconds> wall;      ///< from exec to the end
   std::optional<std::chrono::milliseconds> cpu_time;  ///< user + system, summed over the cell
-  std::optional<std::uint64_t> output_bytes;          ///< stdout + stderr; more ends the job with `output limit` (see Job::capture_bytes for what is kept)
-  std::optional<std::uint64_t> disk_bytes;            ///< each writable layer and tmpfs of the cell
-  std::optional<std::uint64_t> disk_inodes;           ///< the same, in files
-  std::optional<std::uint64_t> open_files;            ///< RLIMIT_NOFILE
-  std::optional<std::uint64_t> file_bytes;            ///< RLIMIT_FSIZE: the size of any one file
+  std::optional<std::uint64_t>
+      output_bytes;  ///< stdout + stderr; more ends the job with `output limit` (see Job::capture_bytes for what is kept)
+  std::optional<std::uint64_t> disk_bytes;   ///< each writable layer and tmpfs of the cell
+  std::optional<std::uint64_t> disk_inodes;  ///< the same, in files
+  std::optional<std::uint64_t> open_files;   ///< RLIMIT_NOFILE
+  std::optional<std::uint64_t> file_bytes;   ///< RLIMIT_FSIZE: the size of any one file
 
   bool operator==(const Limits&) const = default;
 };
@@ -39,15 +40,16 @@ enum class Network {
 
 /// How much of the kernel a job may touch. See docs/design/seccomp.md.
 enum class Profile {
-  standard,     ///< an allow-list of system calls that ordinary programs use ("default" on the command line)
-  strict,       ///< also no new namespaces, no ptrace, no keyrings, no raw sockets, only pid entries in /proc
+  standard,  ///< an allow-list of system calls that ordinary programs use ("default" on the command line)
+  strict,    ///< also no new namespaces, no ptrace, no keyrings, no raw sockets, only pid entries in /proc
 };
 
 /// A directory or file of the host put into the cell. Nothing of the host is seen that is not mounted.
 struct Mount {
   enum class Kind {
     bind,     ///< `source` (a host path) at `target`, read-only unless `writable`
-    overlay,  ///< `lower` (host directories, topmost first) under a private writable layer at `target`; changes are thrown away or collected
+    overlay,  ///< `lower` (host directories, topmost first) under a private writable layer at `target`; changes are thrown away or
+              ///< collected
     tmpfs,    ///< an empty private tmpfs at `target`
   };
   Kind kind = Kind::bind;
@@ -74,8 +76,8 @@ struct User {
 
 /// What to run: argv, environment, root, mounts, limits, network, outputs wanted.
 struct Job {
-  std::string name;               ///< for people and reports; may be empty
-  std::vector<std::string> argv;  ///< argv[0] is looked up in PATH of `env` inside the cell; never empty. Any bytes but NUL.
+  std::string name;                        ///< for people and reports; may be empty
+  std::vector<std::string> argv;           ///< argv[0] is looked up in PATH of `env` inside the cell; never empty. Any bytes but NUL.
   std::map<std::string, std::string> env;  ///< the whole environment: nothing is inherited
   std::string cwd = "/";                   ///< absolute, in the cell; made if it lies in a writable place
   std::string image = "host";              ///< "host" or an OCI reference (issue 4)
@@ -88,12 +90,12 @@ struct Job {
   std::vector<std::string> capabilities;  ///< kept, by name without CAP_ ("NET_BIND_SERVICE"); in the cell's user namespace only
   Limits limits;
   std::uint64_t capture_bytes = 16ull << 20;  ///< of each stream (and of both merged) kept in the result: the first and last parts
-  bool read_only = false;       ///< no writable HOME, /var/tmp, /run: only /tmp, /dev/shm and asked-for mounts can be written
-  bool forward_stdin = false;   ///< the job reads `stdin_fd`; otherwise /dev/null
-  int stdin_fd = -1;            ///< borrowed
-  std::vector<std::string> collect;  ///< overlay targets whose changed files are wanted
-  /// Host directory that receives them (made; must be empty of names that clash); "" lists only. With several `collect`, each goes to a sub-directory
-  /// that is named as in the cell.
+  bool read_only = false;                     ///< no writable HOME, /var/tmp, /run: only /tmp, /dev/shm and asked-for mounts can be written
+  bool forward_stdin = false;                 ///< the job reads `stdin_fd`; otherwise /dev/null
+  int stdin_fd = -1;                          ///< borrowed
+  std::vector<std::string> collect;           ///< overlay targets whose changed files are wanted
+  /// Host directory that receives them (made; must be empty of names that clash); "" lists only. With several `collect`, each goes to a
+  /// sub-directory that is named as in the cell.
   std::string collect_to;
 };
 

@@ -78,9 +78,9 @@ enum class Stream : std::uint8_t { out = 1, err = 2 };
 
 /// What a job wrote, bounded by Limits::output_bytes.
 struct Output {
-  std::string out;     ///< stdout
-  std::string err;     ///< stderr
-  std::string merged;  ///< both in the order they arrived
+  std::string out;              ///< stdout
+  std::string err;              ///< stderr
+  std::string merged;           ///< both in the order they arrived
   std::uint64_t out_total = 0;  ///< bytes written, kept or not
   std::uint64_t err_total = 0;
   bool truncated = false;

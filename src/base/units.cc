@@ -24,7 +24,9 @@ char lower(char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<ch
 }  // namespace
 
 Result<std::uint64_t> parse_bytes(std::string_view text) {
-  auto wrong = [&] { return fail(ErrorCode::invalid_input, fmt::format("'{}' is not a size; write for example 64M, 1.5G or 1048576", text)); };
+  auto wrong = [&] {
+    return fail(ErrorCode::invalid_input, fmt::format("'{}' is not a size; write for example 64M, 1.5G or 1048576", text));
+  };
   std::string_view rest = text;
   double value = 0;
   if (!take_number(rest, value)) return wrong();
@@ -49,7 +51,9 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
 }
 
 Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
-  auto wrong = [&] { return fail(ErrorCode::invalid_input, fmt::format("'{}' is not a duration; write for example 2s, 500ms, 1m30s or 2.5", text)); };
+  auto wrong = [&] {
+    return fail(ErrorCode::invalid_input, fmt::format("'{}' is not a duration; write for example 2s, 500ms, 1m30s or 2.5", text));
+  };
   std::string_view rest = text;
   double total_ms = 0;
   bool first = true;
@@ -62,11 +66,20 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
       rest.remove_prefix(2);
     } else if (!rest.empty()) {
       switch (rest[0]) {
-        case 's': unit_ms = 1000; break;
-        case 'm': unit_ms = 60'000; break;
-        case 'h': unit_ms = 3'600'000; break;
-        case 'd': unit_ms = 86'400'000; break;
-        default: return wrong();
+        case 's':
+          unit_ms = 1000;
+          break;
+        case 'm':
+          unit_ms = 60'000;
+          break;
+        case 'h':
+          unit_ms = 3'600'000;
+          break;
+        case 'd':
+          unit_ms = 86'400'000;
+          break;
+        default:
+          return wrong();
       }
       rest.remove_prefix(1);
     } else if (!first) {

@@ -20,7 +20,6 @@
 namespace casemate {
 namespace {
 
-
 Result<void> write_file(const std::string& path, std::string_view text) {
   TRY_ASSIGN(UniqueFd fd, open_file(path, O_WRONLY));
   return write_all(fd.get(), text);
@@ -33,7 +32,8 @@ Result<void> write_map_with(const char* program, pid_t pid, const std::vector<Ho
   }
   TRY_ASSIGN(const ProgramResult result, run_program(argv, std::chrono::seconds(10)));
   if (result.end.signaled || result.end.code != 0)
-    return fail(ErrorCode::refused, fmt::format("{} refused the id range of this account: {}", program, printable_name(result.err)), EPERM, program);
+    return fail(ErrorCode::refused, fmt::format("{} refused the id range of this account: {}", program, printable_name(result.err)), EPERM,
+                program);
   return {};
 }
 
@@ -62,9 +62,7 @@ bool Cell::init_lives() const {
   return ::poll(&ended, 1, 0) == 0;
 }
 
-Cell::~Cell() {
-  process_.kill_and_reap();
-}
+Cell::~Cell() { process_.kill_and_reap(); }
 
 void Cell::kill() { process_.signal(SIGKILL); }
 
@@ -116,7 +114,8 @@ Result<std::vector<UniqueFd>> Cell::open_sources(CellGround& ground) {
     auto tree = open_tree(source.path, options);
     if (!tree && source.idmapped && tree.error().errno_value == EINVAL) {
       // This file system can't be idmapped (overlayfs, NFS, FUSE): then files keep owners that the cell sees as nobody's.
-      notes_.push_back(fmt::format("{}: its file system has no idmapped mounts; its files are nobody's in the cell", printable_name(source.path)));
+      notes_.push_back(
+          fmt::format("{}: its file system has no idmapped mounts; its files are nobody's in the cell", printable_name(source.path)));
       options.idmap_fd = -1;
       tree = open_tree(source.path, options);
     }
@@ -171,16 +170,19 @@ Result<void> Cell::clone(CellGround& ground, const std::vector<UniqueFd>& source
   context.cpu_watch_us = cpu_watch_us_;
 
   int pidfd = -1;
-  const pid_t pid = clone_process(plan_.namespaces & ~static_cast<std::uint64_t>(CLONE_NEWNET), cgroup_ ? cgroup_->directory_fd() : -1, &pidfd);
+  const pid_t pid =
+      clone_process(plan_.namespaces & ~static_cast<std::uint64_t>(CLONE_NEWNET), cgroup_ ? cgroup_->directory_fd() : -1, &pidfd);
   if (pid == 0) init_main(context);
   if (pid < 0) {
     const int problem = errno;
     if (problem == EPERM || problem == ENOSPC || problem == EINVAL)
-      return fail(ErrorCode::not_supported,
-                  fmt::format("can't make namespaces: {}; see 'casemate doctor' (user namespaces need sysctl user.max_user_namespaces > 0 and, on some "
-                              "distributions, kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0)",
-                              std::strerror(problem)),
-                  problem, "clone3");
+      return fail(
+          ErrorCode::not_supported,
+          fmt::format(
+              "can't make namespaces: {}; see 'casemate doctor' (user namespaces need sysctl user.max_user_namespaces > 0 and, on some "
+              "distributions, kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0)",
+              std::strerror(problem)),
+          problem, "clone3");
     return fail_errno("make a process", problem);
   }
   process_ = ChildProcess(pid, UniqueFd(pidfd));
@@ -192,7 +194,8 @@ Result<void> Cell::clone(CellGround& ground, const std::vector<UniqueFd>& source
 
 Result<std::unique_ptr<Cell>> Cell::create(CellGround& ground, Plan plan, const Limits& limits, const Job* job) {
   std::unique_ptr<Cell> cell(new Cell);
-  if (plan.sources.size() > kMostSlots) return fail(ErrorCode::invalid_input, fmt::format("{} mounts are more than {}", plan.sources.size(), kMostSlots));
+  if (plan.sources.size() > kMostSlots)
+    return fail(ErrorCode::invalid_input, fmt::format("{} mounts are more than {}", plan.sources.size(), kMostSlots));
   cell->notes_ = plan.notes;
   cell->plan_ = std::move(plan);
   cell->uppers_.resize(cell->plan_.collected.size());
@@ -218,7 +221,8 @@ Result<std::unique_ptr<Cell>> Cell::create(CellGround& ground, Plan plan, const 
   }
   const std::vector<int> entries = cell->cgroup_ ? cell->cgroup_->entry_fds() : std::vector<int>();
   const Message prepared{.kind = Message::Kind::prepared};
-  if (!send_message(cell->socket_.get(), prepared, entries.data(), static_cast<int>(entries.size())) && !init_gone(errno)) return fail_errno("talk to a new cell");
+  if (!send_message(cell->socket_.get(), prepared, entries.data(), static_cast<int>(entries.size())) && !init_gone(errno))
+    return fail_errno("talk to a new cell");
   return cell;
 }
 
@@ -257,7 +261,9 @@ bool Cell::receive(CellReport& report) {
     UniqueFd second(fds[1]);
     if (got != static_cast<ssize_t>(sizeof message)) continue;
     switch (message.kind) {
-      case Message::Kind::failed: report.failure = message; break;
+      case Message::Kind::failed:
+        report.failure = message;
+        break;
       case Message::Kind::exported:
         if (message.step < uppers_.size()) uppers_[message.step] = std::move(first);
         break;
@@ -265,7 +271,9 @@ bool Cell::receive(CellReport& report) {
         network_namespace_ = std::move(first);
         user_namespace_ = std::move(second);
         break;
-      case Message::Kind::ready: report.ready = true; break;
+      case Message::Kind::ready:
+        report.ready = true;
+        break;
       case Message::Kind::ended:
         report.wait_status = message.value;
         report.disk_full = message.step != 0;
@@ -274,8 +282,11 @@ bool Cell::receive(CellReport& report) {
         message.text[sizeof message.text - 1] = '\0';
         report.leftovers.push_back({message.value, printable_name(message.text)});
         break;
-      case Message::Kind::over_limit: report.over_limit = message.step; break;
-      default: break;
+      case Message::Kind::over_limit:
+        report.over_limit = message.step;
+        break;
+      default:
+        break;
     }
   }
 }

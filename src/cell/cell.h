@@ -29,9 +29,9 @@ struct CellGround {
 
 /// What init told the engine, or the executor found out.
 struct CellReport {
-  std::optional<int> wait_status;          ///< of the job's main process
-  std::optional<Message> failure;          ///< a step that failed
-  std::optional<std::uint32_t> over_limit; ///< 0 memory, 1 CPU time
+  std::optional<int> wait_status;           ///< of the job's main process
+  std::optional<Message> failure;           ///< a step that failed
+  std::optional<std::uint32_t> over_limit;  ///< 0 memory, 1 CPU time
   std::vector<Leftover> leftovers;
   bool ready = false;
   bool disk_full = false;  ///< the root, a tmpfs or an overlay had no room left when the job ended
@@ -40,9 +40,9 @@ struct CellReport {
 /// One cell. The destructor kills everything inside, waits for it, and removes the cgroup.
 class Cell {
  public:
-  /// Clones init and lets it run the plan's steps; does not wait for them. `limits` beyond the plan: memory, pids, cpus by cgroup where there is a controller,
-  /// otherwise by a watchdog in init and rlimits, noted in notes(). A bound that can be held by neither is not_supported. `stdin_fd` -1: /dev/null.
-  /// With `job` its command is in init's memory from the start, else start() sends it.
+  /// Clones init and lets it run the plan's steps; does not wait for them. `limits` beyond the plan: memory, pids, cpus by cgroup where
+  /// there is a controller, otherwise by a watchdog in init and rlimits, noted in notes(). A bound that can be held by neither is
+  /// not_supported. `stdin_fd` -1: /dev/null. With `job` its command is in init's memory from the start, else start() sends it.
   static Result<std::unique_ptr<Cell>> create(CellGround& ground, Plan plan, const Limits& limits, const Job* job = nullptr);
   ~Cell();
   Cell(const Cell&) = delete;

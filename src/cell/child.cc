@@ -90,8 +90,8 @@ int mount_root(const Step& step) {
   return check(::chdir(step.path.c_str()));
 }
 
-// Where a step's path leads. Until the pivot "/" is the host's, and a project may hold a symlink to any place there, so a scoped path is walked as in a
-// chroot at the new root, and then named by what was found: nobody can exchange it any more.
+// Where a step's path leads. Until the pivot "/" is the host's, and a project may hold a symlink to any place there, so a scoped path is
+// walked as in a chroot at the new root, and then named by what was found: nobody can exchange it any more.
 class Place {
  public:
   // `last`: with its last part, following it; else its directory, with the last part as a name in it.
@@ -199,7 +199,8 @@ int attach(const Step& step, ChildContext& context) {
   const Place place(step, true);
   if (place.problem() != 0) return place.problem();
   // MOVE_MOUNT_T_SYMLINKS: the name is a link of /proc/self/fd.
-  if (::syscall(SYS_move_mount, fd, "", AT_FDCWD, place.name(), (step.scoped ? 0x10 : 0) | 0x4 /* MOVE_MOUNT_F_EMPTY_PATH */) < 0) return errno;
+  if (::syscall(SYS_move_mount, fd, "", AT_FDCWD, place.name(), (step.scoped ? 0x10 : 0) | 0x4 /* MOVE_MOUNT_F_EMPTY_PATH */) < 0)
+    return errno;
   ::close(fd);
   context.slots[step.slot] = -1;
   return 0;
@@ -212,7 +213,8 @@ int bind(const Step& step) {
 
 int mount_overlay(const Step& step) {
   const Place place(step, true);
-  return place.problem() != 0 ? place.problem() : check(::mount("overlay", place.name(), "overlay", MS_NOSUID | MS_NODEV, step.data.c_str()));
+  return place.problem() != 0 ? place.problem()
+                              : check(::mount("overlay", place.name(), "overlay", MS_NOSUID | MS_NODEV, step.data.c_str()));
 }
 
 int mount_new(const Step& step) {
@@ -224,7 +226,8 @@ int mount_new(const Step& step) {
   return check(::mount(step.source.c_str(), place.name(), step.source.c_str(), flags, step.data.empty() ? nullptr : step.data.c_str()));
 }
 
-// number 1: the path is a mount already. Flags that the mount has must be said again, or the kernel takes the call for an attempt to drop them.
+// number 1: the path is a mount already. Flags that the mount has must be said again, or the kernel takes the call for an attempt to drop
+// them.
 int read_only(const Step& step) {
   const char* path = step.path.c_str();
   if (step.number != 1 && ::mount(path, path, nullptr, MS_BIND | MS_REC, nullptr) < 0) return errno;
@@ -255,7 +258,8 @@ int export_network(const ChildContext& context) {
   return sent ? 0 : EPIPE;
 }
 
-// True when this file of /proc/net names a default route: IPv4's has destination 00000000, IPv6's a prefix of length 00 by an interface other than lo.
+// True when this file of /proc/net names a default route: IPv4's has destination 00000000, IPv6's a prefix of length 00 by an interface
+// other than lo.
 bool has_default_route(const char* path, bool version6) {
   const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
@@ -267,7 +271,9 @@ bool has_default_route(const char* path, bool version6) {
   if (!version6) return std::strstr(text, "\t00000000\t") != nullptr;
   for (const char* line = text; line && *line; line = std::strchr(line, '\n'), line = line ? line + 1 : line) {
     const char* end = std::strchr(line, '\n');
-    if (std::strncmp(line, "00000000000000000000000000000000 00 ", 36) == 0 && end && end - line > 3 && std::strncmp(end - 3, " lo", 3) != 0) return true;
+    if (std::strncmp(line, "00000000000000000000000000000000 00 ", 36) == 0 && end && end - line > 3 &&
+        std::strncmp(end - 3, " lo", 3) != 0)
+      return true;
   }
   return false;
 }
@@ -364,37 +370,68 @@ int execute(const ChildContext& context) {
 
 int run_step(const Step& step, ChildContext& context) {
   switch (step.op) {
-    case Step::Op::enter_cgroups: return enter_cgroups(context);
-    case Step::Op::private_mounts: return check(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
-    case Step::Op::open_source: return open_source(step, context);
-    case Step::Op::network_namespace: return check(::unshare(CLONE_NEWNET));
-    case Step::Op::await_engine: return await_engine(context);
-    case Step::Op::become_root: return become_root();
-    case Step::Op::namespace_limit: return namespace_limit(step);
-    case Step::Op::mount_root: return mount_root(step);
-    case Step::Op::make_directory: return make_directory(step);
-    case Step::Op::make_file: return make_file(step);
-    case Step::Op::make_symlink: return make_symlink(step);
-    case Step::Op::attach: return attach(step, context);
-    case Step::Op::bind: return bind(step);
-    case Step::Op::mount: return mount_new(step);
-    case Step::Op::overlay: return mount_overlay(step);
-    case Step::Op::read_only: return read_only(step);
-    case Step::Op::detach: return detach(step);
-    case Step::Op::export_directory: return export_directory(step, context);
-    case Step::Op::export_network: return export_network(context);
-    case Step::Op::await_network: return await_network();
-    case Step::Op::pivot: return pivot();
-    case Step::Op::hostname: return check(::sethostname(step.data.data(), step.data.size()));
-    case Step::Op::loopback_up: return loopback_up();
-    case Step::Op::session: return check(::setsid());
-    case Step::Op::resource_limit: return resource_limit(step);
-    case Step::Op::change_directory: return check(::chdir(step.path.c_str()));
-    case Step::Op::identity: return identity(step);
-    case Step::Op::capabilities: return keep_capabilities(step);
-    case Step::Op::no_new_privileges: return check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-    case Step::Op::seccomp: return install_filter(context);
-    case Step::Op::execute: return execute(context);
+    case Step::Op::enter_cgroups:
+      return enter_cgroups(context);
+    case Step::Op::private_mounts:
+      return check(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+    case Step::Op::open_source:
+      return open_source(step, context);
+    case Step::Op::network_namespace:
+      return check(::unshare(CLONE_NEWNET));
+    case Step::Op::await_engine:
+      return await_engine(context);
+    case Step::Op::become_root:
+      return become_root();
+    case Step::Op::namespace_limit:
+      return namespace_limit(step);
+    case Step::Op::mount_root:
+      return mount_root(step);
+    case Step::Op::make_directory:
+      return make_directory(step);
+    case Step::Op::make_file:
+      return make_file(step);
+    case Step::Op::make_symlink:
+      return make_symlink(step);
+    case Step::Op::attach:
+      return attach(step, context);
+    case Step::Op::bind:
+      return bind(step);
+    case Step::Op::mount:
+      return mount_new(step);
+    case Step::Op::overlay:
+      return mount_overlay(step);
+    case Step::Op::read_only:
+      return read_only(step);
+    case Step::Op::detach:
+      return detach(step);
+    case Step::Op::export_directory:
+      return export_directory(step, context);
+    case Step::Op::export_network:
+      return export_network(context);
+    case Step::Op::await_network:
+      return await_network();
+    case Step::Op::pivot:
+      return pivot();
+    case Step::Op::hostname:
+      return check(::sethostname(step.data.data(), step.data.size()));
+    case Step::Op::loopback_up:
+      return loopback_up();
+    case Step::Op::session:
+      return check(::setsid());
+    case Step::Op::resource_limit:
+      return resource_limit(step);
+    case Step::Op::change_directory:
+      return check(::chdir(step.path.c_str()));
+    case Step::Op::identity:
+      return identity(step);
+    case Step::Op::capabilities:
+      return keep_capabilities(step);
+    case Step::Op::no_new_privileges:
+      return check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    case Step::Op::seccomp:
+      return install_filter(context);
+    case Step::Op::execute:
+      return execute(context);
   }
   return EINVAL;
 }

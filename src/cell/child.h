@@ -1,5 +1,6 @@
-// child: interprets a plan's steps in the processes of a cell. Runs between clone3 and execve, in a copy of the engine's memory whose locks may be
-// held by nobody: nothing here allocates, locks, throws or calls into the C library beyond thin system call wrappers and string functions.
+// child: interprets a plan's steps in the processes of a cell. Runs between clone3 and execve, in a copy of the engine's memory whose locks
+// may be held by nobody: nothing here allocates, locks, throws or calls into the C library beyond thin system call wrappers and string
+// functions.
 #pragma once
 
 #include <cstddef>

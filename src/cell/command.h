@@ -21,8 +21,8 @@ struct CommandBlock {
   [[nodiscard]] char* const* array(std::uint64_t offset) const;
 };
 
-/// Packs a job's command. argv[0] without a slash gives one candidate a directory of PATH (empty parts mean the working directory, as in POSIX).
-/// The vector's memory must be 8-byte aligned, as std::vector<uint64_t>'s is.
+/// Packs a job's command. argv[0] without a slash gives one candidate a directory of PATH (empty parts mean the working directory, as in
+/// POSIX). The vector's memory must be 8-byte aligned, as std::vector<uint64_t>'s is.
 [[nodiscard]] std::vector<std::uint64_t> pack_command(const Job& job);
 
 }  // namespace casemate

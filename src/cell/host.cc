@@ -110,7 +110,7 @@ void find_resolv_conf(HostFacts& facts) {
   if (!content) return;
   facts.loopback_resolver = names_loopback_server(*content);
   char real[PATH_MAX];
-  struct stat info {};
+  struct stat info{};
   if (::lstat("/etc/resolv.conf", &info) < 0 || !S_ISLNK(info.st_mode)) return;
   if (::realpath("/etc/resolv.conf", real) == nullptr) return;
   const std::string_view path = real;
@@ -124,7 +124,7 @@ void find_resolv_conf(HostFacts& facts) {
 void HostFacts::look_at(const std::string& path) {
   if (paths.contains(path)) return;
   HostPath& found = paths[path];
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) < 0) return;
   if (S_ISDIR(info.st_mode)) {
     found.kind = HostPath::Kind::directory;
@@ -161,13 +161,14 @@ HostFacts read_host_facts() {
   facts.gid = ::getegid();
   const std::uint64_t effective = effective_capabilities();
   facts.privileged = may(effective, CAP_SYS_ADMIN) && may(effective, CAP_SETUID) && may(effective, CAP_SETGID) &&
-                     ids_mapped("/proc/self/uid_map", kFirstShiftedId, kShiftedIds) && ids_mapped("/proc/self/gid_map", kFirstShiftedId, kShiftedIds);
+                     ids_mapped("/proc/self/uid_map", kFirstShiftedId, kShiftedIds) &&
+                     ids_mapped("/proc/self/gid_map", kFirstShiftedId, kShiftedIds);
   if (facts.privileged) {
     facts.uid_map = facts.gid_map = {{0, kFirstShiftedId, kShiftedIds}};
   } else {
     choose_unprivileged_ids(facts);
   }
-  struct stat info {};
+  struct stat info{};
   if (::stat("/tmp", &info) < 0 || !S_ISDIR(info.st_mode)) facts.root_mount_point = "/usr";
   facts.machine_id = ::access("/etc/machine-id", F_OK) == 0;
   find_resolv_conf(facts);

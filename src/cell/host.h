@@ -29,15 +29,16 @@ struct HostFacts {
   };
   std::uint32_t uid = 0;  ///< effective, of this process
   std::uint32_t gid = 0;
-  bool privileged = false;  ///< CAP_SYS_ADMIN, SETUID, SETGID over the user namespace we are in: sources are opened and maps written beforehand
-  bool sub_ids = false;     ///< maps are written by newuidmap and newgidmap
+  bool privileged =
+      false;  ///< CAP_SYS_ADMIN, SETUID, SETGID over the user namespace we are in: sources are opened and maps written beforehand
+  bool sub_ids = false;  ///< maps are written by newuidmap and newgidmap
   std::vector<IdMap> uid_map;
   std::vector<IdMap> gid_map;
   std::string root_mount_point = "/tmp";  ///< a host directory to mount a cell's root on (in the cell's own mount namespace)
   std::string resolv_conf_path;           ///< where /etc/resolv.conf really lies, if outside /etc; "" else
   std::string resolv_conf;                ///< its content then
-  bool loopback_resolver = false;         ///< /etc/resolv.conf names a server on the host's loopback, which a cell behind a gateway can't reach
-  bool machine_id = false;                ///< /etc/machine-id exists (and is masked)
+  bool loopback_resolver = false;  ///< /etc/resolv.conf names a server on the host's loopback, which a cell behind a gateway can't reach
+  bool machine_id = false;         ///< /etc/machine-id exists (and is masked)
   std::map<std::string, HostPath> paths;  ///< of default_host_paths() and whatever a job names
 
   /// Looks a path up on this machine if it is not known yet.
@@ -57,8 +58,9 @@ inline constexpr const char* kGatewayResolver = "169.254.1.53";
 HostFacts read_host_facts();
 
 struct Job;
-/// Makes a job ready for compile(): sources of mounts become real paths (symlinks resolved), and `host` knows how they and the job's host_paths look.
-/// Sources that don't exist stay as they are; compile() names them. It also knows then whether a target that lies in a shown host tree can be mounted on.
+/// Makes a job ready for compile(): sources of mounts become real paths (symlinks resolved), and `host` knows how they and the job's
+/// host_paths look. Sources that don't exist stay as they are; compile() names them. It also knows then whether a target that lies in a
+/// shown host tree can be mounted on.
 void resolve_sources(Job& job, HostFacts& host);
 
 }  // namespace casemate

@@ -1,7 +1,8 @@
-// init: pid 1 of a cell. Starts the job, reaps orphans, forwards signals, watches what no cgroup holds, and reports. When it exits the kernel
-// kills everything else in the pid namespace, so nothing can outlive it; when the engine dies, its end of the socket closes and init exits.
-// Never execs: a copy of the engine's memory, not dumpable, whose address space belongs to the engine's user namespace, so nothing in the cell can
-// read or trace it (ptrace(2), PTRACE_MODE_READ: not dumpable needs CAP_SYS_PTRACE there), and /proc/1/exe can't be opened (CVE-2019-5736).
+// init: pid 1 of a cell. Starts the job, reaps orphans, forwards signals, watches what no cgroup holds, and reports. When it exits the
+// kernel kills everything else in the pid namespace, so nothing can outlive it; when the engine dies, its end of the socket closes and init
+// exits. Never execs: a copy of the engine's memory, not dumpable, whose address space belongs to the engine's user namespace, so nothing
+// in the cell can read or trace it (ptrace(2), PTRACE_MODE_READ: not dumpable needs CAP_SYS_PTRACE there), and /proc/1/exe can't be opened
+// (CVE-2019-5736).
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -73,7 +74,8 @@ bool read_process_file(int proc, int pid, const char* file, char* buffer, std::s
   *out++ = '/';
   std::strcpy(out, file);
   const int fd = ::openat(proc, path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && errno == EMFILE) ::_exit(1);  // the job has lowered init's RLIMIT_NOFILE (prlimit(2)): a watchdog that can't look ends the cell
+  if (fd < 0 && errno == EMFILE)
+    ::_exit(1);  // the job has lowered init's RLIMIT_NOFILE (prlimit(2)): a watchdog that can't look ends the cell
   if (fd < 0) return false;
   const ssize_t got = ::read(fd, buffer, size - 1);
   ::close(fd);
@@ -133,15 +135,18 @@ int with_memory(int proc, int pid) {
   int found = 0;
   char tasks[32];
   task_directory(pid, tasks);
-  each_process([&](int directory, int thread) {
-    if (thread != pid && resident_bytes(directory, thread) > 0) found = thread;
-    return found == 0;
-  }, tasks);
+  each_process(
+      [&](int directory, int thread) {
+        if (thread != pid && resident_bytes(directory, thread) > 0) found = thread;
+        return found == 0;
+      },
+      tasks);
   return found;
 }
 
-// Memory of the cell, in bytes: resident sets, and where these add up to more than the limit, proportional sets (shared pages once); and System V
-// segments, which count twice where they are attached. All there is if it can't be seen: then somebody has taken init's means to look.
+// Memory of the cell, in bytes: resident sets, and where these add up to more than the limit, proportional sets (shared pages once); and
+// System V segments, which count twice where they are attached. All there is if it can't be seen: then somebody has taken init's means to
+// look.
 std::uint64_t memory_in_use(std::uint64_t limit) {
   const std::uint64_t segments = segments_in_use();
   std::uint64_t resident = segments;
@@ -172,7 +177,8 @@ std::uint64_t cpu_in_use_us() {
   const auto tick_us = 1'000'000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
   char text[1024];
   each_process([&](int proc, int pid) {
-    if (read_process_file(proc, pid, "stat", text, sizeof text)) total += (number_at(stat_field(text, 14)) + number_at(stat_field(text, 15))) * tick_us;
+    if (read_process_file(proc, pid, "stat", text, sizeof text))
+      total += (number_at(stat_field(text, 14)) + number_at(stat_field(text, 15))) * tick_us;
     return true;
   });
   return total;
@@ -204,12 +210,13 @@ void close_engine_fds(const ChildContext& context) {
 }
 
 [[noreturn]] void fail_with(const ChildContext& context, std::uint32_t phase, std::size_t step, int problem) {
-  send_message(context.socket, Message{.kind = Message::Kind::failed, .phase = phase, .step = static_cast<std::uint32_t>(step), .value = problem});
+  send_message(context.socket,
+               Message{.kind = Message::Kind::failed, .phase = phase, .step = static_cast<std::uint32_t>(step), .value = problem});
   ::_exit(125);
 }
 
 void reset_signals() {
-  struct sigaction plain {};
+  struct sigaction plain{};
   plain.sa_handler = SIG_DFL;
   for (int number = 1; number < 65; ++number) ::sigaction(number, &plain, nullptr);
 }
@@ -233,9 +240,10 @@ void reset_signals() {
   fail_with(context, 1, failed, problem);
 }
 
-// Starts the job's process in init's own memory, as vfork does, on a stack of its own: init waits until it has exec'd or ended, so no page tables
-// are copied and no page twice. The wait ends with init's death (it is killable), so the engine still ends both at any time. Credentials, file
-// descriptors, signal mask, limits and filter are the process's own; memory is not dumpable, so nobody in the cell can look at it meanwhile.
+// Starts the job's process in init's own memory, as vfork does, on a stack of its own: init waits until it has exec'd or ended, so no page
+// tables are copied and no page twice. The wait ends with init's death (it is killable), so the engine still ends both at any time.
+// Credentials, file descriptors, signal mask, limits and filter are the process's own; memory is not dumpable, so nobody in the cell can
+// look at it meanwhile.
 pid_t start_job(ChildContext& context) {
   alignas(16) static char stack[64 << 10];
   constexpr auto run = [](void* given) -> int {
@@ -247,7 +255,7 @@ pid_t start_job(ChildContext& context) {
 
 // The command of a cell that was made ahead comes as a memfd.
 CommandBlock* map_command(int fd) {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd, &info) < 0) return nullptr;
   void* memory = ::mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
   if (memory == MAP_FAILED) return nullptr;
@@ -296,7 +304,7 @@ void report_leftovers(const ChildContext& context, pid_t job) {
 // True if the root, a tmpfs of the job or an overlay (which answers for its upper layer) has no room left.
 bool any_layer_full(const Plan& plan) {
   const auto full = [](const char* path) {
-    struct statfs state {};
+    struct statfs state{};
     return ::statfs(path, &state) == 0 && state.f_blocks > 0 && (state.f_bavail == 0 || state.f_ffree == 0);
   };
   if (full("/")) return true;

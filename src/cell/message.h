@@ -18,8 +18,8 @@ struct Message {
     over_limit,  ///< the watchdog ended the job: `step` is 0 for memory, 1 for CPU time
     // engine to init
     prepared,  ///< id maps are written; the cgroups' tasks files are attached, if entering needs any
-    go,      ///< start the job; with one fd (a memfd with the packed command) if the cell was made ahead
-    signal,  ///< send signal `value` to the job's process group
+    go,        ///< start the job; with one fd (a memfd with the packed command) if the cell was made ahead
+    signal,    ///< send signal `value` to the job's process group
   };
   Kind kind;
   std::uint32_t phase = 0;

@@ -1,10 +1,10 @@
 #include "cell/plan.h"
 
-#include <algorithm>
-#include <cstring>
 #include <sched.h>
 #include <strings.h>
 #include <sys/resource.h>
+#include <algorithm>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -14,14 +14,49 @@ namespace {
 constexpr std::uint64_t kRootBytes = 256ull << 20;  // of the root's tmpfs when no disk limit is asked for
 constexpr std::uint64_t kRootInodes = 65'536;
 constexpr std::uint32_t kMostPids = 4'194'304;  // PID_MAX_LIMIT of 64-bit Linux
-constexpr const char* kLayers = ".layers";  // where overlays' writable parts are made; gone before the job starts
+constexpr const char* kLayers = ".layers";      // where overlays' writable parts are made; gone before the job starts
 
-constexpr const char* kCapabilityNames[] = {
-    "CHOWN",          "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER",     "FSETID",         "KILL",        "SETGID",       "SETUID",         "SETPCAP",
-    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",      "IPC_LOCK",    "IPC_OWNER",    "SYS_MODULE",     "SYS_RAWIO",
-    "SYS_CHROOT",     "SYS_PTRACE",   "SYS_PACCT",       "SYS_ADMIN",  "SYS_BOOT",       "SYS_NICE",    "SYS_RESOURCE", "SYS_TIME",       "SYS_TTY_CONFIG",
-    "MKNOD",          "LEASE",        "AUDIT_WRITE",     "AUDIT_CONTROL", "SETFCAP",     "MAC_OVERRIDE", "MAC_ADMIN",   "SYSLOG",         "WAKE_ALARM",
-    "BLOCK_SUSPEND",  "AUDIT_READ",   "PERFMON",         "BPF",        "CHECKPOINT_RESTORE"};
+constexpr const char* kCapabilityNames[] = {"CHOWN",
+                                            "DAC_OVERRIDE",
+                                            "DAC_READ_SEARCH",
+                                            "FOWNER",
+                                            "FSETID",
+                                            "KILL",
+                                            "SETGID",
+                                            "SETUID",
+                                            "SETPCAP",
+                                            "LINUX_IMMUTABLE",
+                                            "NET_BIND_SERVICE",
+                                            "NET_BROADCAST",
+                                            "NET_ADMIN",
+                                            "NET_RAW",
+                                            "IPC_LOCK",
+                                            "IPC_OWNER",
+                                            "SYS_MODULE",
+                                            "SYS_RAWIO",
+                                            "SYS_CHROOT",
+                                            "SYS_PTRACE",
+                                            "SYS_PACCT",
+                                            "SYS_ADMIN",
+                                            "SYS_BOOT",
+                                            "SYS_NICE",
+                                            "SYS_RESOURCE",
+                                            "SYS_TIME",
+                                            "SYS_TTY_CONFIG",
+                                            "MKNOD",
+                                            "LEASE",
+                                            "AUDIT_WRITE",
+                                            "AUDIT_CONTROL",
+                                            "SETFCAP",
+                                            "MAC_OVERRIDE",
+                                            "MAC_ADMIN",
+                                            "SYSLOG",
+                                            "WAKE_ALARM",
+                                            "BLOCK_SUSPEND",
+                                            "AUDIT_READ",
+                                            "PERFMON",
+                                            "BPF",
+                                            "CHECKPOINT_RESTORE"};
 
 // Files of /proc that say more about the host than a job needs; /dev/null lies over them.
 constexpr const char* kMasked[] = {"proc/kcore", "proc/keys", "proc/timer_list", "proc/latency_stats", "proc/sched_debug", "proc/cmdline"};
@@ -72,7 +107,8 @@ class Compiler {
     add({.op = Step::Op::await_engine});
     add({.op = Step::Op::enter_cgroups});
     add({.op = Step::Op::become_root});
-    // The kernel counts these to whoever made the user namespace as well: without a bound a job takes all that the caller may have (128 instances).
+    // The kernel counts these to whoever made the user namespace as well: without a bound a job takes all that the caller may have (128
+    // instances).
     add({.op = Step::Op::namespace_limit, .path = "/proc/sys/user/max_inotify_instances", .number = 32, .optional = true});
     add({.op = Step::Op::namespace_limit, .path = "/proc/sys/user/max_inotify_watches", .number = 32'768, .optional = true});
     root();
@@ -95,7 +131,8 @@ class Compiler {
 
   // mkdir -p: every part once a plan.
   void mkdirs(std::string_view path) {
-    for (std::size_t at = path.find('/'); at != std::string_view::npos; at = path.find('/', at + 1)) mkdir_once(std::string(path.substr(0, at)));
+    for (std::size_t at = path.find('/'); at != std::string_view::npos; at = path.find('/', at + 1))
+      mkdir_once(std::string(path.substr(0, at)));
     mkdir_once(std::string(path));
   }
   void mkdir_once(const std::string& path) {
@@ -132,13 +169,15 @@ class Compiler {
       if (word.find('\0') != std::string::npos) return invalid("an argument has a NUL byte");
     }
     for (const auto& [name, value] : job_.env) {
-      if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos || value.find('\0') != std::string::npos)
+      if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos ||
+          value.find('\0') != std::string::npos)
         return invalid(fmt::format("'{}' can't be the name of an environment variable", name));
     }
     for (const std::string& path : job_.host_paths) TRY(inside(path, "a path of the host"));
     for (const Mount& mount : job_.mounts) {
       const auto has_nul = [](const std::string& path) { return path.find('\0') != std::string::npos; };
-      if (has_nul(mount.source) || std::any_of(mount.lower.begin(), mount.lower.end(), has_nul)) return invalid("the source of a mount has a NUL byte");
+      if (has_nul(mount.source) || std::any_of(mount.lower.begin(), mount.lower.end(), has_nul))
+        return invalid("the source of a mount has a NUL byte");
       // tmpfs(5) takes 0 for no bound.
       if (mount.bytes && *mount.bytes < 4096) return invalid("the size of a tmpfs must be at least 4K");
     }
@@ -146,13 +185,18 @@ class Compiler {
       return fail(ErrorCode::not_supported, fmt::format("image '{}': this casemate runs jobs on image 'host' only", job_.image));
     if (job_.hostname.empty() || job_.hostname.size() > 64) return invalid("a host name has 1 to 64 bytes");
     if (!maps_id(host_.uid_map, job_.user.uid) || !maps_id(host_.gid_map, job_.user.gid)) {
-      return fail(ErrorCode::not_supported, fmt::format("user {}:{} does not exist in the cell: its ids are {}; {}", job_.user.uid, job_.user.gid,
-                                                        host_.privileged || host_.sub_ids ? "0 to 65535" : "only 0",
-                                                        host_.privileged || host_.sub_ids ? "take a smaller one" : "give this account a range in /etc/subuid and /etc/subgid and install uidmap"));
+      return fail(
+          ErrorCode::not_supported,
+          fmt::format("user {}:{} does not exist in the cell: its ids are {}; {}", job_.user.uid, job_.user.gid,
+                      host_.privileged || host_.sub_ids ? "0 to 65535" : "only 0",
+                      host_.privileged || host_.sub_ids ? "take a smaller one"
+                                                        : "give this account a range in /etc/subuid and /etc/subgid and install uidmap"));
     }
     if (job_.limits.memory_bytes && *job_.limits.memory_bytes < (4u << 20)) return invalid("the memory limit must be at least 4M");
-    if (job_.limits.pids && (*job_.limits.pids < 1 || *job_.limits.pids > kMostPids)) return invalid(fmt::format("the pids limit must be 1 to {}", kMostPids));
-    if (job_.limits.cpus && !(*job_.limits.cpus >= 0.01 && *job_.limits.cpus <= 4096)) return invalid("the cpu limit must be at least 0.01");
+    if (job_.limits.pids && (*job_.limits.pids < 1 || *job_.limits.pids > kMostPids))
+      return invalid(fmt::format("the pids limit must be 1 to {}", kMostPids));
+    if (job_.limits.cpus && !(*job_.limits.cpus >= 0.01 && *job_.limits.cpus <= 4096))
+      return invalid("the cpu limit must be at least 0.01");
     if (job_.limits.disk_bytes && *job_.limits.disk_bytes < (64u << 10)) return invalid("the disk limit must be at least 64K");
     if (job_.limits.disk_inodes && *job_.limits.disk_inodes < 128) return invalid("the disk limit must be at least 128 files");
     if (job_.limits.cpu_time && job_.limits.cpu_time->count() < 1) return invalid("the CPU time limit must be at least 1ms");
@@ -175,7 +219,8 @@ class Compiler {
     const std::vector<std::string>& shown = job_.host_paths.empty() ? default_paths_ : job_.host_paths;
     for (const std::string& path : shown) host_path(path);
     resolver();
-    if (below_attached("etc") && host_.machine_id) add({.op = Step::Op::bind, .path = "etc/machine-id", .source = "/dev/null", .optional = true});
+    if (below_attached("etc") && host_.machine_id)
+      add({.op = Step::Op::bind, .path = "etc/machine-id", .source = "/dev/null", .optional = true});
   }
 
   // /etc/resolv.conf may point out of what is shown, or name a server that a cell behind a gateway can't reach.
@@ -222,7 +267,8 @@ class Compiler {
     mkdir("dev/pts");
     add({.op = Step::Op::mount, .path = "dev/pts", .source = "devpts", .data = "newinstance,ptmxmode=0666,mode=0620,max=64"});
     mkdir("dev/shm", 01777);
-    constexpr const char* kLinks[][2] = {{"dev/fd", "/proc/self/fd"}, {"dev/stdin", "fd/0"}, {"dev/stdout", "fd/1"}, {"dev/stderr", "fd/2"}, {"dev/ptmx", "pts/ptmx"}};
+    constexpr const char* kLinks[][2] = {
+        {"dev/fd", "/proc/self/fd"}, {"dev/stdin", "fd/0"}, {"dev/stdout", "fd/1"}, {"dev/stderr", "fd/2"}, {"dev/ptmx", "pts/ptmx"}};
     for (const auto& [path, target] : kLinks) add({.op = Step::Op::make_symlink, .path = path, .source = target});
   }
 
@@ -245,7 +291,8 @@ class Compiler {
 
   // A place may not be hidden or doubled by a mount if the cell itself depends on it.
   static bool reserved(std::string_view path) {
-    return path.empty() || path == "proc" || path == "dev" || path == "sys" || path.starts_with("proc/") || path.starts_with("sys/") || path.starts_with(kLayers);
+    return path.empty() || path == "proc" || path == "dev" || path == "sys" || path.starts_with("proc/") || path.starts_with("sys/") ||
+           path.starts_with(kLayers);
   }
 
   // In a tree of the host nothing can be made: a mount there needs a place that the host has.
@@ -255,8 +302,10 @@ class Compiler {
     if (over == trees_.rend() || !over->of_host || std::find(shown.begin(), shown.end(), "/" + over->path) == shown.end()) return {};
     const auto found = host_.paths.find("/" + path);
     if (found != host_.paths.end() && found->second.kind != HostPath::Kind::missing) return {};
-    return invalid(fmt::format("can't mount at '{}': it lies in a read-only directory of the host that has no such place; choose another target, or say with "
-                               "--host-path which host directories are shown", target));
+    return invalid(fmt::format(
+        "can't mount at '{}': it lies in a read-only directory of the host that has no such place; choose another target, or say with "
+        "--host-path which host directories are shown",
+        target));
   }
 
   Result<void> mounts() {
@@ -275,19 +324,30 @@ class Compiler {
     const bool layers = std::any_of(sorted.begin(), sorted.end(), [](const auto& row) { return row.second->kind == Mount::Kind::overlay; });
     if (layers) {
       mkdir(kLayers, 0700);
-      add({.op = Step::Op::mount, .path = kLayers, .source = "tmpfs", .data = tmpfs_options(disk_bytes(), disk_inodes(), 0700), .number = 1});
+      add({.op = Step::Op::mount,
+           .path = kLayers,
+           .source = "tmpfs",
+           .data = tmpfs_options(disk_bytes(), disk_inodes(), 0700),
+           .number = 1});
     }
     for (const auto& [path, mount] : sorted) {
       TRY(mount_point(path, mount->target));
       switch (mount->kind) {
-        case Mount::Kind::bind: TRY(bind(path, *mount)); break;
+        case Mount::Kind::bind:
+          TRY(bind(path, *mount));
+          break;
         case Mount::Kind::tmpfs:
           mkdirs(path);
-          add({.op = Step::Op::mount, .path = path, .source = "tmpfs", .data = tmpfs_options(mount->bytes.value_or(disk_bytes()), disk_inodes(), mount->mode),
+          add({.op = Step::Op::mount,
+               .path = path,
+               .source = "tmpfs",
+               .data = tmpfs_options(mount->bytes.value_or(disk_bytes()), disk_inodes(), mount->mode),
                .number = mount->executable ? 1u : 0u});
           covered_by_new(path);
           break;
-        case Mount::Kind::overlay: TRY(overlay(path, *mount)); break;
+        case Mount::Kind::overlay:
+          TRY(overlay(path, *mount));
+          break;
       }
     }
     for (const std::string& wanted : job_.collect) {
@@ -300,7 +360,8 @@ class Compiler {
   }
 
   Result<void> bind(const std::string& path, const Mount& mount) {
-    if (mount.source.empty() || mount.source[0] != '/') return invalid(fmt::format("'{}' is not an absolute path of the host", mount.source));
+    if (mount.source.empty() || mount.source[0] != '/')
+      return invalid(fmt::format("'{}' is not an absolute path of the host", mount.source));
     const auto found = host_.paths.find(mount.source);
     if (found == host_.paths.end() || found->second.kind == HostPath::Kind::missing)
       return fail(ErrorCode::not_found, fmt::format("{}: no such file or directory on the host", mount.source), ENOENT);
@@ -317,7 +378,10 @@ class Compiler {
     }
     add({.op = Step::Op::attach,
          .path = path,
-         .slot = source({.path = mount.source, .read_only = !mount.writable, .noexec = !mount.executable, .idmapped = mount.owned && host_.privileged})});
+         .slot = source({.path = mount.source,
+                         .read_only = !mount.writable,
+                         .noexec = !mount.executable,
+                         .idmapped = mount.owned && host_.privileged})});
     trees_.push_back({path, true});
     return {};
   }
@@ -333,14 +397,17 @@ class Compiler {
       mkdir(base + "/work");
       std::string lowers;
       for (std::size_t i = 0; i < mount.lower.size(); ++i) {
-        if (mount.lower[i].empty() || mount.lower[i][0] != '/') return invalid(fmt::format("'{}' is not an absolute path of the host", mount.lower[i]));
+        if (mount.lower[i].empty() || mount.lower[i][0] != '/')
+          return invalid(fmt::format("'{}' is not an absolute path of the host", mount.lower[i]));
         const std::string at = fmt::format("{}/lower{}", base, i);
         mkdir(at);
         add({.op = Step::Op::attach, .path = at, .slot = source({.path = mount.lower[i], .idmapped = mount.owned && host_.privileged})});
         lowers += (i ? ":" : "") + at;
       }
       // userxattr: the mount belongs to the cell's user namespace. volatile: nobody needs the upper layer after a crash.
-      add({.op = Step::Op::overlay, .path = path, .data = fmt::format("lowerdir={},upperdir={}/upper,workdir={}/work,userxattr,volatile", lowers, base, base)});
+      add({.op = Step::Op::overlay,
+           .path = path,
+           .data = fmt::format("lowerdir={},upperdir={}/upper,workdir={}/work,userxattr,volatile", lowers, base, base)});
     }
     covered_by_new(path);
     if (std::find(job_.collect.begin(), job_.collect.end(), mount.target) != job_.collect.end()) {
@@ -366,7 +433,8 @@ class Compiler {
     return {};
   }
 
-  // An engine without privilege can't hand over opened trees: the child opens them, before the new root is mounted over a directory of the host.
+  // An engine without privilege can't hand over opened trees: the child opens them, before the new root is mounted over a directory of the
+  // host.
   void open_sources(std::size_t at) {
     if (host_.privileged) return;
     std::vector<Step> steps;
@@ -423,7 +491,8 @@ class Compiler {
 int capability_number(std::string_view name) {
   if (name.size() > 4 && strncasecmp(name.data(), "CAP_", 4) == 0) name.remove_prefix(4);
   for (std::size_t i = 0; i < std::size(kCapabilityNames); ++i) {
-    if (name.size() == std::strlen(kCapabilityNames[i]) && strncasecmp(name.data(), kCapabilityNames[i], name.size()) == 0) return static_cast<int>(i);
+    if (name.size() == std::strlen(kCapabilityNames[i]) && strncasecmp(name.data(), kCapabilityNames[i], name.size()) == 0)
+      return static_cast<int>(i);
   }
   return -1;
 }

@@ -9,7 +9,8 @@
 
 namespace casemate {
 
-/// Keeps up to `most` cells of one shape, the latest asked for. Entirely passive: the executor calls fill() when it has nothing better to do.
+/// Keeps up to `most` cells of one shape, the latest asked for. Entirely passive: the executor calls fill() when it has nothing better to
+/// do.
 class CellPool {
  public:
   CellPool(CellGround& ground, std::size_t most) : ground_(ground), most_(most) {}

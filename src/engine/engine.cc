@@ -133,7 +133,7 @@ Result<void> Engine::cancel_on_signals() {
   sigset_t mask;
   ::sigemptyset(&mask);
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-    struct sigaction action {};
+    struct sigaction action{};
     // What the caller has us ignore (nohup) is none of ours to take.
     if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) ::sigaddset(&mask, number);
   }

@@ -19,8 +19,8 @@ class Reactor;
 class Executor {
  public:
   virtual ~Executor() = default;
-  /// Starts a job; `listener` hears its output, and `done` gets the result, later, from the reactor. An Error means that the job makes no sense or the
-  /// host can't run any: nothing was started. Set-up that fails on the way is an Outcome.
+  /// Starts a job; `listener` hears its output, and `done` gets the result, later, from the reactor. An Error means that the job makes no
+  /// sense or the host can't run any: nothing was started. Set-up that fails on the way is an Outcome.
   virtual Result<void> start(Job job, JobListener& listener, std::function<void(JobResult)> done) = 0;
   /// Passes a signal to every running job.
   virtual void signal_all(int number) = 0;

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -40,12 +40,14 @@ std::string find_program(const char* name) {
 }
 
 // passt(1): no port is forwarded either way, and the gateway's address does not stand for the host.
-std::vector<std::string> pasta_command(const std::string& program, const std::string& network, const std::string& user, bool forward_resolver) {
-  std::vector<std::string> command = {program, "--foreground", "--quiet", "--config-net", "--no-map-gw", "-t",   "none", "-u",
-                                      "none",  "-T",           "none",    "-U",           "none",        "--netns", network, "--userns", user};
+std::vector<std::string> pasta_command(const std::string& program, const std::string& network, const std::string& user,
+                                       bool forward_resolver) {
+  std::vector<std::string> command = {program, "--foreground", "--quiet", "--config-net", "--no-map-gw", "-t",    "none",     "-u", "none",
+                                      "-T",    "none",         "-U",      "none",         "--netns",     network, "--userns", user};
   // Only then: answers of the host's resolver come from this address, which a cell that asked the resolver itself would not take.
   if (forward_resolver) command.insert(command.end(), {"--dns-forward", kGatewayResolver});
-  // Started by root it would become nobody, who may not join the namespaces; so it stays what it is, and joins a user namespace where that means nothing.
+  // Started by root it would become nobody, who may not join the namespaces; so it stays what it is, and joins a user namespace where that
+  // means nothing.
   if (::geteuid() == 0) command.insert(command.begin() + 1, {"--runas", "0:0"});
   return command;
 }
@@ -67,11 +69,12 @@ std::vector<std::string> slirp_command(const std::string& program, const std::st
   ::_exit(127);
 }
 
-// The gateway's keeper: starts the program and ends with it, and ends it when the engine has gone, by whatever signal. A parent-death signal in the program
-// would do neither: pasta changes its credentials, which clears it (prctl(2)). `engine` reads as ended when nobody holds the other end.
+// The gateway's keeper: starts the program and ends with it, and ends it when the engine has gone, by whatever signal. A parent-death
+// signal in the program would do neither: pasta changes its credentials, which clears it (prctl(2)). `engine` reads as ended when nobody
+// holds the other end.
 [[noreturn]] void keep(char* const* argv, int network, int user, int engine) {
   ::setsid();
-  struct sigaction plain {};
+  struct sigaction plain{};
   plain.sa_handler = SIG_DFL;
   ::sigaction(SIGPIPE, &plain, nullptr);  // ours is ignored, which some versions of pasta take for an error
   sigset_t none;
@@ -100,11 +103,15 @@ std::vector<std::string> slirp_command(const std::string& program, const std::st
 Result<void> Gateway::available() {
   // Both make their interface with it inside the cell's network namespace, as whoever runs casemate.
   if (::access("/dev/net/tun", R_OK | W_OK) < 0)
-    return fail(ErrorCode::not_supported, fmt::format("network 'outbound' needs read and write access to /dev/net/tun ({}); have root 'chmod 666 /dev/net/tun' "
-                                                      "(and 'modprobe tun'), or choose --network none (no network) or --network host (the host's own, not isolated)", std::strerror(errno)), errno);
+    return fail(ErrorCode::not_supported,
+                fmt::format("network 'outbound' needs read and write access to /dev/net/tun ({}); have root 'chmod 666 /dev/net/tun' "
+                            "(and 'modprobe tun'), or choose --network none (no network) or --network host (the host's own, not isolated)",
+                            std::strerror(errno)),
+                errno);
   if (!find_program("pasta").empty() || !find_program("slirp4netns").empty()) return {};
   return fail(ErrorCode::not_supported,
-              "network 'outbound' needs pasta or slirp4netns on PATH (Debian: apt-get install passt); install one, or choose --network none (no network) or "
+              "network 'outbound' needs pasta or slirp4netns on PATH (Debian: apt-get install passt); install one, or choose --network "
+              "none (no network) or "
               "--network host (the host's own, not isolated)");
 }
 
@@ -114,7 +121,8 @@ Result<std::unique_ptr<Gateway>> Gateway::attach(int network_namespace, int user
   const std::string network = fmt::format("/proc/self/fd/{}", kNetworkFd);
   const std::string user = fmt::format("/proc/self/fd/{}", kUserFd);
   const std::string pasta = find_program("pasta");
-  std::vector<std::string> command = pasta.empty() ? slirp_command(find_program("slirp4netns"), network, user) : pasta_command(pasta, network, user, forward_resolver);
+  std::vector<std::string> command =
+      pasta.empty() ? slirp_command(find_program("slirp4netns"), network, user) : pasta_command(pasta, network, user, forward_resolver);
   std::vector<char*> argv;
   for (std::string& word : command) argv.push_back(word.data());
   argv.push_back(nullptr);

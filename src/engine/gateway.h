@@ -15,7 +15,8 @@ class Gateway {
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
-  /// not_supported where neither program is installed or /dev/net/tun can't be opened, with what to install and which --network to choose instead.
+  /// not_supported where neither program is installed or /dev/net/tun can't be opened, with what to install and which --network to choose
+  /// instead.
   static Result<void> available();
   /// Starts a gateway in the namespaces. The cell's own step await_network waits until there is a route. `forward_resolver`: the host's
   /// resolver listens on its loopback; it is to answer at kGatewayResolver.

@@ -55,7 +55,8 @@ struct Running {
 
 class NativeExecutor final : public Executor {
  public:
-  NativeExecutor(Reactor& reactor, std::unique_ptr<CgroupFactory> cgroups) : reactor_(reactor), cgroups_(std::move(cgroups)), pool_(ground_, kCellsAhead) {
+  NativeExecutor(Reactor& reactor, std::unique_ptr<CgroupFactory> cgroups)
+      : reactor_(reactor), cgroups_(std::move(cgroups)), pool_(ground_, kCellsAhead) {
     ground_.host = read_host_facts();
     ground_.cgroups = cgroups_.get();
     ground_.host_argv = host_argv;
@@ -172,7 +173,8 @@ class NativeExecutor final : public Executor {
   }
 
   void open_gateway(Running& running) {
-    auto gateway = Gateway::attach(running.cell->network_namespace().get(), running.cell->user_namespace().get(), ground_.host.loopback_resolver);
+    auto gateway =
+        Gateway::attach(running.cell->network_namespace().get(), running.cell->user_namespace().get(), ground_.host.loopback_resolver);
     if (!gateway) {
       running.gateway_problem = gateway.error().what;
       running.cell->kill();
@@ -292,7 +294,8 @@ class NativeExecutor final : public Executor {
     if (report.failure) return setup_failure(running, *report.failure);
     if (running.setup_timed_out) return {Kind::setup_failed, ETIMEDOUT, "prepare the cell"};
     if (running.timed_out) return {Kind::timed_out, 0, "", fmt::format("wall time {}", format_duration(*running.job.limits.wall))};
-    if (running.output_limit) return {Kind::output_limit, 0, "", fmt::format("more than {}", format_bytes(*running.job.limits.output_bytes))};
+    if (running.output_limit)
+      return {Kind::output_limit, 0, "", fmt::format("more than {}", format_bytes(*running.job.limits.output_bytes))};
     if (report.over_limit == 1u) return cpu_timed_out(running);
     if (report.over_limit == 0u) return out_of_memory(running);
     const bool oom = usage.oom_kills.value_or(0) > 0;
@@ -306,7 +309,8 @@ class NativeExecutor final : public Executor {
     if (oom) return out_of_memory(running);
     if (plain.kind == Kind::signaled && plain.code == SIGXCPU && running.job.limits.cpu_time) return cpu_timed_out(running);
     if (usage.pids_refused.value_or(0) > 0)
-      return {Kind::too_many_processes, plain.code, "", fmt::format("limit {}, then {}", running.job.limits.pids.value_or(0), words(plain))};
+      return {Kind::too_many_processes, plain.code, "",
+              fmt::format("limit {}, then {}", running.job.limits.pids.value_or(0), words(plain))};
     if (report.disk_full || layer_full(*running.cell))
       return {Kind::disk_limit, plain.code, "", fmt::format("a writable layer was full, then {}", words(plain))};
     return plain;
@@ -333,7 +337,7 @@ class NativeExecutor final : public Executor {
 
   static bool layer_full(Cell& cell) {
     return std::any_of(cell.uppers().begin(), cell.uppers().end(), [](const UniqueFd& upper) {
-      struct statvfs state {};
+      struct statvfs state{};
       return upper && ::fstatvfs(upper.get(), &state) == 0 && (state.f_bavail == 0 || state.f_favail == 0);
     });
   }
@@ -386,7 +390,9 @@ class NativeExecutor final : public Executor {
 
 }  // namespace
 
-Result<std::unique_ptr<Executor>> make_native_executor(Reactor& reactor) { return std::make_unique<NativeExecutor>(reactor, open_cgroups()); }
+Result<std::unique_ptr<Executor>> make_native_executor(Reactor& reactor) {
+  return std::make_unique<NativeExecutor>(reactor, open_cgroups());
+}
 
 void set_host_arguments(char* first, std::size_t bytes) {
   host_argv = first;

@@ -90,7 +90,8 @@ int copy_file(int source, int target, off_t size) {
 
 }  // namespace
 
-std::unexpected<Error> fail_named_file(ErrorCode code, std::string_view option, const std::string& path, std::string_view what, int errno_value) {
+std::unexpected<Error> fail_named_file(ErrorCode code, std::string_view option, const std::string& path, std::string_view what,
+                                       int errno_value) {
   return fail(code, fmt::format("{} {}: {}", option, printable_name(path), what), errno_value);
 }
 
@@ -129,13 +130,13 @@ Result<std::string> Staging::add(std::string_view option, const std::string& pat
   if (directory && !directory_allowed) return fail_named_file(ErrorCode::not_found, option, path, "is a directory, not a file");
   if (!directory && !S_ISREG(info.st_mode)) return fail_named_file(ErrorCode::not_found, option, path, "is not a regular file");
   const std::string name = base_name(path);
-  if (name.empty())
-    return fail_named_file(ErrorCode::invalid_input, option, path, "has no name of its own; name a directory below it");
+  if (name.empty()) return fail_named_file(ErrorCode::invalid_input, option, path, "has no name of its own; name a directory below it");
   const auto [known, added] = named_.try_emplace(name, Named{path, info.st_dev, info.st_ino});
   if (!added) {
     if (known->second.device == info.st_dev && known->second.inode == info.st_ino) return name;  // the same file twice
-    return fail(ErrorCode::invalid_input, fmt::format("{} and {} would both be {}/{}; rename one of them",
-                                                      printable_name(known->second.path), printable_name(path), shown_at_, printable_name(name)));
+    return fail(ErrorCode::invalid_input,
+                fmt::format("{} and {} would both be {}/{}; rename one of them", printable_name(known->second.path), printable_name(path),
+                            shown_at_, printable_name(name)));
   }
   if (directory)
     TRY(copy_directory(source.get(), target_.get(), name, path, 1));
@@ -195,6 +196,5 @@ bool Staging::is_own(int fd) const {
   struct stat other{};
   return ::fstat(fd, &one) == 0 && ::fstat(target_.get(), &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
-
 
 }  // namespace casemate

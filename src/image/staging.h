@@ -1,4 +1,5 @@
-// staging: files and directories of the host, copied under their base names into one directory: the lower layer of a job's working directory.
+// staging: files and directories of the host, copied under their base names into one directory: the lower layer of a job's working
+// directory.
 #pragma once
 
 #include <map>
@@ -13,14 +14,15 @@
 
 namespace casemate {
 
-/// Copies what a user names into a new directory. Symlinks that the user named are followed, those inside a named directory are copied as links.
-/// Holes stay holes, and where the file system can, nothing is copied at all (FICLONE, Linux 4.5).
+/// Copies what a user names into a new directory. Symlinks that the user named are followed, those inside a named directory are copied as
+/// links. Holes stay holes, and where the file system can, nothing is copied at all (FICLONE, Linux 4.5).
 class Staging {
  public:
   /// Makes `directory` (its parent exists). `shown_at` is where the cell shows it, for messages ("/app").
   static Result<Staging> create(const std::string& directory, std::string shown_at);
-  /// Copies one file or, if allowed, directory; gives its name. `option` names the flag it came from, for messages. Fails with not_found for a file
-  /// that is missing, unreadable or of the wrong type, with invalid_input for two of one name, with exhausted when the disk is full.
+  /// Copies one file or, if allowed, directory; gives its name. `option` names the flag it came from, for messages. Fails with not_found
+  /// for a file that is missing, unreadable or of the wrong type, with invalid_input for two of one name, with exhausted when the disk is
+  /// full.
   Result<std::string> add(std::string_view option, const std::string& path, bool directory_allowed);
   /// What in an input directory was no file, directory or symlink, for people.
   std::vector<std::string> take_skipped() { return std::move(skipped_); }
@@ -47,10 +49,11 @@ class Staging {
   std::vector<std::string> skipped_;
 };
 
-/// An Error for a file that the user named with `option` and that could not be opened or read. All that is the file's own fault is not_found.
+/// An Error for a file that the user named with `option` and that could not be opened or read. All that is the file's own fault is
+/// not_found.
 [[nodiscard]] std::unexpected<Error> fail_named_file(std::string_view option, const std::string& path, int errno_value);
 /// The same with words instead of an errno.
-[[nodiscard]] std::unexpected<Error> fail_named_file(ErrorCode code, std::string_view option, const std::string& path, std::string_view what,
-                                                     int errno_value = 0);
+[[nodiscard]] std::unexpected<Error> fail_named_file(ErrorCode code, std::string_view option, const std::string& path,
+                                                     std::string_view what, int errno_value = 0);
 
 }  // namespace casemate

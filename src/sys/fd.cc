@@ -6,11 +6,12 @@
 namespace casemate {
 
 std::unexpected<Error> fail_errno(const std::string& what, int errno_value) {
-  const ErrorCode code = errno_value == ENOENT                              ? ErrorCode::not_found
-                         : errno_value == EACCES || errno_value == EPERM    ? ErrorCode::refused
-                         : errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EMFILE || errno_value == ENFILE || errno_value == ENOMEM
-                             ? ErrorCode::exhausted
-                             : ErrorCode::system;
+  const ErrorCode code =
+      errno_value == ENOENT                           ? ErrorCode::not_found
+      : errno_value == EACCES || errno_value == EPERM ? ErrorCode::refused
+      : errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EMFILE || errno_value == ENFILE || errno_value == ENOMEM
+          ? ErrorCode::exhausted
+          : ErrorCode::system;
   return fail(code, fmt::format("can't {}: {}", what, std::strerror(errno_value)), errno_value);
 }
 
@@ -38,7 +39,8 @@ Result<void> write_all(int fd, std::string_view bytes) {
 
 Result<std::string> read_all(int fd, std::size_t limit) {
   std::string all;
-  char buffer[16 << 10];  // not cleared, on the stack: most files here are a line or two, and a heap buffer's page faults cost more than the read
+  char buffer[16 << 10];  // not cleared, on the stack: most files here are a line or two, and a heap buffer's page faults cost more than
+                          // the read
   for (;;) {
     const ssize_t got = ::read(fd, buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
@@ -51,7 +53,7 @@ Result<std::string> read_all(int fd, std::size_t limit) {
 
 Result<std::string> read_file(const std::string& path, std::size_t limit) {
   TRY_ASSIGN(UniqueFd fd, open_file(path, O_RDONLY | O_NONBLOCK));
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) < 0) return fail_errno("look at " + path);
   if (!S_ISREG(info.st_mode)) return fail(ErrorCode::invalid_input, fmt::format("{} is not a regular file", path));
   auto bytes = read_all(fd.get(), limit);

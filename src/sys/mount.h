@@ -19,7 +19,8 @@ struct TreeOptions {
 };
 
 /// A detached copy of the mount tree at `path` (open_tree(2) OPEN_TREE_CLONE, recursive unless idmapped) with these options; attach it with
-/// move_mount(2), also from another mount namespace. Needs CAP_SYS_ADMIN over the caller's mount namespace. `path` may end in a symlink, which is followed.
+/// move_mount(2), also from another mount namespace. Needs CAP_SYS_ADMIN over the caller's mount namespace. `path` may end in a symlink,
+/// which is followed.
 Result<UniqueFd> open_tree(const std::string& path, const TreeOptions& options);
 
 /// The same as one raw call sequence for the child after clone: no allocation. Returns the fd or -errno.

@@ -15,7 +15,8 @@
 namespace casemate {
 
 /// The raw clone3(2) as a fork: `flags` are CLONE_NEW*; CLONE_PIDFD is added and the pidfd stored in `pidfd`. `cgroup_fd` >= 0 adds
-/// CLONE_INTO_CGROUP (Linux 5.7). Returns 0 in the child, the pid in the parent, -1 with errno. The child must call nothing that allocates or locks.
+/// CLONE_INTO_CGROUP (Linux 5.7). Returns 0 in the child, the pid in the parent, -1 with errno. The child must call nothing that allocates
+/// or locks.
 pid_t clone_process(std::uint64_t flags, int cgroup_fd, int* pidfd);
 
 /// How a process ended, from waitid(2) on its pidfd.
@@ -53,13 +54,16 @@ class ChildProcess {
   UniqueFd pidfd_;
 };
 
-/// A user namespace without a process in it, for idmapped mounts: root of the namespace is `first_host_id` outside, `count` ids on. Needs CAP_SETUID.
+/// A user namespace without a process in it, for idmapped mounts: root of the namespace is `first_host_id` outside, `count` ids on. Needs
+/// CAP_SETUID.
 Result<UniqueFd> make_user_namespace(std::uint32_t first_host_id, std::uint32_t count);
 
-/// Start time of a process in clock ticks since boot (proc_pid_stat(5), field 22): with the pid it names a process for ever. nullopt: no such process.
+/// Start time of a process in clock ticks since boot (proc_pid_stat(5), field 22): with the pid it names a process for ever. nullopt: no
+/// such process.
 std::optional<std::uint64_t> process_start_time(pid_t pid);
 
-/// Runs a host program to its end with stdin from /dev/null; its stdout and stderr are read (bounded to 64 KiB each). For small trusted helpers (newuidmap).
+/// Runs a host program to its end with stdin from /dev/null; its stdout and stderr are read (bounded to 64 KiB each). For small trusted
+/// helpers (newuidmap).
 struct ProgramResult {
   ProcessEnd end;
   std::string out;

@@ -32,7 +32,7 @@ struct SyscallClass {
   std::string_view calls;
   Verdict standard = Verdict::allow;
   Verdict strict = Verdict::allow;
-  bool nesting = false;        ///< allowed when a job may make namespaces of its own
+  bool nesting = false;       ///< allowed when a job may make namespaces of its own
   bool hides_memory = false;  ///< absent when a watchdog holds the memory limit
 };
 

@@ -202,15 +202,16 @@ TEST_F(Cgroups, CpuLimitSlowsDown) {
   auto cgroup = make(limits);
   ASSERT_TRUE(cgroup);
   const pid_t child = start_in(*cgroup, [] {
-    // 60 ms of work at a tenth of a core can't be done in the first 100 ms period.
+    // 300 ms of work at a tenth of a core takes the kernel about 30 periods of 100 ms; a lower bound far from both, for clocks that tick
+    // coarsely.
     timespec start{}, now{}, used{};
     ::clock_gettime(CLOCK_MONOTONIC, &start);
     do {
       ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    } while (used.tv_nsec < 60'000'000 && used.tv_sec == 0);
+    } while (used.tv_nsec < 300'000'000 && used.tv_sec == 0);
     ::clock_gettime(CLOCK_MONOTONIC, &now);
     const auto ms = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1'000'000;
-    return ms >= 200 ? 0 : 1;
+    return ms >= 900 ? 0 : 1;
   });
   EXPECT_EQ(status_of(child), 0);
 }

@@ -50,7 +50,8 @@ TEST_F(MountPlaces, below_a_link_make_nothing_on_the_host) {
 TEST_F(MountPlaces, at_a_link_lie_where_it_leads_in_the_cell) {
   for (const char* link : {"etc", "above"}) {
     const std::string place = std::string("/app/") + link;
-    const JobResult result = run({{.kind = Mount::Kind::tmpfs, .target = place}}, "touch " + place + "/made && test \"$(ls -A /etc)\" = made");
+    const JobResult result =
+        run({{.kind = Mount::Kind::tmpfs, .target = place}}, "touch " + place + "/made && test \"$(ls -A /etc)\" = made");
     EXPECT_TRUE(result.outcome.succeeded()) << link << ": " << words(result.outcome);
   }
 }

@@ -37,9 +37,12 @@ struct HeldLimit {
 
 std::vector<HeldLimit> held_limits(const Limits& limits, const CgroupSupport& support) {
   std::vector<HeldLimit> rows;
-  const auto by = [&](bool controller, const char* otherwise) { return controller ? std::string("cgroup") : fmt::format("{} ({})", otherwise, support.reason); };
+  const auto by = [&](bool controller, const char* otherwise) {
+    return controller ? std::string("cgroup") : fmt::format("{} ({})", otherwise, support.reason);
+  };
   if (limits.memory_bytes) rows.push_back({"memory", format_bytes(*limits.memory_bytes), by(support.memory, "watchdog")});
-  if (limits.pids) rows.push_back({"pids", std::to_string(*limits.pids), support.pids ? "cgroup and RLIMIT_NPROC" : by(false, "RLIMIT_NPROC")});
+  if (limits.pids)
+    rows.push_back({"pids", std::to_string(*limits.pids), support.pids ? "cgroup and RLIMIT_NPROC" : by(false, "RLIMIT_NPROC")});
   if (limits.cpus) rows.push_back({"cpus", fmt::format("{}", *limits.cpus), support.cpu ? "cgroup" : "nothing: the job will be refused"});
   if (limits.wall) rows.push_back({"wall time", format_duration(*limits.wall), "engine timer"});
   if (limits.cpu_time) rows.push_back({"cpu time", format_duration(*limits.cpu_time), "watchdog in init and RLIMIT_CPU"});
@@ -54,7 +57,9 @@ std::vector<HeldLimit> held_limits(const Limits& limits, const CgroupSupport& su
 
 std::string map_words(const std::vector<HostFacts::IdMap>& map) {
   std::string text;
-  for (const auto& row : map) text += fmt::format("{}{}-{} are {}-{} of the host", text.empty() ? "" : ", ", row.inside, row.inside + row.count - 1, row.outside, row.outside + row.count - 1);
+  for (const auto& row : map)
+    text += fmt::format("{}{}-{} are {}-{} of the host", text.empty() ? "" : ", ", row.inside, row.inside + row.count - 1, row.outside,
+                        row.outside + row.count - 1);
   return text;
 }
 
@@ -74,11 +79,14 @@ Json plan_json(const Job& job, const Plan& plan, const HostFacts& host, const Cg
   object["gid_map"] = map_words(host.gid_map);
   object["host_trees"] = Json::array();
   for (const Source& source : plan.sources) {
-    object["host_trees"].push_back(
-        {{"path", to_utf8(source.path)}, {"read_only", source.read_only}, {"owners_shifted", source.idmapped}, {"opened_by", host.privileged ? "engine" : "cell"}});
+    object["host_trees"].push_back({{"path", to_utf8(source.path)},
+                                    {"read_only", source.read_only},
+                                    {"owners_shifted", source.idmapped},
+                                    {"opened_by", host.privileged ? "engine" : "cell"}});
   }
   object["limits"] = Json::array();
-  for (const HeldLimit& row : held_limits(job.limits, support)) object["limits"].push_back({{"limit", row.name}, {"value", row.value}, {"held_by", row.held_by}});
+  for (const HeldLimit& row : held_limits(job.limits, support))
+    object["limits"].push_back({{"limit", row.name}, {"value", row.value}, {"held_by", row.held_by}});
   object["cell"] = steps_json(plan.cell, plan);
   object["job"] = steps_json(plan.job, plan);
   object["seccomp"] = describe(plan.profile);
@@ -99,9 +107,11 @@ void print_plan(const Job& job, const Plan& plan, const HostFacts& host, const C
   fmt::print("Group ids:   {}\n", map_words(host.gid_map));
   fmt::print("\nShown of the host ({}):\n", host.privileged ? "opened by the engine" : "opened by the cell's first process");
   for (const Source& source : plan.sources)
-    fmt::print("  {}{}{}\n", printable_name(source.path), source.read_only ? "  read-only" : "  WRITABLE", source.idmapped ? ", owners shifted" : "");
+    fmt::print("  {}{}{}\n", printable_name(source.path), source.read_only ? "  read-only" : "  WRITABLE",
+               source.idmapped ? ", owners shifted" : "");
   fmt::print("\nLimits:\n");
-  for (const HeldLimit& row : held_limits(job.limits, support)) fmt::print("  {:<11} {:<12} held by {}\n", row.name, row.value, row.held_by);
+  for (const HeldLimit& row : held_limits(job.limits, support))
+    fmt::print("  {:<11} {:<12} held by {}\n", row.name, row.value, row.held_by);
   fmt::print("\nThe cell's first process (pid 1, the init):\n");
   print_steps(plan.cell, plan);
   fmt::print("\nThe job's process:\n");

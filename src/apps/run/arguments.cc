@@ -6,9 +6,9 @@
 #include <cstdlib>
 #include <sstream>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include "base/units.h"
 #include "cell/plan.h"
@@ -40,7 +40,8 @@ std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invali
 Result<std::uint32_t> parse_id(std::string_view text) {
   std::uint32_t id = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (problem != std::errc{} || end != text.data() + text.size() || text.empty()) return invalid(fmt::format("'{}' is not a numeric user or group id", text));
+  if (problem != std::errc{} || end != text.data() + text.size() || text.empty())
+    return invalid(fmt::format("'{}' is not a numeric user or group id", text));
   return id;
 }
 
@@ -58,7 +59,8 @@ Result<User> parse_user(std::string_view text) {
 Result<std::uint32_t> parse_mode(std::string_view text) {
   std::uint32_t mode = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
-  if (problem != std::errc{} || end != text.data() + text.size() || mode > 07777) return invalid(fmt::format("'{}' is not an octal mode", text));
+  if (problem != std::errc{} || end != text.data() + text.size() || mode > 07777)
+    return invalid(fmt::format("'{}' is not an octal mode", text));
   return mode;
 }
 
@@ -103,17 +105,27 @@ Result<void> add_environment_file(Job& job, const std::string& path) {
 /// The words of the command line as CLI11 collects them, before they are given meaning.
 struct Words {
   std::vector<std::string> env, env_files, volumes, mounts, tmpfs, cap_add, cap_drop, inputs, host_paths, command, ulimits;
-  std::string workdir = "/app", memory, cpus, pids, network = "none", user, timeout, cpu_time, disk, inodes, output_limit, file_size, open_files, hostname, profile = "default",
-              image = "host", outputs, executor = "native", name;
+  std::string workdir = "/app", memory, cpus, pids, network = "none", user, timeout, cpu_time, disk, inodes, output_limit, file_size,
+              open_files, hostname, profile = "default", image = "host", outputs, executor = "native", name;
   bool read_only = false, interactive = false, json = false, quiet = false, rm = false, init = false;
 };
 
 void declare(CLI::App& app, Words& words) {
-  app.add_option("-e,--env", words.env, "environment of the command: NAME=VALUE, or NAME to pass the caller's on")->type_name("NAME[=VALUE]")->expected(1)->take_all();
+  app.add_option("-e,--env", words.env, "environment of the command: NAME=VALUE, or NAME to pass the caller's on")
+      ->type_name("NAME[=VALUE]")
+      ->expected(1)
+      ->take_all();
   app.add_option("--env-file", words.env_files, "the same, a line each")->type_name("FILE")->expected(1)->take_all();
   app.add_option("-w,--workdir", words.workdir, "working directory in the cell")->type_name("DIR")->capture_default_str();
-  app.add_option("-v,--volume", words.volumes, "show a host path in the cell (read-only with :ro)")->type_name("SRC:DST[:ro]")->expected(1)->take_all();
-  app.add_option("--mount", words.mounts, "type=bind|tmpfs|overlay,source=...,target=...[,readonly]; an overlay can be written, its source stays as it is")->type_name("SPEC")->expected(1)->take_all();
+  app.add_option("-v,--volume", words.volumes, "show a host path in the cell (read-only with :ro)")
+      ->type_name("SRC:DST[:ro]")
+      ->expected(1)
+      ->take_all();
+  app.add_option("--mount", words.mounts,
+                 "type=bind|tmpfs|overlay,source=...,target=...[,readonly]; an overlay can be written, its source stays as it is")
+      ->type_name("SPEC")
+      ->expected(1)
+      ->take_all();
   app.add_option("--tmpfs", words.tmpfs, "an empty private file system")->type_name("DST[:size=,mode=]")->expected(1)->take_all();
   app.add_option("-m,--memory", words.memory, "memory of all processes and files in the cell [512m]; 0: no limit")->type_name("SIZE");
   app.add_option("--cpus", words.cpus, "CPU bandwidth in cores, for example 0.5")->type_name("N");
@@ -124,18 +136,31 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--inodes", words.inodes, "files in each writable layer [32768]")->type_name("N");
   app.add_option("--file-size", words.file_size, "size of any one file [1t]")->type_name("SIZE");
   app.add_option("--open-files", words.open_files, "open files a process [1024]")->type_name("N");
-  app.add_option("--output-limit", words.output_limit, "end the command when it has written more than this to stdout and stderr")->type_name("SIZE");
-  app.add_option("--network,--net", words.network, "none (only loopback), outbound (through pasta or slirp4netns), host")->type_name("KIND")->capture_default_str();
+  app.add_option("--output-limit", words.output_limit, "end the command when it has written more than this to stdout and stderr")
+      ->type_name("SIZE");
+  app.add_option("--network,--net", words.network, "none (only loopback), outbound (through pasta or slirp4netns), host")
+      ->type_name("KIND")
+      ->capture_default_str();
   app.add_flag("--read-only", words.read_only, "only /tmp, /dev/shm and mounts can be written");
   app.add_option("-u,--user", words.user, "numeric ids in the cell [0:0]")->type_name("UID[:GID]");
-  app.add_option("--cap-add", words.cap_add, "keep a capability, in the cell's user namespace (all are dropped)")->type_name("NAME")->expected(1)->take_all();
+  app.add_option("--cap-add", words.cap_add, "keep a capability, in the cell's user namespace (all are dropped)")
+      ->type_name("NAME")
+      ->expected(1)
+      ->take_all();
   app.add_option("--cap-drop", words.cap_drop, "accepted as docker's: all are dropped anyway")->type_name("NAME")->expected(1)->take_all();
   app.add_option("--profile", words.profile, "default or strict: see 'casemate explain'")->type_name("NAME")->capture_default_str();
-  app.add_option("--inputs", words.inputs, "copy files or directories into the working directory; end the list with another option or --")->type_name("PATH...")->expected(1, -1);
-  app.add_option("--outputs", words.outputs, "bring files that the command made or changed in the working directory here")->type_name("DIR");
+  app.add_option("--inputs", words.inputs, "copy files or directories into the working directory; end the list with another option or --")
+      ->type_name("PATH...")
+      ->expected(1, -1);
+  app.add_option("--outputs", words.outputs, "bring files that the command made or changed in the working directory here")
+      ->type_name("DIR");
   app.add_flag("-i,--interactive", words.interactive, "the command reads our stdin (otherwise it gets /dev/null)");
   app.add_option("--hostname", words.hostname, "host name in the cell")->type_name("NAME");
-  app.add_option("--host-path", words.host_paths, "image host: show exactly these host paths, read-only [/usr and the links into it, /etc, /opt]")->type_name("PATH")->expected(1)->take_all();
+  app.add_option("--host-path", words.host_paths,
+                 "image host: show exactly these host paths, read-only [/usr and the links into it, /etc, /opt]")
+      ->type_name("PATH")
+      ->expected(1)
+      ->take_all();
   app.add_option("--image", words.image, "host; images of registries are not done yet")->type_name("IMAGE")->capture_default_str();
   app.add_option("--executor", words.executor, "native")->type_name("NAME")->capture_default_str();
   app.add_option("--name", words.name, "for reports and history")->type_name("NAME");
@@ -163,7 +188,8 @@ Result<void> set_limits(Limits& limits, const Words& words) {
   const auto count = [](const std::string& text, const char* flag, std::uint64_t& into) -> Result<void> {
     if (text.empty()) return {};
     const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), into);
-    if (problem != std::errc{} || end != text.data() + text.size()) return invalid(fmt::format("{} '{}' is not a whole number", flag, text));
+    if (problem != std::errc{} || end != text.data() + text.size())
+      return invalid(fmt::format("{} '{}' is not a whole number", flag, text));
     return {};
   };
   TRY(bytes(words.memory, "--memory", limits.memory_bytes));
@@ -189,7 +215,8 @@ Result<void> set_limits(Limits& limits, const Words& words) {
   if (!words.cpus.empty()) {
     double cpus = 0;
     const auto [end, problem] = std::from_chars(words.cpus.data(), words.cpus.data() + words.cpus.size(), cpus);
-    if (problem != std::errc{} || end != words.cpus.data() + words.cpus.size()) return invalid(fmt::format("--cpus '{}' is not a number", words.cpus));
+    if (problem != std::errc{} || end != words.cpus.data() + words.cpus.size())
+      return invalid(fmt::format("--cpus '{}' is not a number", words.cpus));
     limits.cpus = cpus;
   }
   return {};
@@ -214,7 +241,8 @@ Result<void> set_mounts(RunRequest& request, const Words& words) {
   return {};
 }
 
-// The command out of what the parser left over, the end of `arguments`. Without a "--" before it a word with a dash is a misspelt option of ours.
+// The command out of what the parser left over, the end of `arguments`. Without a "--" before it a word with a dash is a misspelt option of
+// ours.
 Result<std::vector<std::string>> command_of(const std::vector<std::string>& arguments, std::vector<std::string> rest) {
   if (rest.empty()) return rest;
   const bool marked = rest[0] == "--" || (arguments.size() > rest.size() && arguments[arguments.size() - rest.size() - 1] == "--");
@@ -276,7 +304,11 @@ Result<Mount> parse_volume(std::string_view text) {
   if (colon == std::string_view::npos || colon == 0) return invalid(fmt::format("'{}': write SRC:DST or SRC:DST:ro", text));
   std::string_view rest = text.substr(colon + 1);
   const auto second = rest.find(':');
-  Mount mount{.kind = Mount::Kind::bind, .source = absolute_host_path(text.substr(0, colon)), .target = std::string(rest.substr(0, second)), .writable = true, .owned = true};
+  Mount mount{.kind = Mount::Kind::bind,
+              .source = absolute_host_path(text.substr(0, colon)),
+              .target = std::string(rest.substr(0, second)),
+              .writable = true,
+              .owned = true};
   if (second != std::string_view::npos) {
     const std::string_view option = rest.substr(second + 1);
     if (option == "ro") {
@@ -346,8 +378,9 @@ Result<Mount> parse_mount(std::string_view text) {
 ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view program) {
   ParsedRun parsed;
   Words words;
-  CLI::App app(program == "casemate explain" ? "Print what the kernel would be asked to do for a job, and run nothing."
-                                             : "Run one command in a fresh cell: namespaces, root, limits and system call filter of its own.",
+  CLI::App app(program == "casemate explain"
+                   ? "Print what the kernel would be asked to do for a job, and run nothing."
+                   : "Run one command in a fresh cell: namespaces, root, limits and system call filter of its own.",
                std::string(program));
   app.footer(kFooter);
   app.prefix_command();

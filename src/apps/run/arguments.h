@@ -33,7 +33,8 @@ ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view 
 
 /// "SRC:DST[:ro|rw]" as docker's -v has it. invalid_input says what is wrong.
 Result<Mount> parse_volume(std::string_view text);
-/// "type=bind,source=S,target=T[,readonly]", "type=tmpfs,target=T[,tmpfs-size=64M][,tmpfs-mode=1777]", "type=overlay,source=S,target=T", or a -v text.
+/// "type=bind,source=S,target=T[,readonly]", "type=tmpfs,target=T[,tmpfs-size=64M][,tmpfs-mode=1777]", "type=overlay,source=S,target=T", or
+/// a -v text.
 Result<Mount> parse_mount(std::string_view text);
 /// "PATH[:size=64M,mode=1777]".
 Result<Mount> parse_tmpfs(std::string_view text);

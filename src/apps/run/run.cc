@@ -83,7 +83,8 @@ class Run {
 
   int go() {
     if (request_.executor == "docker" || request_.executor == "remote")
-      return complain({ErrorCode::not_supported, fmt::format("executor '{}' is not built yet; leave --executor out or use native", request_.executor), 0, ""});
+      return complain({ErrorCode::not_supported,
+                       fmt::format("executor '{}' is not built yet; leave --executor out or use native", request_.executor), 0, ""});
     if (auto staged = stage(); !staged) return complain(staged.error());
     // Before the engine: the process that feeds the pipe must not hold any of the engine's descriptors, nor its blocked signals.
     Result<Input> input;
@@ -101,7 +102,10 @@ class Run {
     forwarder.finish();
     if (!result) return complain(result.error());
     if (forwarder.problem() != 0)
-      return complain({ErrorCode::exhausted, fmt::format("can't pass the command's output on: {}; it {}", std::strerror(forwarder.problem()), words(result->outcome)), 0, ""});
+      return complain(
+          {ErrorCode::exhausted,
+           fmt::format("can't pass the command's output on: {}; it {}", std::strerror(forwarder.problem()), words(result->outcome)), 0,
+           ""});
     const int status = exit_status(result->outcome, (*engine)->cancelled_by_signal());
     record(*result, status);
     if (request_.json)
@@ -170,13 +174,16 @@ class Run {
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled) {
       fmt::print(stderr, "casemate run: {}\n", printable_name(words(outcome)));
       if (outcome.kind == Outcome::Kind::setup_failed && outcome.step.starts_with("execve ") && outcome.code == ENOENT)
-        fmt::print(stderr, "casemate run: the command was not found in the cell; what of the host is shown there: casemate explain -- COMMAND\n");
+        fmt::print(stderr,
+                   "casemate run: the command was not found in the cell; what of the host is shown there: casemate explain -- COMMAND\n");
     }
-    for (const Leftover& process : result.leftovers) fmt::print(stderr, "casemate run: note: process {} ({}) was still there and was killed\n", process.pid, process.name);
+    for (const Leftover& process : result.leftovers)
+      fmt::print(stderr, "casemate run: note: process {} ({}) was still there and was killed\n", process.pid, process.name);
     if (!result.collect_error.empty()) fmt::print(stderr, "casemate run: {}\n", printable_name(result.collect_error));
     std::size_t listed = 0;
     for (const Change& change : result.changes) {
-      if (change.type == Change::Type::skipped) fmt::print(stderr, "casemate run: left out: {} ({})\n", printable_name(change.path), change.reason);
+      if (change.type == Change::Type::skipped)
+        fmt::print(stderr, "casemate run: left out: {} ({})\n", printable_name(change.path), change.reason);
       if (change.type != Change::Type::file || change.kind == Change::Kind::deleted) continue;
       if (++listed <= kFilesListed) fmt::print(stderr, "{:>12}  {}\n", format_bytes(change.size), printable_name(change.path));
     }
@@ -199,7 +206,8 @@ class Run {
 
   RunRequest request_;
   std::string name_;
-  std::int64_t started_ms_ = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  std::int64_t started_ms_ =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   std::optional<Store> store_;
   std::unique_ptr<StoreTemp> temp_;
   std::vector<std::string> skipped_;

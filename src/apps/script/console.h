@@ -5,9 +5,9 @@
 #include <string_view>
 
 #include "apps/script/arguments.h"
-#include "report/live_output.h"
 #include "apps/script/report.h"
 #include "casemate/engine.h"
+#include "report/live_output.h"
 
 namespace casemate {
 

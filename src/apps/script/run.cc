@@ -79,9 +79,11 @@ class ScriptRun {
     return report;
   }
 
-  /// What only later runs profit from, after the result is out: the modules of a new environment compiled, without which each start would do it again.
+  /// What only later runs profit from, after the result is out: the modules of a new environment compiled, without which each start would
+  /// do it again.
   void prepare_later_runs() {
-    if (!environment_ || environment_->bytecode || environment_->installer == "none" || !engine_ || engine_->cancelled_by_signal() != 0) return;
+    if (!environment_ || environment_->bytecode || environment_->installer == "none" || !engine_ || engine_->cancelled_by_signal() != 0)
+      return;
     console_.progress("environment: compiling its modules for later runs");
     (void)compile_environment(*environment_, *interpreter_, run_job());  // without it later runs are as right, only slower
     console_.forget_progress();
