@@ -463,11 +463,7 @@ TEST_F(EngineTest, JobsDoNotSeeEachOther) {
   ASSERT_EQ(results.size(), 30u);
   for (const JobResult& result : results) {
     EXPECT_TRUE(result.outcome.succeeded()) << words(result.outcome) << result.output.err;
-<<<<<<< HEAD
     EXPECT_EQ(result.output.out, "2\n") << "init and sh";
-=======
-    EXPECT_EQ(result.output.out, "2\n") << "init, sh";
->>>>>>> bench
   }
 }
 
