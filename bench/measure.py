@@ -83,7 +83,7 @@ def compare(times: dict[str, list[float]], ours: str, goals: dict[str, float | N
 def about() -> None:
     """One line that says how far the numbers can be trusted."""
     load = os.getloadavg()[0]
-    busy = ", BUSY: read the ratios with care" if load > 1 else ""
+    busy = ", BUSY: read the ratios with care, or start this under `chrt -f 1`" if load > 1 else ""
     print(f"  {os.cpu_count()} CPUs, Linux {os.uname().release}, load {load:.1f}{busy}")
 
 
