@@ -23,6 +23,7 @@
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -215,6 +216,21 @@ void emit_created_mode(Program& program, int flags, const Ends& ends) {
   emit_refused_bits(program, flags + 1, kSetIdBits, ends);
 }
 
+void emit_not_init(Program& program, const Ends& ends) {
+  program.load_argument(0);
+  program.jump(BPF_JEQ, 1, ends.refuse, ends.allow);
+}
+
+void emit_not_init_priority(Program& program, const Ends& ends) {
+  const Program::Label process = program.new_label();
+  program.load_argument(0);
+  program.jump_if(BPF_JEQ, PRIO_USER, ends.refuse);
+  program.jump(BPF_JEQ, PRIO_PROCESS, process, ends.allow);
+  program.place(process);
+  program.load_argument(1);
+  program.jump(BPF_JEQ, 1, ends.refuse, ends.allow);
+}
+
 void emit_terminal_command(Program& program, const Ends& ends) {
   program.load_argument(1);
   program.jump_if(BPF_JEQ, TIOCSTI, ends.refuse);
@@ -278,6 +294,10 @@ void emit_check(Program& program, Verdict verdict, const Ends& ends) {
       return emit_personality(program, false, ends);
     case Verdict::personality_strict:
       return emit_personality(program, true, ends);
+    case Verdict::not_init:
+      return emit_not_init(program, ends);
+    case Verdict::not_init_priority:
+      return emit_not_init_priority(program, ends);
   }
 }
 
@@ -396,6 +416,10 @@ std::vector<Example> examples_of(Verdict verdict) {
       return {{{0}, kAllow}, {{kPersonalityQuery}, kAllow}, {{ADDR_NO_RANDOMIZE}, kAllow}, {{READ_IMPLIES_EXEC}, kRefuse}};
     case Verdict::personality_strict:
       return {{{0}, kAllow}, {{kPersonalityQuery}, kAllow}, {{ADDR_NO_RANDOMIZE}, kRefuse}};
+    case Verdict::not_init:
+      return {{{0}, kAllow}, {{2}, kAllow}, {{1}, kRefuse}, {{1 | kHigh}, kRefuse}};
+    case Verdict::not_init_priority:
+      return {{{PRIO_PROCESS, 0, 5}, kAllow}, {{PRIO_PROCESS, 1, 5}, kRefuse}, {{PRIO_USER, 0, 5}, kRefuse}, {{PRIO_PGRP, 0, 5}, kAllow}};
   }
   return {};
 }

@@ -41,6 +41,9 @@ std::string_view words(Verdict verdict) {
       return "allowed for 0, ADDR_NO_RANDOMIZE and the query, else EPERM";
     case Verdict::personality_strict:
       return "allowed for 0 and the query, else EPERM";
+    case Verdict::not_init:
+    case Verdict::not_init_priority:
+      return "allowed, EPERM for the cell's init";
   }
   return "?";
 }

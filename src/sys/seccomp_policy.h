@@ -22,6 +22,8 @@ enum class Verdict {
   openat_mode,           ///< openat: the same
   personality,           ///< allow PER_LINUX, ADDR_NO_RANDOMIZE and the query; else EPERM
   personality_strict,    ///< allow PER_LINUX and the query; else EPERM
+  not_init,              ///< allow; EPERM when the first argument is 1, the cell's init
+  not_init_priority,     ///< setpriority: allow; EPERM for process 1, and for all processes of a user, init among them
 };
 
 /// One class of calls: `calls` are names parted by blanks, "name:number" where libseccomp 2.5 doesn't know the name yet (all since
@@ -61,9 +63,12 @@ inline constexpr SyscallClass kSyscallClasses[] = {
     {"processes", "starting, ending, watching processes and threads of the cell",
      "fork vfork execve execveat exit exit_group wait4 waitid kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open pidfd_send_signal "
      "getpid gettid getppid getpgid setpgid getpgrp getsid setsid prctl arch_prctl set_tid_address set_robust_list get_robust_list rseq "
-     "set_thread_area get_thread_area restart_syscall getrlimit setrlimit prlimit64 getrusage times sched_yield sched_setparam sched_getparam "
-     "sched_setscheduler sched_getscheduler sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_setaffinity "
-     "sched_getaffinity sched_setattr sched_getattr getpriority setpriority ioprio_set ioprio_get membarrier getcpu"},
+     "set_thread_area get_thread_area restart_syscall getrlimit setrlimit getrusage times sched_yield sched_getparam "
+     "sched_getscheduler sched_get_priority_max sched_get_priority_min sched_rr_get_interval "
+     "sched_getaffinity sched_getattr getpriority ioprio_set ioprio_get membarrier getcpu"},
+    {"tuning", "limits and scheduling of the job's own processes, not of the cell's init, which watches them",
+     "prlimit64 sched_setparam sched_setscheduler sched_setaffinity sched_setattr", Verdict::not_init, Verdict::not_init},
+    {"setpriority", "the same", "setpriority", Verdict::not_init_priority, Verdict::not_init_priority},
     {"own filters", "a program may confine itself further", "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self"},
     {"clone", "threads and processes, but no namespaces", "clone", Verdict::clone_flags, Verdict::clone_flags, true},
     {"unshare", "own file table and directory, but no namespaces", "unshare", Verdict::unshare_flags, Verdict::unshare_flags, true},

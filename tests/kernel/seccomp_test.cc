@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -58,6 +59,17 @@ TEST(Seccomp, refuses_what_belongs_to_the_host) {
       SYS_fanotify_init};
   for (const Profile profile : kBoth) {
     for (const long number : refused) EXPECT_EQ(error_of(profile, number, -1, -1, -1, -1, -1), EPERM) << number;
+  }
+}
+
+TEST(Seccomp, init_is_not_tuned) {
+  for (const Profile profile : kBoth) {
+    EXPECT_EQ(error_of(profile, SYS_prlimit64, 1, RLIMIT_NOFILE), EPERM);
+    EXPECT_EQ(error_of(profile, SYS_sched_setscheduler, 1), EPERM);
+    EXPECT_EQ(error_of(profile, SYS_setpriority, PRIO_PROCESS, 1, 19), EPERM);
+    EXPECT_EQ(error_of(profile, SYS_setpriority, PRIO_USER, 0, 19), EPERM);
+    EXPECT_EQ(error_of(profile, SYS_setpriority, PRIO_PROCESS, 0, 19), 0);
+    EXPECT_EQ(error_of(profile, SYS_prlimit64, 0, RLIMIT_NOFILE), 0);
   }
 }
 

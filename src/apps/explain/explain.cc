@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/run/arguments.h"
+#include "base/directories.h"
 #include "base/terminal.h"
 #include "base/units.h"
 #include "cell/plan.h"
@@ -127,6 +128,12 @@ int explain_main(const std::vector<std::string>& arguments) {
   if (parsed.stop) {
     fmt::print(parsed.exit_status == 0 ? stdout : stderr, "{}\n", parsed.text);
     return parsed.exit_status;
+  }
+  // The copies of the inputs are made when the job is run; here stands where they would lie.
+  const std::string staged = parsed.request.inputs.empty() ? "" : cache_directory() + "/tmp/<this run>/inputs";
+  if (const auto layered = add_work_layer(parsed.request, staged); !layered) {
+    fmt::print(stderr, "casemate explain: {}\n", printable_name(layered.error().what));
+    return 125;
   }
   Job& job = parsed.request.job;
   HostFacts host = read_host_facts();

@@ -299,6 +299,20 @@ Result<RunRequest> meaning(const Words& words) {
 
 }  // namespace
 
+Result<void> add_work_layer(RunRequest& request, const std::string& staged) {
+  if (request.inputs.empty() && request.outputs.empty()) return {};
+  Job& job = request.job;
+  if (job.cwd == "/") return invalid("--inputs and --outputs need a working directory other than /");
+  Mount work{.kind = Mount::Kind::overlay, .target = job.cwd, .owned = true};
+  if (!staged.empty()) work.lower = {staged};
+  job.mounts.push_back(std::move(work));
+  if (!request.outputs.empty()) {
+    job.collect = {job.cwd};
+    job.collect_to = request.outputs;
+  }
+  return {};
+}
+
 Result<Mount> parse_volume(std::string_view text) {
   const auto colon = text.find(':');
   if (colon == std::string_view::npos || colon == 0) return invalid(fmt::format("'{}': write SRC:DST or SRC:DST:ro", text));

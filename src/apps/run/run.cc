@@ -118,24 +118,13 @@ class Run {
  private:
   // Inputs are copied, so that the command may change its copy; outputs are what it leaves in the writable layer over them.
   Result<void> stage() {
-    Job& job = request_.job;
-    if (request_.inputs.empty() && request_.outputs.empty()) return {};
-    if (job.cwd == "/") return fail(ErrorCode::invalid_input, "--inputs and --outputs need a working directory other than /");
-    Mount work{.kind = Mount::Kind::overlay, .target = job.cwd, .owned = true};
-    if (!request_.inputs.empty()) {
-      TRY_ASSIGN(store_, Store::open());
-      TRY_ASSIGN(temp_, store_->make_temp());
-      TRY_ASSIGN(Staging staging, Staging::create(temp_->path() + "/inputs", job.cwd));
-      for (const std::string& input : request_.inputs) TRY(staging.add("--inputs", input, true));
-      skipped_ = staging.take_skipped();
-      work.lower = {staging.directory()};
-    }
-    job.mounts.push_back(std::move(work));
-    if (!request_.outputs.empty()) {
-      job.collect = {job.cwd};
-      job.collect_to = request_.outputs;
-    }
-    return {};
+    if (request_.inputs.empty()) return add_work_layer(request_, "");
+    TRY_ASSIGN(store_, Store::open());
+    TRY_ASSIGN(temp_, store_->make_temp());
+    TRY_ASSIGN(Staging staging, Staging::create(temp_->path() + "/inputs", request_.job.cwd));
+    for (const std::string& input : request_.inputs) TRY(staging.add("--inputs", input, true));
+    skipped_ = staging.take_skipped();
+    return add_work_layer(request_, staging.directory());
   }
 
   int complain(const Error& error) const {
