@@ -1,4 +1,5 @@
 """One attack: a probe's text, the command that runs it in a cell, and the verdict over what the probe said and what the host looks like after."""
+import json
 import fcntl
 import os
 import pty
@@ -92,16 +93,16 @@ class Attack:
         """Why this host can't be held to the probe at all, in casemate's own words; "" when it can."""
         if probe.header.get("needs") != "memory controller":
             return ""
-        words = subprocess.run(
-            [self.casemate, "run", "--", "true"],
+        answer = subprocess.run(
+            [self.casemate, "run", "--json", "--", "true"],
             capture_output=True,
             check=False,
             text=True,
             cwd=self.host.home,
             env=self.host.environment(),
             **self.host.as_user(),
-        ).stderr
-        notes = [line for line in words.splitlines() if "memory limit held by a watchdog" in line]
+        ).stdout
+        notes = [note for note in json.loads(answer)["notes"] if "memory limit held by a watchdog" in note]
         return "memory of the kernel is bounded by a memory controller alone; " + notes[0] if notes else ""
 
     def verdict(self, probe, collect=False):
