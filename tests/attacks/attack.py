@@ -1,6 +1,6 @@
 """One attack: a probe's text, the command that runs it in a cell, and the verdict over what the probe said and what the host looks like after."""
-import json
 import fcntl
+import json
 import os
 import pty
 import re
