@@ -38,11 +38,12 @@ echo "Its requirements:  $(grep -vE '^\s*(#|$)' "$example/requirements.txt" | pa
 [[ ! -d $CASEMATE_CACHE_DIR/layers || -z $(ls -A "$CASEMATE_CACHE_DIR/layers") ]] || echo "(the environment is there from an earlier demo; ./dev demo --fresh builds it again)"
 echo
 echo "1. In a fresh cell, as a person would run it"
-echo "\$ ${command[*]//"$tree"\//}"
+printed=$(printf ' %q' "${command[@]//"$tree"\//}")
+echo "\$$printed"
 timed first "${command[@]}"
 echo
 echo "2. The same again, as a program would run it: the environment is cached, the cell is new"
-echo "\$ ${command[*]//"$tree"\//} --json-output"
+echo "\$$printed --json-output"
 timed second "${command[@]}" --json-output >second.json
 /usr/bin/python3 - second.json <<'PYTHON'
 import json

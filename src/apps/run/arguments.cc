@@ -19,9 +19,11 @@ namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-constexpr const char* kFooter = R"(Examples:
+constexpr const char* kFooter = R"(After the options comes the command with its arguments: casemate run [OPTIONS] -- COMMAND [ARGUMENT...]
+
+Examples:
   casemate run -- python3 -c 'print(1)'
-  casemate run --memory 128m --timeout 10 -e LANG=C.UTF-8 -- ./build.sh
+  casemate run --memory 128m --timeout 10 -e LANG=C.UTF-8 --inputs build.sh -- ./build.sh
   casemate run --inputs data.csv --outputs out -- python3 -c 'open("made.txt","w").write(open("data.csv").read())'
   casemate run -v "$PWD":/src:ro -w /src --network host -- make -C /src -n
 
