@@ -164,7 +164,7 @@ class Run {
       fmt::print(stderr, "casemate run: {}\n", printable_name(words(outcome)));
       if (outcome.kind == Outcome::Kind::setup_failed && outcome.step.starts_with("execve ") && outcome.code == ENOENT)
         fmt::print(stderr,
-                   "casemate run: the command, or the loader it needs, is not in the cell: your own files come along with --inputs or -v; "
+                   "casemate run: the command, or the loader it needs, was not found in the cell: your own files come along with --inputs or -v; "
                    "'casemate explain -- COMMAND' "
                    "prints what of the host is shown\n");
     }
