@@ -74,6 +74,7 @@ struct Leftover {
   std::string name;      ///< comm, at most 15 bytes, made printable
 };
 
+/// Which of a job's two outputs.
 enum class Stream : std::uint8_t { out = 1, err = 2 };
 
 /// What a job wrote, bounded by Limits::output_bytes.

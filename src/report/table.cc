@@ -21,7 +21,7 @@ bool colored(Color wanted, int fd) {
   if (wanted != Color::automatic) return wanted == Color::always;
   const char* off = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");
-  return !(off && *off) && terminal && std::string_view(terminal) != "dumb" && ::isatty(fd);
+  return !(off && *off) && !(terminal && std::string_view(terminal) == "dumb") && ::isatty(fd);
 }
 
 void Table::add(std::vector<std::string> cells, std::string sgr) {

@@ -16,6 +16,7 @@
 
 namespace casemate {
 
+/// What the store holds: a file by its content, or a directory by its key.
 enum class EntryKind { blob, layer };
 
 /// "blob", "layer".

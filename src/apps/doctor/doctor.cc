@@ -13,6 +13,7 @@
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "cell/host.h"
+#include "report/table.h"
 #include "sys/fd.h"
 #include "sys/probe.h"
 #include "sys/process.h"
@@ -110,12 +111,6 @@ void print_table(const std::vector<HostFeature>& rows, bool colour) {
              counts[1], counts[2]);
 }
 
-bool wants_colour(const std::string& choice) {
-  if (choice != "auto") return choice == "always";
-  const char* no_color = std::getenv("NO_COLOR");  // no-color.org: present and not empty
-  return ::isatty(STDOUT_FILENO) && !(no_color && no_color[0]);
-}
-
 }  // namespace
 
 int doctor_main(const std::vector<std::string>& arguments) {
@@ -140,7 +135,7 @@ int doctor_main(const std::vector<std::string>& arguments) {
   if (json) {
     print_json(rows);
   } else {
-    print_table(rows, wants_colour(colour));
+    print_table(rows, colored(colour == "auto" ? Color::automatic : colour == "always" ? Color::always : Color::never, STDOUT_FILENO));
   }
   if (std::fflush(stdout) != 0) return 125;
   return can_run(rows) ? 0 : 1;

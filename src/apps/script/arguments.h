@@ -8,10 +8,9 @@
 
 #include "casemate/job.h"
 #include "casemate/result.h"
+#include "report/table.h"
 
 namespace casemate {
-
-enum class ColorChoice { automatic, always, never };
 
 /// What the user asked for, as typed: paths are not looked at yet.
 struct ScriptRequest {
@@ -21,7 +20,7 @@ struct ScriptRequest {
   std::vector<std::string> script_arguments;  ///< --script-args, split into words
   bool json = false;
   bool quiet = false;
-  ColorChoice color = ColorChoice::automatic;
+  Color color = Color::automatic;
   std::string python_version;  ///< "": the python3 first on PATH
   std::string executor = "native";
   std::string results = "results";

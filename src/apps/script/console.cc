@@ -13,13 +13,6 @@ namespace {
 
 constexpr std::size_t kFilesListed = 20;
 
-bool wants_color(ColorChoice choice) {
-  if (choice != ColorChoice::automatic) return choice == ColorChoice::always;
-  const char* no_color = std::getenv("NO_COLOR");  // no-color.org
-  const char* terminal = std::getenv("TERM");
-  return ::isatty(STDERR_FILENO) == 1 && !(no_color && *no_color) && !(terminal && std::string_view(terminal) == "dumb");
-}
-
 std::size_t columns() {
   struct winsize size{};
   return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
@@ -35,8 +28,8 @@ std::string shortened(std::string text, std::size_t width) {
 
 }  // namespace
 
-Console::Console(bool json, bool quiet, ColorChoice color, std::string program)
-    : json_(json), quiet_(quiet), color_(wants_color(color)), program_(std::move(program)), out_(STDOUT_FILENO), err_(STDERR_FILENO) {}
+Console::Console(bool json, bool quiet, Color color, std::string program)
+    : json_(json), quiet_(quiet), color_(colored(color, STDERR_FILENO)), program_(std::move(program)), out_(STDOUT_FILENO), err_(STDERR_FILENO) {}
 
 void Console::clear_live() {
   if (live_line_) err_.add_own("\r\x1b[K");

@@ -15,7 +15,7 @@ namespace casemate {
 /// next.
 class Console : public JobListener {
  public:
-  Console(bool json, bool quiet, ColorChoice color, std::string program);
+  Console(bool json, bool quiet, Color color, std::string program);
   /// What is going on now; a line of its own where stderr is no terminal.
   void progress(std::string_view line);
   /// A phase that is over; stays.

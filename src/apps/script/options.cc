@@ -107,11 +107,11 @@ Result<void> store_environment(ScriptRequest& request, const std::string& value)
 
 Result<void> store_color(ScriptRequest& request, const std::string& value) {
   if (value == "auto")
-    request.color = ColorChoice::automatic;
+    request.color = Color::automatic;
   else if (value == "always")
-    request.color = ColorChoice::always;
+    request.color = Color::always;
   else if (value == "never")
-    request.color = ColorChoice::never;
+    request.color = Color::never;
   else
     return not_a_choice(value, "'auto', 'always', 'never'");
   return {};
