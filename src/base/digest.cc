@@ -1,40 +1,35 @@
 #include "base/digest.h"
 
 #include <cerrno>
-#include <cstdlib>
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
+// The plain functions of SHA-256, not EVP: behind EVP stand providers, configuration files and sockets, 4 MB of a static program, which
+// are set up at the first digest. OpenSSL 3 calls the plain ones deprecated because EVP can exchange the implementation; we want this one.
+#define OPENSSL_SUPPRESS_DEPRECATED 1
+#include <openssl/sha.h>
 #include <unistd.h>
 
 namespace casemate {
 
 struct Sha256::Context {
-  EVP_MD_CTX* md = EVP_MD_CTX_new();
-  ~Context() { EVP_MD_CTX_free(md); }
+  SHA256_CTX sha;
 };
 
-Sha256::Sha256() : context_(std::make_unique<Context>()) {
-  // Without this the first digest reads and obeys openssl.cnf, which can load modules and costs a start's worth of time.
-  [[maybe_unused]] static const int initialised = OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
-  if (!context_->md || EVP_DigestInit_ex(context_->md, EVP_sha256(), nullptr) != 1) std::abort();
-}
+Sha256::Sha256() : context_(std::make_unique<Context>()) { SHA256_Init(&context_->sha); }
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
-void Sha256::update(std::string_view bytes) { EVP_DigestUpdate(context_->md, bytes.data(), bytes.size()); }
+void Sha256::update(std::string_view bytes) { SHA256_Update(&context_->sha, bytes.data(), bytes.size()); }
 
 std::string Sha256::hex() {
-  unsigned char raw[EVP_MAX_MD_SIZE];
-  unsigned int length = 0;
-  EVP_DigestFinal_ex(context_->md, raw, &length);
+  unsigned char raw[SHA256_DIGEST_LENGTH];
+  SHA256_Final(raw, &context_->sha);
   constexpr char kDigits[] = "0123456789abcdef";
   std::string text;
-  text.reserve(length * 2);
-  for (unsigned int i = 0; i < length; ++i) {
-    text += kDigits[raw[i] >> 4];
-    text += kDigits[raw[i] & 15];
+  text.reserve(sizeof raw * 2);
+  for (const unsigned char byte : raw) {
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
   }
   return text;
 }

@@ -5,6 +5,12 @@
 
 #include "base/terminal.h"
 
+// In the static program SQLite's dlopen, of extensions that nobody enables, is this (-Wl,--wrap=dlopen): a program that can't load code,
+// and a link without glibc's warning about it.
+extern "C" void* __wrap_dlopen(const char*, int) {  // NOLINT(bugprone-reserved-identifier,misc-use-internal-linkage): the linker's name
+  return nullptr;
+}
+
 namespace casemate {
 
 void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
