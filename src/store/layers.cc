@@ -58,7 +58,7 @@ Result<LayerMeta> parse_layer_meta(std::string_view text) {
   meta.files = json["files"].get<std::uint64_t>();
   meta.boot = json["boot"].get<std::string>();
   const std::string manifest = json["manifest"].get<std::string>();
-  if (json["version"] != 1) return damaged();
+  if (json["version"] != 1 || meta.created < 0) return damaged();
   if (!manifest.empty() && (!manifest.starts_with("sha256:") || !is_hex_key(std::string_view(manifest).substr(7)))) return damaged();
   if (!manifest.empty()) meta.manifest = manifest.substr(7);
   return meta;

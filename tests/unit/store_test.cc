@@ -446,8 +446,10 @@ TEST_F(StoreTest, verify_finds_a_damaged_blob) {
 
 TEST_F(StoreTest, a_damaged_meta_json_makes_the_layer_anew) {
   Store store = open();
+  const std::string too_late =
+      R"({"version":1,"description":"","created":18446744073709551615,"bytes":1,"files":1,"manifest":"","boot":"b"})";
   for (const std::string& text :
-       {std::string(), std::string("{"), std::string("[]"), std::string("{\"version\":1}"), std::string(100'000, '[')}) {
+       {std::string(), std::string("{"), std::string("[]"), std::string("{\"version\":1}"), std::string(100'000, '['), too_late}) {
     {
       EXPECT_TRUE(store.make_layer(kKey, "damaged", fill_small));
     }
