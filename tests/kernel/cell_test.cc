@@ -96,7 +96,9 @@ TEST_F(CellTest, IsGoneWhenDestroyedAtAnyTime) {
     ASSERT_TRUE(cell);
     CellReport report;
     if (round % 4 >= 2) await_ready(*cell, report);
-    if (round % 5 >= 2) ASSERT_TRUE(cell->start(job));
+    if (round % 5 >= 2) {
+      ASSERT_TRUE(cell->start(job));
+    }
     cell.reset();
     ASSERT_FALSE(has_children());
   }

@@ -487,7 +487,9 @@ TEST_F(EngineTest, AListenerMaySubmitMore) {
   int ended = 0;
   Hears hears;
   hears.on_finished = [&](JobResult) {
-    if (++ended < 10) EXPECT_TRUE(engine_->submit(command({"/bin/true"}), hears));
+    if (++ended < 10) {
+      EXPECT_TRUE(engine_->submit(command({"/bin/true"}), hears));
+    }
   };
   ASSERT_TRUE(engine_->submit(command({"/bin/true"}), hears));
   ASSERT_TRUE(engine_->run_until_idle());
@@ -554,7 +556,9 @@ void expect_after_signals(int signals, const std::string& script, const Outcome&
   ASSERT_TRUE((*engine)->run_until_idle());
   ASSERT_EQ(results.size(), 3u);
   EXPECT_EQ(results[0].outcome, wanted) << words(results[0].outcome);
-  if (!output.empty()) EXPECT_EQ(results[0].output.out, output);
+  if (!output.empty()) {
+    EXPECT_EQ(results[0].output.out, output);
+  }
   for (const int i : {1, 2}) EXPECT_EQ(results[static_cast<std::size_t>(i)].outcome.kind, Kind::cancelled);
   EXPECT_EQ((*engine)->cancelled_by_signal(), SIGTERM);
   engine->reset();

@@ -174,7 +174,9 @@ class Environments : public Scratch, public testing::WithParamInterface<const ch
   // No layer, no half-made tree, no bench.
   void expect_nothing_kept() {
     for (const char* place : {"cache/layers", "cache/tmp"}) {
-      if (fs::exists(top_ / place)) EXPECT_TRUE(fs::is_empty(top_ / place)) << fs::directory_iterator(top_ / place)->path();
+      if (fs::exists(top_ / place)) {
+        EXPECT_TRUE(fs::is_empty(top_ / place)) << fs::directory_iterator(top_ / place)->path();
+      }
     }
     if (!fs::exists(top_ / "cache/uv")) return;
     for (const auto& entry : fs::directory_iterator(top_ / "cache/uv"))

@@ -48,7 +48,9 @@ TEST_F(OutcomeTest, TimedOutByTheCpu) {
   const JobResult result = run(job);
   EXPECT_EQ(result.outcome.kind, Kind::timed_out) << words(result.outcome);
   EXPECT_NE(result.outcome.detail.find("CPU"), std::string::npos) << result.outcome.detail;
-  if (cgroups().cpu) EXPECT_GE(result.resources.user_cpu + result.resources.system_cpu, milliseconds(200));
+  if (cgroups().cpu) {
+    EXPECT_GE(result.resources.user_cpu + result.resources.system_cpu, milliseconds(200));
+  }
 }
 
 TEST_F(OutcomeTest, CpuTimeIsSummedOverProcesses) {
@@ -304,7 +306,9 @@ TEST_F(OutcomeTest, ResourcesArePlausible) {
   EXPECT_GT(*used.peak_memory_bytes, 40u << 20);
   EXPECT_LT(*used.peak_memory_bytes, 512u << 20);
   EXPECT_GT(used.minor_faults, 1000u);
-  if (used.peak_pids) EXPECT_LE(*used.peak_pids, 4u);
+  if (used.peak_pids) {
+    EXPECT_LE(*used.peak_pids, 4u);
+  }
 }
 
 TEST_F(OutcomeTest, WallBeginsWithTheJobAlsoInACellMadeAhead) {

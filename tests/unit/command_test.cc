@@ -16,8 +16,8 @@ struct Unpacked {
 // Through a copy at another address, as the block travels in a memfd.
 Unpacked unpacked(const Job& job) {
   const std::vector<std::uint64_t> packed = pack_command(job);
-  std::vector<std::uint64_t> block(packed.size() + 1);
-  std::memcpy(block.data() + 1, packed.data(), packed.size() * 8);
+  std::vector<std::uint64_t> block(1);
+  block.insert(block.end(), packed.begin(), packed.end());
   auto* command = reinterpret_cast<CommandBlock*>(block.data() + 1);
   EXPECT_EQ(command->bytes, packed.size() * 8);
   command->relocate();

@@ -296,9 +296,15 @@ TEST(Plan, PlacesOfMountsAreWalkedAsInTheCell) {
   Job job = plain_job();
   job.mounts = {{.kind = Mount::Kind::overlay, .target = "/app", .lower = {"/srv/project"}}, tmpfs_at("/app/link/made")};
   for (const Step& step : compiled(job, root_host()).cell) {
-    if (step.path.starts_with("app")) EXPECT_TRUE(step.scoped) << step.path;
-    if (step.path == "etc/machine-id") EXPECT_TRUE(step.scoped) << "the host's /etc may have a link there";
-    if (step.path.starts_with("dev/")) EXPECT_FALSE(step.scoped) << step.path;
+    if (step.path.starts_with("app")) {
+      EXPECT_TRUE(step.scoped) << step.path;
+    }
+    if (step.path == "etc/machine-id") {
+      EXPECT_TRUE(step.scoped) << "the host's /etc may have a link there";
+    }
+    if (step.path.starts_with("dev/")) {
+      EXPECT_FALSE(step.scoped) << step.path;
+    }
   }
 }
 
