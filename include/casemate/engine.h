@@ -28,7 +28,7 @@ struct JobListener {
   /// shell's pipe.
   virtual bool wants(Stream /*stream*/) { return true; }
   /// The job's last word. Called exactly once a submitted job.
-  virtual void finished(JobResult /*result*/) {}
+  virtual void finished(JobResult /*result*/) {}  // NOLINT(performance-unnecessary-value-param): theirs to keep
 };
 
 /// How an engine is made; the defaults are those of the command line.
