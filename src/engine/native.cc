@@ -304,7 +304,7 @@ class NativeExecutor final : public Executor {
       return {Kind::lost, 0, "", fmt::format("the cell's init {} {}", end.signaled ? "was killed by signal" : "exited", end.code)};
     }
     const int status = *report.wait_status;
-    const Outcome plain = WIFSIGNALED(status) ? Outcome{Kind::signaled, WTERMSIG(status)} : Outcome{Kind::exited, WEXITSTATUS(status)};
+    Outcome plain = WIFSIGNALED(status) ? Outcome{Kind::signaled, WTERMSIG(status)} : Outcome{Kind::exited, WEXITSTATUS(status)};
     if (plain.succeeded()) return plain;
     if (oom) return out_of_memory(running);
     if (plain.kind == Kind::signaled && plain.code == SIGXCPU && running.job.limits.cpu_time) return cpu_timed_out(running);
