@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 
 #include <dirent.h>
@@ -199,9 +200,8 @@ std::string pyenv_root() {
 std::vector<std::string> pyenv_selection(const std::string& root) {
   if (const std::string chosen = variable("PYENV_VERSION"); !chosen.empty()) return split(chosen, ':');
   std::string text;
-  char* current = ::getcwd(nullptr, 0);
-  std::string directory = current ? current : "";
-  std::free(current);
+  std::error_code gone;
+  std::string directory = std::filesystem::current_path(gone);
   while (!directory.empty() && text.empty()) {
     if (auto file = read_file(directory + "/.python-version", 4096)) text = *file;
     directory.resize(directory.rfind('/') == std::string::npos ? 0 : directory.rfind('/'));
@@ -217,7 +217,7 @@ std::vector<std::string> pyenv_selection(const std::string& root) {
 std::string on_path(const std::string& name) {
   const std::string root = pyenv_root();
   for (const std::string& directory : split(variable("PATH"), ':')) {
-    const std::string path = directory + "/" + name;
+    std::string path = directory + "/" + name;
     if (directory[0] != '/' || !is_program(path)) continue;
     if (root.empty() || (directory != root + "/shims" && directory != root + "/shims/")) return path;
     for (const std::string& version : pyenv_selection(root)) {

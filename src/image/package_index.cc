@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -118,10 +119,8 @@ bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0;
 std::string absolute(const std::string& path) {
   if (path.starts_with("~/")) return variable("HOME") + path.substr(1);
   if (path.empty() || path.starts_with('/')) return path;
-  char* current = ::getcwd(nullptr, 0);
-  const std::string directory = current ? current : "";
-  std::free(current);
-  return directory + "/" + path;
+  std::error_code gone;
+  return std::filesystem::current_path(gone).string() + "/" + path;
 }
 
 // The host path that an index option names: a directory or a file: URL; "" for anything else.

@@ -129,7 +129,7 @@ Result<std::string> Staging::add(std::string_view option, const std::string& pat
   const bool directory = S_ISDIR(info.st_mode);
   if (directory && !directory_allowed) return fail_named_file(ErrorCode::not_found, option, path, "is a directory, not a file");
   if (!directory && !S_ISREG(info.st_mode)) return fail_named_file(ErrorCode::not_found, option, path, "is not a regular file");
-  const std::string name = base_name(path);
+  std::string name = base_name(path);
   if (name.empty()) return fail_named_file(ErrorCode::invalid_input, option, path, "has no name of its own; name a directory below it");
   const auto [known, added] = named_.try_emplace(name, Named{path, info.st_dev, info.st_ino});
   if (!added) {

@@ -75,7 +75,7 @@ Result<std::unique_ptr<StoreTemp>> Store::Parts::make_temp() const {
 
 Result<std::string> Store::Parts::move_away(const std::string& path) const {
   const std::string tmp = place.directory + "/tmp";
-  const std::string away = fmt::format("{}/{}.{}", tmp, ::getpid(), random_name());
+  std::string away = fmt::format("{}/{}.{}", tmp, ::getpid(), random_name());
   struct stat info{};
   if (::lstat(path.c_str(), &info) < 0 && errno == ENOENT) return "";
   if (::rename(path.c_str(), away.c_str()) == 0) return away;
