@@ -6,16 +6,11 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "sanitizer.h"
 #include "sys/process.h"
 
 namespace casemate {
 namespace {
-
-#if defined(__has_feature)
-constexpr bool kAddressSanitizer = __has_feature(address_sanitizer);
-#else
-constexpr bool kAddressSanitizer = false;
-#endif
 
 TEST(UserModeLinux, CgroupsOnV2) {
   if (kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer's shadow lies beyond the 512 GB that a user-mode Linux gives a process";
