@@ -110,7 +110,7 @@ Result<std::uint64_t> size_limit(std::uint64_t otherwise) {
 
 }  // namespace
 
-Result<Store> Store::open(Options options) {
+Result<Store> Store::open(const Options& options) {
   auto parts = std::make_unique<Parts>();
   TRY_ASSIGN(parts->max_bytes, size_limit(options.max_bytes));
   TRY_ASSIGN(const std::string directory, absolute_path(options.directory.empty() ? cache_directory() : options.directory));

@@ -57,7 +57,7 @@ class Store {
   };
   /// Makes the directories (0700), removes temp directories of processes that no longer live. About eight system calls where there is
   /// nothing to do. refused: the directory can't be written or is open to other users; invalid_input: $CASEMATE_CACHE_SIZE is no size.
-  static Result<Store> open(Options options);
+  static Result<Store> open(const Options& options);
   static Result<Store> open() { return open(Options()); }
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
