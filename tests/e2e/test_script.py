@@ -3,9 +3,10 @@
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
-from py_test_runner import TREE, gone
+from py_test_runner import CASEMATE, TREE, gone
 
 EXAMPLE = TREE / "examples" / "script"
 
@@ -74,6 +75,31 @@ def test_history_remembers(runner):
     assert "script" in kept.values()
     assert "exited" in kept.values()
     assert 4 in kept.values()
+
+
+@pytest.mark.parametrize("wrong", ["requirements", "interpreter"])
+def test_history_remembers_environments_that_failed(runner, wrong):
+    state = runner.directory.parent / "state"
+    runner.environment["CASEMATE_STATE_DIR"] = str(state)
+    runner.write("requirements.txt", "--no-index\ncasemate-has-no-such-package==1.0\n")
+    if wrong == "requirements":
+        told, _ = runner.object("pass", requirements="requirements.txt")
+    else:
+        told, _ = runner.object("pass", "--python-version", "2.99")
+    assert told["error_type"] == "environment_setup_failed"
+    listed = subprocess.run([CASEMATE, "history", "--json"], env=runner.environment, stdout=subprocess.PIPE, check=True)
+    (kept,) = json.loads(listed.stdout)
+    assert (kept["front_end"], kept["name"], kept["outcome"]) == ("script", "script.py", "setup failed")
+    assert kept["wall_us"] > 0
+    assert kept["details"]["error_type"] == "environment_setup_failed"
+    assert kept["details"]["message"] == told["message"]
+
+
+def test_history_forgets_requests_that_made_no_sense(runner):
+    state = runner.directory.parent / "state"
+    runner.environment["CASEMATE_STATE_DIR"] = str(state)
+    assert runner("--script", "gone.py", "--reqs", "/dev/null").returncode == 1
+    assert not (state / "casemate.spool").exists()
 
 
 # Scripts that behave badly. Each ends in the words of its outcome, and nothing of it is left.

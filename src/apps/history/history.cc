@@ -66,10 +66,19 @@ std::string moment(std::int64_t unix_ms) {
   return text;
 }
 
+// Of a set-up that failed: the step is not kept, but what a front end says of it is.
+std::string_view what_failed(const RunRecord& record) {
+  const Json details = Json::parse(record.details, nullptr, false);
+  if (!details.is_object()) return "";
+  if (details.value("error_type", Json()) == "environment_setup_failed") return " (environment)";
+  const Json status = details.value("exit_status", Json());
+  return status == 127 ? " (command not found)" : status == 126 ? " (command can't be executed)" : "";
+}
+
 std::string ending(const RunRecord& record) {
   const auto kind = outcome_kind(record.outcome);
   if (!kind) return record.outcome;
-  if (*kind == Outcome::Kind::setup_failed) return record.outcome;  // its step is not kept
+  if (*kind == Outcome::Kind::setup_failed) return fmt::format("{}{}", record.outcome, what_failed(record));
   return words(Outcome{*kind, record.code, "", ""});
 }
 
