@@ -4,12 +4,13 @@ import json
 import os
 import pathlib
 import pty
+import re
 import signal
 import subprocess
 import time
 
 import pytest
-from py_test_runner import CASEMATE, gone
+from py_test_runner import CASEMATE, TREE, gone
 
 DEFAULT_KEYS = ["status", "exit_status", "command", "outcome", "resources", "stdout", "stderr", "output_truncated", "captured", "deleted", "skipped",
                 "leftovers", "outcome_word", "notes"]  # fmt: skip
@@ -256,6 +257,11 @@ def test_json(run):
     assert (told["outcome"], told["outcome_word"]) == ("exited 3", "exited")
     assert (told["stdout"], told["stderr"], told["output_truncated"]) == ("out\n", "err\n", False)
     assert told["resources"]["wall_ms"] > 0
+    guide = (TREE / "docs" / "guide" / "run.md").read_text(encoding="utf-8")
+    (row,) = (line for line in guide.splitlines() if line.startswith("| `resources`"))
+    assert list(told["resources"]) == re.findall(r"`([a-z_]+)`", row.split(";")[0])[1:]
+    unknown = {name for name, value in told["resources"].items() if value is None}
+    assert unknown <= {"read_bytes", "written_bytes", "peak_pids"}
     assert told["captured"] == told["deleted"] == told["skipped"] == told["leftovers"] == []
 
 
