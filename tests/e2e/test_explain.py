@@ -52,6 +52,15 @@ def test_text_says_the_same():
         assert step["words"] in text
 
 
+def test_help_is_its_own():
+    text = explain("--help").stdout.decode()
+    assert "Usage: casemate explain" in text
+    assert "casemate explain -- true" in text
+    assert "casemate run --" not in text
+    assert "instead of the command's output" not in text
+    assert "124 timed out" not in text
+
+
 def test_nothing_is_made(tmp_path):
     places = {name: str(tmp_path / name) for name in ("CASEMATE_CACHE_DIR", "CASEMATE_STATE_DIR", "CASEMATE_RUN_DIR")}
     explain("--outputs", str(tmp_path / "out"), "--", "true", env=dict(os.environ) | places)

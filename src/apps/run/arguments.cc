@@ -19,7 +19,8 @@ namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-constexpr const char* kFooter = R"(After the options comes the command with its arguments: casemate run [OPTIONS] -- COMMAND [ARGUMENT...]
+constexpr const char* kRunFooter =
+    R"(After the options comes the command with its arguments: casemate run [OPTIONS] -- COMMAND [ARGUMENT...]
 
 Examples:
   casemate run -- python3 -c 'print(1)'
@@ -29,6 +30,18 @@ Examples:
 
 Exit status: the command's own; 124 timed out, 125 casemate could not run it, 126 the command can't be executed,
 127 it was not found, 128+N it was killed by signal N (137 also for a memory limit).)";
+
+constexpr const char* kExplainFooter =
+    R"(After the options, which are those of 'casemate run', comes the command: casemate explain [OPTIONS] -- COMMAND [ARGUMENT...]
+Printed are the trees of the host that the cell shows, how ids map, who holds each limit here, the steps of the cell's first process
+and of the command's, and the system calls that are allowed.
+
+Examples:
+  casemate explain -- true
+  casemate explain --profile strict --network outbound --memory 64m -- python3 job.py
+  casemate explain --json -v "$PWD":/src -- make
+
+Exit status: 0 the plan was printed, 125 there is none: a wrong option, a mount source that is not there, what this host can't do.)";
 
 std::string absolute_host_path(std::string_view path) {
   if (!path.empty() && path[0] == '/') return std::string(path);
@@ -394,14 +407,15 @@ Result<Mount> parse_mount(std::string_view text) {
 ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view program) {
   ParsedRun parsed;
   Words words;
-  CLI::App app(program == "casemate explain"
-                   ? "Print what the kernel would be asked to do for a job, and run nothing."
-                   : "Run one command in a fresh cell: namespaces, root, limits and system call filter of its own.",
+  const bool explains = program == "casemate explain";
+  CLI::App app(explains ? "Print what the kernel would be asked to do for a job, and run nothing."
+                        : "Run one command in a fresh cell: namespaces, root, limits and system call filter of its own.",
                std::string(program));
-  app.footer(kFooter);
+  app.footer(explains ? kExplainFooter : kRunFooter);
   app.prefix_command();
   app.get_formatter()->column_width(34);
   declare(app, words);
+  if (auto* json = app.get_option_no_throw("--json"); json && explains) json->description("print one JSON object instead of text");
   // Everything from the first word that is no option belongs to the command, as it is; CLI11 would drop a "--" further on.
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
