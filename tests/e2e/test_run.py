@@ -339,6 +339,8 @@ def test_leftovers_are_named(run):
         ([], "no command"),
         (["--"], "no command"),
         (["--nope", "--", "true"], "--nope"),
+        (["-it", "--", "sh"], "-t is not supported yet: a cell has no terminal; -i is: write -i for -it"),
+        (["--tty", "--", "sh"], "-t is not supported yet: a cell has no terminal; leave it out"),
         (["--memory"], "--memory"),
         (["--memory", "much", "--", "true"], "--memory: 'much' is not a size"),
         (["--memory", "1k", "--", "true"], "at least 4M"),

@@ -122,7 +122,7 @@ struct Words {
   std::vector<std::string> env, env_files, volumes, mounts, tmpfs, cap_add, cap_drop, inputs, host_paths, command, ulimits;
   std::string workdir = "/app", memory, cpus, pids, network = "none", user, timeout, cpu_time, disk, inodes, output_limit, file_size,
               open_files, hostname, profile = "default", image = "host", outputs, executor = "native", name;
-  bool read_only = false, interactive = false, json = false, quiet = false, rm = false, init = false;
+  bool read_only = false, interactive = false, tty = false, json = false, quiet = false, rm = false, init = false;
 };
 
 void declare(CLI::App& app, Words& words) {
@@ -170,6 +170,7 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--outputs", words.outputs, "bring files that the command made or changed in the working directory here")
       ->type_name("DIR");
   app.add_flag("-i,--interactive", words.interactive, "the command reads our stdin (otherwise it gets /dev/null)");
+  app.add_flag("-t,--tty", words.tty, "docker's: refused, a cell has no terminal yet; -i alone passes stdin on");
   app.add_option("--hostname", words.hostname, "host name in the cell")->type_name("NAME");
   app.add_option("--host-path", words.host_paths,
                  "image host: show exactly these host paths, read-only [/usr and the links into it, /etc, /opt]")
@@ -285,6 +286,10 @@ Result<RunRequest> meaning(const Words& words) {
   job.env = {{"PATH", kDefaultPath}, {"HOME", "/root"}};
   if (!words.hostname.empty()) job.hostname = words.hostname;
   if (job.argv.empty()) return invalid("no command; write: casemate run [flags] -- COMMAND [ARGUMENT...]");
+  if (words.tty)
+    return invalid(fmt::format("-t is not supported yet: a cell has no terminal; {}",
+                               words.interactive ? "-i is: write -i for -it, and standard input goes to the command through a pipe"
+                                                 : "leave it out, or write -i to pass standard input on through a pipe"));
   if (words.network == "none") {
     job.network = Network::none;
   } else if (words.network == "outbound" || words.network == "bridge") {
