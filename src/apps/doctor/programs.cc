@@ -8,10 +8,8 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/un.h>
 
 #include "base/units.h"
 #include "sys/fd.h"
@@ -127,36 +125,6 @@ std::vector<HostFeature> python() {
   return rows;
 }
 
-HostFeature skopeo() {
-  const std::string version = program_on_path("skopeo").empty() ? "" : version_of({"skopeo", "--version"});
-  if (!version.empty()) return {"skopeo", State::ok, version, "", false};
-  return {"skopeo", State::missing, "OCI images can't be pulled; image 'host' needs none", "`apt-get install skopeo`", false};
-}
-
-// DOCKER_HOST as docker reads it, when it names a socket of this host.
-std::string docker_socket_path() {
-  const char* host = std::getenv("DOCKER_HOST");
-  constexpr std::string_view kUnix = "unix://";
-  if (host && std::string_view(host).starts_with(kUnix)) return host + kUnix.size();
-  return "/var/run/docker.sock";
-}
-
-HostFeature docker() {
-  const std::string path = docker_socket_path();
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  int problem = ENAMETOOLONG;
-  if (path.size() < sizeof address.sun_path) {
-    std::memcpy(address.sun_path, path.data(), path.size());
-    problem = ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
-  }
-  if (problem == 0) return {"docker", State::ok, fmt::format("somebody listens on {}", path), "", false};
-  return {"docker", State::missing, fmt::format("no answer on {} ({}); only --executor docker would need it", path, std::strerror(problem)),
-          problem == EACCES ? "join the group docker, which makes you as mighty as root" : "start dockerd, or set DOCKER_HOST=unix:///path",
-          false};
-}
-
 HostFeature cache_space(const std::string& cache_directory) {
   struct statvfs info{};
   const std::string place = existing_directory(cache_directory);
@@ -204,8 +172,6 @@ std::vector<HostFeature> probe_programs(const HostFacts& host, const std::string
   std::vector<HostFeature> rows{id_ranges(host)};
   for (HostFeature& row : network()) rows.push_back(std::move(row));
   for (HostFeature& row : python()) rows.push_back(std::move(row));
-  rows.push_back(skopeo());
-  rows.push_back(docker());
   rows.push_back(cache_space(cache_directory));
   return rows;
 }
