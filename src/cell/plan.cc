@@ -216,8 +216,7 @@ class Compiler {
       mkdir(path, 01777);
       made_.emplace_back(path);
     }
-    const std::vector<std::string>& shown = job_.host_paths.empty() ? default_paths_ : job_.host_paths;
-    for (const std::string& path : shown) host_path(path);
+    for (const std::string& path : shown_paths()) host_path(path);
     resolver();
     if (below_attached("etc") && host_.machine_id)
       add({.op = Step::Op::bind, .path = "etc/machine-id", .source = "/dev/null", .optional = true});
@@ -232,6 +231,21 @@ class Compiler {
     parents(path);
     add({.op = Step::Op::make_file, .path = path, .data = content, .mode = 0644});
     if (host_.resolv_conf_path.empty() && below_attached("etc")) add({.op = Step::Op::bind, .path = "etc/resolv.conf", .source = path});
+  }
+
+  // What the job names, or the usual, with the root's links into that: without /lib64 -> usr/lib64 nothing in /usr finds its loader.
+  [[nodiscard]] std::vector<std::string> shown_paths() const {
+    if (job_.host_paths.empty()) return default_paths_;
+    std::vector<std::string> shown = job_.host_paths;
+    for (const std::string& path : default_paths_) {
+      const auto found = host_.paths.find(path);
+      if (found == host_.paths.end() || found->second.kind != HostPath::Kind::symlink) continue;
+      const auto place = inside("/" + found->second.target, "a link");  // relative to the root, where all of these lie
+      const bool leads_in = place && std::any_of(job_.host_paths.begin(), job_.host_paths.end(),
+                                                 [&](const std::string& other) { return covers(other, "/" + *place); });
+      if (leads_in && std::find(shown.begin(), shown.end(), path) == shown.end()) shown.push_back(path);
+    }
+    return shown;
   }
 
   void host_path(const std::string& path) {

@@ -127,6 +127,8 @@ def test_host_paths(run):
     assert {"usr", "etc"} <= set(run.out("--", "ls", "/").split())
     shown = run.out("--host-path", "/usr", "--host-path", "/bin", "--host-path", "/lib", "--host-path", "/lib64", "--", "ls", "/").split()
     assert "usr" in shown and "etc" not in shown and "opt" not in shown
+    for usr in ("/usr", "/usr/"):  # alone it is enough for what lies in it
+        assert "etc" not in run.out("--host-path", usr, "--", "ls", "/").split()
 
 
 def test_hostname(run):

@@ -390,6 +390,26 @@ TEST(Plan, HostPathsAreNeverIdmappedOrWritable) {
   }
 }
 
+std::vector<std::string> links_of(const Job& job) {
+  std::vector<std::string> links;
+  const auto plan = compile(job, root_host());
+  EXPECT_TRUE(plan);
+  for (const Step& step : plan->cell) {
+    if (step.op == Op::make_symlink && !step.path.starts_with("dev/")) links.push_back(step.path + " -> " + step.source);
+  }
+  return links;
+}
+
+TEST(Plan, WhatIsShownBringsTheRootsLinksIntoIt) {
+  Job job = plain_job();
+  job.host_paths = {"/usr"};
+  EXPECT_EQ(links_of(job), (std::vector<std::string>{"bin -> usr/bin", "sbin -> usr/sbin", "lib -> usr/lib", "lib64 -> usr/lib64"}));
+  job.host_paths = {"/usr/lib64", "/bin"};
+  EXPECT_EQ(links_of(job), (std::vector<std::string>{"bin -> usr/bin", "lib64 -> usr/lib64"}));
+  job.host_paths = {"/us", "/etc"};
+  EXPECT_TRUE(links_of(job).empty());
+}
+
 TEST(Plan, CollectedLayersAreHandedOutInOrder) {
   const Plan plan = compiled(full_job(), root_host());
   EXPECT_EQ(plan.collected, (std::vector<std::string>{"/work", "/empty"}));

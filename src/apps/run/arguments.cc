@@ -173,7 +173,7 @@ void declare(CLI::App& app, Words& words) {
   app.add_flag("-t,--tty", words.tty, "docker's: refused, a cell has no terminal yet; -i alone passes stdin on");
   app.add_option("--hostname", words.hostname, "host name in the cell")->type_name("NAME");
   app.add_option("--host-path", words.host_paths,
-                 "image host: show exactly these host paths, read-only [/usr and the links into it, /etc, /opt]")
+                 "image host: show these host paths and the root's links into them, no others, read-only [/usr, /etc, /opt]")
       ->type_name("PATH")
       ->expected(1)
       ->take_all();
