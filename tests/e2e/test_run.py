@@ -341,6 +341,7 @@ def test_leftovers_are_named(run):
         ([], "no command"),
         (["--"], "no command"),
         (["--nope", "--", "true"], "--nope"),
+        (["-v", "/etc/passwd:/bin/no-such-place", "--", "true"], "can't mount at '/bin/no-such-place': it lies in a read-only directory of the host"),
         (["-it", "--", "sh"], "-t is not supported yet: a cell has no terminal; -i is: write -i for -it"),
         (["--tty", "--", "sh"], "-t is not supported yet: a cell has no terminal; leave it out"),
         (["--memory"], "--memory"),
