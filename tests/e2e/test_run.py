@@ -282,6 +282,20 @@ def test_json_outcomes(run, arguments, status, word):
     assert told["status"] == ("success" if status == 0 else "error")
 
 
+LONG = "/no" + "/such-directory" * 200 + "/end"
+
+
+@pytest.mark.parametrize("arguments", [["-v", LONG + ":/x", "--", "true"], ["-w", "/etc" + LONG, "--", "true"], ["--tmpfs", "/etc" + LONG, "--", "true"], ["--inputs", LONG, "--", "true"], ["--", LONG], ["--memory", LONG, "--", "true"]], ids=lambda arguments: arguments[0])
+def test_long_paths_are_told_short(run, arguments):
+    done = run(*arguments)
+    assert done.returncode in (125, 127)
+    assert done.stderr.count(b"\n") == 1
+    assert len(done.stderr) < 600
+    assert b"..." in done.stderr and b"such-directory/end" in done.stderr
+    told, _ = run.object(*arguments)
+    assert LONG in (told.get("message") or told["outcome"])
+
+
 @pytest.mark.parametrize("arguments", [["--nope", "--", "true"], ["--memory", "zz", "--", "true"], ["--memory"], [], ["-v", "/no/such/place:/x", "--", "true"], ["--inputs", "/no/such/file", "--", "true"]])
 def test_json_of_what_never_ran(run, arguments):
     told, status = run.object(*arguments)

@@ -127,9 +127,9 @@ void Console::conclude(const ScriptReport& report) {
                                         report.result->outcome.kind == Outcome::Kind::exited
                                     ? fmt::format(" ({})", words(report.result->outcome))
                                     : "";
-    line(fmt::format("{}: error: {}{}", program_, printable_name(report.message), outcome), Paint::bad);
+    line(fmt::format("{}: error: {}{}", program_, printable_line(report.message), outcome), Paint::bad);
   } else if (!quiet_) {
-    line(printable_name(report.message), Paint::good);
+    line(printable_line(report.message), Paint::good);
   }
   err_.finish();
 }
