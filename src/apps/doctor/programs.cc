@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 
 #include "base/units.h"
+#include "image/installer.h"
 #include "sys/fd.h"
 #include "sys/process.h"
 
@@ -110,11 +111,12 @@ std::vector<HostFeature> python() {
                                 versions.empty() ? "" : "; also found: ", fmt::join(versions, ", ")),
                     "", false});
   }
-  const std::string uv = program_on_path("uv").empty() ? "" : version_of({"uv", "--version"});
+  const std::string uv_path = find_uv();  // also beside this program and in ~/.local/bin
+  const std::string uv = uv_path.empty() ? "" : version_of({uv_path, "--version"});
   const bool pip = answer.find("ensurepip") != std::string::npos ||
                    (answer.find(" pip") != std::string::npos && answer.find("venv") != std::string::npos);
   if (!uv.empty()) {
-    rows.push_back({"package installer", State::ok, uv, "", false});
+    rows.push_back({"package installer", State::ok, fmt::format("{}: {}", uv_path, uv), "", false});
   } else if (pip) {
     rows.push_back({"package installer", State::fallback, "venv and pip: several times slower than uv",
                     "`pip install uv`, or see https://docs.astral.sh/uv", false});
