@@ -30,6 +30,25 @@ def test_a_package_from_the_index_and_the_cache(runner):
     assert again["details"]["environment"]["key"] == told["details"]["environment"]["key"]
 
 
+def test_without_uv_pip_makes_the_environment(runner):
+    """As installed on a machine that has none: no uv on PATH, in the home directory or beside the program."""
+    reached_index(runner)
+    home = runner.directory.parent / "home"
+    (home / "bin").mkdir(parents=True)
+    runner.program = home / "bin" / "py_test_runner"
+    shutil.copy(CASEMATE, runner.program)
+    runner.environment.pop("CASEMATE_UV", None)
+    runner.environment |= {"HOME": str(home), "CASEMATE_CACHE_DIR": str(home / "cache")}
+    path = [entry for entry in runner.environment["PATH"].split(":") if not os.path.exists(os.path.join(entry, "uv"))]
+    runner.environment["PATH"] = ":".join(path)
+    told, status = runner.object("import six\nprint(six.__version__)\n", requirements="six.txt", timeout=300)
+    if status and "neither pip nor ensurepip" in told["message"]:
+        pytest.skip(told["message"])
+    assert status == 0, told
+    assert told["details"]["stdout"] == "1.16.0\n"
+    assert told["details"]["environment"]["installer"].startswith("pip ")
+
+
 def test_the_environment_cannot_be_written(runner):
     reached_index(runner)
     source = "import six\ntry:\n    open(six.__file__, 'a').write('x')\nexcept OSError as problem:\n    print(problem.strerror)\n"
