@@ -152,10 +152,18 @@ std::string in_users_words(std::string_view log, std::string_view path, const st
     text += log.substr(0, at);
     if (at == std::string_view::npos) return text;
     log.remove_prefix(at + path.size());
-    std::size_t number = take_line_number(log);
-    if (number == 0) number = take_line_before(text);
-    const std::string origin = number > 0 && number <= origins.size() ? origins[number - 1] : "";
-    text += origin.empty() ? file : origin;
+    const bool in_parentheses = log.starts_with(" (");
+    const std::size_t after = take_line_number(log);
+    const std::size_t before = after == 0 ? take_line_before(text) : 0;
+    const std::size_t number = after + before;
+    if (number == 0 || number > origins.size() || origins[number - 1].empty()) {
+      text += file;
+      continue;
+    }
+    const std::string& origin = origins[number - 1];
+    const std::size_t colon = origin.rfind(':');
+    const std::string_view name = std::string_view(origin).substr(0, colon), line = std::string_view(origin).substr(colon + 1);
+    text += before > 0 ? fmt::format("line {} of {}", line, name) : in_parentheses ? fmt::format("{} (line {})", name, line) : origin;
   }
 }
 

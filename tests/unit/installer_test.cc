@@ -37,8 +37,9 @@ TEST(UsersWords, name_the_users_file_and_line) {
   const std::vector<std::string> origins = {"", "wanted.txt:7", "base.txt:1"};
   const auto said = [&](const char* log) { return in_users_words(log, "/bench/requirements.txt", origins); };
   EXPECT_EQ(said("Collecting a (from -r /bench/requirements.txt (line 2))\nb (from -r /bench/requirements.txt (line 3))"),
-            "Collecting a (from -r wanted.txt:7)\nb (from -r base.txt:1)");
-  EXPECT_EQ(said("Invalid requirement: 'a b' (from line 3 of /bench/requirements.txt)"), "Invalid requirement: 'a b' (from base.txt:1)");
+            "Collecting a (from -r wanted.txt (line 7))\nb (from -r base.txt (line 1))");
+  EXPECT_EQ(said("Invalid requirement: 'a b' (from line 3 of /bench/requirements.txt)"),
+            "Invalid requirement: 'a b' (from line 1 of base.txt)");
   EXPECT_EQ(said("error: at /bench/requirements.txt:2:5"), "error: at wanted.txt:7:5");
   EXPECT_EQ(said("Couldn't parse `/bench/requirements.txt` at 0"), "Couldn't parse `wanted.txt` at 0");
 }
