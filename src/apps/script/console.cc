@@ -29,7 +29,12 @@ std::string shortened(std::string text, std::size_t width) {
 }  // namespace
 
 Console::Console(bool json, bool quiet, Color color, std::string program)
-    : json_(json), quiet_(quiet), color_(colored(color, STDERR_FILENO)), program_(std::move(program)), out_(STDOUT_FILENO), err_(STDERR_FILENO) {}
+    : json_(json),
+      quiet_(quiet),
+      color_(colored(color, STDERR_FILENO)),
+      program_(std::move(program)),
+      out_(STDOUT_FILENO),
+      err_(STDERR_FILENO) {}
 
 void Console::clear_live() {
   if (live_line_) err_.add_own("\r\x1b[K");
