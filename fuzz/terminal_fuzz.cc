@@ -1,6 +1,7 @@
 // Whatever a job writes, nothing that drives a terminal comes out, and JSON gets valid UTF-8.
 #include "base/terminal.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -34,6 +35,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string text = casemate::printable(bytes);
   require_harmless(text, false);
   require_harmless(casemate::printable_name(bytes), true);
+  const std::string line = casemate::printable_line(bytes);
+  require_harmless(line, true);
+  for (std::size_t at = 0; at < line.size();) {
+    const std::size_t end = std::min(line.find(' ', at), line.size());
+    require(end - at <= 200);
+    at = end + 1;
+  }
   require(casemate::printable(text) == text);
   const std::string utf8 = casemate::to_utf8(bytes);
   require(casemate::to_utf8(utf8) == utf8);

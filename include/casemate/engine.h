@@ -39,7 +39,8 @@ struct EngineOptions {
 };
 
 /// Runs jobs, `slots` at a time. Not safe for use from several threads at once. The destructor ends what still runs and leaves no
-/// process, mount, cgroup or temp file behind; what a killed engine left, the next one sweeps when it is made.
+/// process, mount, cgroup or temp file behind; it calls no listener: who wants each finished() calls cancel_all() and run_until_idle()
+/// before. What a killed engine left, the next one sweeps when it is made.
 class Engine {
  public:
   /// Fails with not_supported where this host can't make cells at all (the message says which sysctl or privilege is missing).
@@ -51,13 +52,16 @@ class Engine {
   /// Runs one job to its end. An Error means that nothing was run (invalid job); a set-up that fails is an Outcome.
   Result<JobResult> run(Job job, JobListener* listener = nullptr);
 
-  /// Queues a job; `listener` must live until its finished(). Jobs start in the order of submission as slots get free.
+  /// Queues a job; `listener` must live until its finished() or the engine's end. Jobs start in the order of submission as slots get free.
   Result<void> submit(Job job, JobListener& listener);
   /// Runs until all submitted jobs have finished; listeners may submit more meanwhile.
   Result<void> run_until_idle();
   /// Ends all jobs, running and queued, with outcome `cancelled`. Async-signal-unsafe: call it from a listener, or use stop_fd().
   void cancel_all();
-  /// Cancels everything when one of these signals arrives in run()/run_until_idle() (signalfd; the signals get blocked).
+  /// SIGINT, SIGTERM and SIGHUP, but for those that are ignored, from now on for the engine's life (signalfd; the signals get blocked, the
+  /// destructor gives the old mask back; calling it again changes nothing). The first that arrives in run() or run_until_idle() goes to
+  /// the running jobs, which have 10 s; a second one ends them at once. From the first on no queued job starts any more: they end as
+  /// `cancelled`. run() asks nobody: look at cancelled_by_signal() before.
   Result<void> cancel_on_signals();
   /// The signal that cancelled, 0 if none.
   [[nodiscard]] int cancelled_by_signal() const;

@@ -81,7 +81,7 @@ struct Job {
   std::map<std::string, std::string> env;  ///< the whole environment: nothing is inherited
   std::string cwd = "/";                   ///< absolute, in the cell; made if it lies in a writable place
   std::string image = "host";              ///< "host" or an OCI reference (issue 4)
-  std::vector<std::string> host_paths;     ///< image "host": what of the host is shown read-only; empty: default_host_paths()
+  std::vector<std::string> host_paths;     ///< image "host": shown read-only, with the root's links into them; empty: default_host_paths()
   std::vector<Mount> mounts;               ///< applied in the order of their targets' depth
   std::string hostname = "casemate";
   User user;

@@ -1,5 +1,6 @@
 #include "base/terminal.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include <fmt/format.h>
@@ -59,6 +60,28 @@ std::string escape(std::string_view bytes, bool one_line) {
 
 std::string printable(std::string_view bytes) { return escape(bytes, false); }
 std::string printable_name(std::string_view bytes) { return escape(bytes, true); }
+
+std::string printable_line(std::string_view bytes) {
+  constexpr std::size_t kLongest = 200, kHead = 120, kTail = 77;
+  const std::string text = printable_name(bytes);
+  const auto in_character = [&](std::size_t at) { return (static_cast<std::uint8_t>(text[at]) & 0xc0) == 0x80; };
+  std::string line;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find(' ', at), text.size());
+    if (end - at <= kLongest) {
+      line.append(text, at, end - at);
+    } else {
+      std::size_t head = at + kHead;
+      std::size_t tail = end - kTail;
+      while (in_character(head)) --head;
+      while (tail < end && in_character(tail)) ++tail;
+      line.append(text, at, head - at).append("...").append(text, tail, end - tail);
+    }
+    if (end < text.size()) line += ' ';
+    at = end + 1;
+  }
+  return line;
+}
 
 std::string to_utf8(std::string_view bytes) {
   std::string text;

@@ -11,6 +11,8 @@ namespace casemate {
 [[nodiscard]] std::string printable(std::string_view bytes);
 /// The same for a name on one line: newline and tab are escaped too.
 [[nodiscard]] std::string printable_name(std::string_view bytes);
+/// The same for a line of ours that quotes paths: of a word of more than 200 bytes only the beginning and the end, around "...".
+[[nodiscard]] std::string printable_line(std::string_view bytes);
 /// Valid UTF-8 from any bytes: each invalid byte becomes U+FFFD. For JSON strings.
 [[nodiscard]] std::string to_utf8(std::string_view bytes);
 

@@ -152,7 +152,10 @@ void resolve_sources(Job& job, HostFacts& host) {
     for (std::string& lower : mount.lower) resolve(lower);
     if (mount.target.find('\0') == std::string::npos) host.look_at(mount.target);
   }
-  for (const std::string& path : job.host_paths) host.look_at(path);
+  for (std::string& path : job.host_paths) {
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    host.look_at(path);
+  }
 }
 
 HostFacts read_host_facts() {

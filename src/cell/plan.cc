@@ -216,8 +216,7 @@ class Compiler {
       mkdir(path, 01777);
       made_.emplace_back(path);
     }
-    const std::vector<std::string>& shown = job_.host_paths.empty() ? default_paths_ : job_.host_paths;
-    for (const std::string& path : shown) host_path(path);
+    for (const std::string& path : shown_paths()) host_path(path);
     resolver();
     if (below_attached("etc") && host_.machine_id)
       add({.op = Step::Op::bind, .path = "etc/machine-id", .source = "/dev/null", .optional = true});
@@ -234,6 +233,21 @@ class Compiler {
     if (host_.resolv_conf_path.empty() && below_attached("etc")) add({.op = Step::Op::bind, .path = "etc/resolv.conf", .source = path});
   }
 
+  // What the job names, or the usual, with the root's links into that: without /lib64 -> usr/lib64 nothing in /usr finds its loader.
+  [[nodiscard]] std::vector<std::string> shown_paths() const {
+    if (job_.host_paths.empty()) return default_paths_;
+    std::vector<std::string> shown = job_.host_paths;
+    for (const std::string& path : default_paths_) {
+      const auto found = host_.paths.find(path);
+      if (found == host_.paths.end() || found->second.kind != HostPath::Kind::symlink) continue;
+      const auto place = inside("/" + found->second.target, "a link");  // relative to the root, where all of these lie
+      const bool leads_in = place && std::any_of(job_.host_paths.begin(), job_.host_paths.end(),
+                                                 [&](const std::string& other) { return covers(other, "/" + *place); });
+      if (leads_in && std::find(shown.begin(), shown.end(), path) == shown.end()) shown.push_back(path);
+    }
+    return shown;
+  }
+
   void host_path(const std::string& path) {
     const auto found = host_.paths.find(path);
     if (found == host_.paths.end() || path.size() < 2) return;
@@ -242,6 +256,8 @@ class Compiler {
       case HostPath::Kind::symlink:
         parents(target);
         add({.op = Step::Op::make_symlink, .path = target, .source = found->second.target});
+        if (auto place = inside("/" + found->second.target, "a link"); place && target.find('/') == std::string::npos)
+          links_.emplace_back(target, std::move(*place));
         break;
       case HostPath::Kind::directory:
         mkdirs(target);
@@ -295,13 +311,23 @@ class Compiler {
            path.starts_with(kLayers);
   }
 
+  // /lib/x is /usr/lib/x where the root has a link /lib -> usr/lib.
+  [[nodiscard]] std::string behind_links(std::string path) const {
+    for (const auto& [link, place] : links_) {
+      if (covers(link, path)) return place + path.substr(link.size());
+    }
+    return path;
+  }
+
   // In a tree of the host nothing can be made: a mount there needs a place that the host has.
   Result<void> mount_point(const std::string& path, const std::string& target) const {
     const auto over = std::find_if(trees_.rbegin(), trees_.rend(), [&](const Tree& tree) { return covers(tree.path, path); });
     const auto& shown = job_.host_paths.empty() ? default_paths_ : job_.host_paths;
     if (over == trees_.rend() || !over->of_host || std::find(shown.begin(), shown.end(), "/" + over->path) == shown.end()) return {};
-    const auto found = host_.paths.find("/" + path);
-    if (found != host_.paths.end() && found->second.kind != HostPath::Kind::missing) return {};
+    for (const std::string& known : {"/" + path, target}) {  // a target behind a link is known by its own name
+      const auto found = host_.paths.find(known);
+      if (found != host_.paths.end() && found->second.kind != HostPath::Kind::missing) return {};
+    }
     return invalid(fmt::format(
         "can't mount at '{}': it lies in a read-only directory of the host that has no such place; choose another target, or say with "
         "--host-path which host directories are shown",
@@ -313,6 +339,7 @@ class Compiler {
     std::vector<std::pair<std::string, const Mount*>> sorted;
     for (const Mount& mount : job_.mounts) {
       TRY_ASSIGN(std::string path, inside(mount.target, "the target of a mount"));
+      path = behind_links(std::move(path));
       if (reserved(path)) return invalid(fmt::format("nothing can be mounted at '{}' in a cell", mount.target));
       for (const auto& [other, unused] : sorted) {
         if (other == path) return invalid(fmt::format("two mounts at '{}'", mount.target));
@@ -481,8 +508,9 @@ class Compiler {
     std::string path;
     bool of_host;
   };
-  std::vector<Tree> trees_;  // in the order of mounting
-  bool mounting_ = false;    // the job's own mounts: at places that it chose
+  std::vector<Tree> trees_;                                 // in the order of mounting
+  std::vector<std::pair<std::string, std::string>> links_;  // of the root into what it shows: {"lib", "usr/lib"}
+  bool mounting_ = false;                                   // the job's own mounts: at places that it chose
   int overlays_ = 0;
 };
 

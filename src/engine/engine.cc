@@ -130,6 +130,7 @@ void Engine::cancel_all() {
 }
 
 Result<void> Engine::cancel_on_signals() {
+  if (parts_->signals) return {};
   sigset_t mask;
   ::sigemptyset(&mask);
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) {

@@ -68,14 +68,15 @@ std::string bounded_log(std::string_view raw) {
 // Picks whole lines out of pieces of output and passes on what a person wants to see, not too often.
 class ProgressLines {
  public:
-  explicit ProgressLines(const Progress& progress) : progress_(progress) {}
+  using Renaming = std::function<std::string(std::string_view)>;
+  ProgressLines(const Progress& progress, Renaming rename) : progress_(progress), rename_(std::move(rename)) {}
   void take(std::string_view bytes) {
     for (const char c : bytes) {
       if (c != '\n' && c != '\r') {
         if (line_.size() < 512) line_ += c;
         continue;
       }
-      const std::string text = progress_of_line(line_);
+      const std::string text = progress_of_line(rename_(line_));
       line_.clear();
       const auto now = std::chrono::steady_clock::now();
       if (text.empty() || (said_ && now - last_ < std::chrono::milliseconds(100))) continue;
@@ -87,6 +88,7 @@ class ProgressLines {
 
  private:
   const Progress& progress_;
+  Renaming rename_;
   std::string line_;
   bool said_ = false;
   std::chrono::steady_clock::time_point last_;
@@ -115,6 +117,9 @@ class Installing {
   Result<std::unique_ptr<Workshop>> workshop(bool shared);
   Job job(const Workshop& workshop, const char* script, const std::map<std::string, std::string>& env) const;
   std::vector<std::string> files(const Workshop& workshop, const char* requirement, const char* constraint) const;
+  // Output that names files of the bench, with the user's files in their place.
+  [[nodiscard]] std::string renamed(const Workshop& workshop, std::string_view output) const;
+  Result<JobResult> installed(Job job, const Workshop& workshop, std::string_view program);
   Result<JobResult> uv_job(const std::string& uv, const Workshop& workshop, bool wheels_only);
   Result<bool> prefers_source(const std::string& uv, const Workshop& workshop);
   Step judge(const Result<JobResult>& result, std::string_view program) const;
@@ -174,6 +179,22 @@ std::vector<std::string> Installing::files(const Workshop& workshop, const char*
   return words;
 }
 
+std::string Installing::renamed(const Workshop& workshop, std::string_view output) const {
+  const std::string text = in_users_words(output, workshop.bench_in_cell() + "/requirements.txt", installation_.requirement_origins);
+  return in_users_words(text, workshop.bench_in_cell() + "/constraints.txt", installation_.constraint_origins);
+}
+
+// Runs the job of an installer, tells of its progress and keeps what it said.
+Result<JobResult> Installing::installed(Job job, const Workshop& workshop, std::string_view program) {
+  ProgressLines lines(progress_, [&](std::string_view line) { return renamed(workshop, line); });
+  auto result = run_(std::move(job), [&](Stream, std::string_view bytes) { lines.take(bytes); });
+  if (!result) return result;
+  result->output.merged = renamed(workshop, result->output.merged);
+  log_ += result->output.merged;
+  installer_ = second_word_after(result->output.merged, program);
+  return result;
+}
+
 Result<JobResult> Installing::uv_job(const std::string& uv, const Workshop& workshop, bool wheels_only) {
   Job job = this->job(workshop, kUvScript, installation_.uv_env);
   job.mounts.push_back({.kind = Mount::Kind::bind, .source = uv, .target = std::string(kUvInCell)});
@@ -182,11 +203,7 @@ Result<JobResult> Installing::uv_job(const std::string& uv, const Workshop& work
   for (const auto& words : {files(workshop, "--requirements", "--constraints"), installation_.uv_flags})
     job.argv.insert(job.argv.end(), words.begin(), words.end());
   if (wheels_only) job.argv.emplace_back("--no-build");
-  ProgressLines lines(progress_);
-  auto result = run_(std::move(job), [&](Stream, std::string_view bytes) { lines.take(bytes); });
-  if (result) log_ += result->output.merged;
-  if (result) installer_ = second_word_after(result->output.merged, "uv");
-  return result;
+  return installed(std::move(job), workshop, "uv");
 }
 
 // Without leave to build, uv takes an older release that has a wheel where the newest has none, and does not say so. Asked again offline,
@@ -298,11 +315,7 @@ Installing::Step Installing::with_pip(const std::string& directory) {
     job.argv.emplace_back(word);
   for (const std::string& word : files(**shop, "--requirement", "--constraint")) job.argv.push_back(word);
   job.env["PIP_ROOT_USER_ACTION"] = "ignore";
-  ProgressLines lines(progress_);
-  const auto result = run_(std::move(job), [&](Stream, std::string_view bytes) { lines.take(bytes); });
-  if (result) log_ += result->output.merged;
-  if (result) installer_ = second_word_after(result->output.merged, "pip");
-  if (auto verdict = judge(result, "pip"); !verdict) return verdict;
+  if (auto verdict = judge(installed(std::move(job), **shop, "pip"), "pip"); !verdict) return verdict;
   if (auto moved = (*shop)->hand_over(directory); !moved) return std::unexpected(failure(moved.error()));
   return {};
 }

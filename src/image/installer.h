@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "casemate/job.h"
 #include "casemate/outcome.h"
@@ -51,6 +52,10 @@ Result<void> write_bare_environment(const std::string& directory, const Interpre
 std::expected<Installed, EnvironmentFailure> install(const std::string& directory, const Interpreter& interpreter,
                                                      const Installation& installation, Store& store, std::chrono::milliseconds wall,
                                                      const RunJob& run, const Progress& progress);
+
+/// An installer's output with the file at `path`, which we wrote for it, called by the user's own: `origins` has for each of its lines
+/// where the user wrote it ("wanted.txt:4"), "" for lines of ours. A line number that leads nowhere is left out.
+[[nodiscard]] std::string in_users_words(std::string_view log, std::string_view path, const std::vector<std::string>& origins);
 
 /// The most telling line of an installer's output, without decoration: "Because you require six==1.16 and six==1.15, ...". "" if there is
 /// none.

@@ -1,6 +1,7 @@
 // What uv and pip print, read for people: hostile text, since package names and build output are part of it.
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include <fmt/format.h>
 
@@ -112,7 +113,59 @@ class Telling {
   bool quoting_ = false;
 };
 
+// The number at the front of `text`, with what is around it: "(line 12)" or ":12". Takes it away; 0 if there is none.
+std::size_t take_line_number(std::string_view& text) {
+  constexpr std::string_view kPip = " (line ";
+  const bool pip = text.starts_with(kPip);
+  if (!pip && !text.starts_with(':')) return 0;
+  std::string_view rest = text.substr(pip ? kPip.size() : 1);
+  std::size_t number = 0;
+  const auto [end, problem] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
+  if (problem != std::errc{}) return 0;
+  rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+  if (pip && !rest.starts_with(')')) return 0;
+  text = rest.substr(pip ? 1 : 0);
+  return number;
+}
+
+// Takes "line 12 of " from the end of `text`, as pip says it too; 0 if it is not there.
+std::size_t take_line_before(std::string& text) {
+  constexpr std::string_view kLine = "line ", kOf = " of ";
+  if (!text.ends_with(kOf)) return 0;
+  const std::size_t digits_end = text.size() - kOf.size();
+  const std::size_t before = text.find_last_not_of("0123456789", digits_end - 1);
+  if (before == std::string::npos || !std::string_view(text).substr(0, before + 1).ends_with(kLine)) return 0;
+  std::size_t number = 0;
+  if (std::from_chars(text.data() + before + 1, text.data() + digits_end, number).ec != std::errc{}) return 0;
+  text.resize(before + 1 - kLine.size());
+  return number;
+}
+
 }  // namespace
+
+std::string in_users_words(std::string_view log, std::string_view path, const std::vector<std::string>& origins) {
+  const auto known = std::find_if(origins.begin(), origins.end(), [](const std::string& origin) { return !origin.empty(); });
+  const std::string file = known == origins.end() ? std::string(path.substr(path.rfind('/') + 1)) : known->substr(0, known->rfind(':'));
+  std::string text;
+  for (;;) {
+    const std::size_t at = log.find(path);
+    text += log.substr(0, at);
+    if (at == std::string_view::npos) return text;
+    log.remove_prefix(at + path.size());
+    const bool in_parentheses = log.starts_with(" (");
+    const std::size_t after = take_line_number(log);
+    const std::size_t before = after == 0 ? take_line_before(text) : 0;
+    const std::size_t number = after + before;
+    if (number == 0 || number > origins.size() || origins[number - 1].empty()) {
+      text += file;
+      continue;
+    }
+    const std::string& origin = origins[number - 1];
+    const std::size_t colon = origin.rfind(':');
+    const std::string_view name = std::string_view(origin).substr(0, colon), line = std::string_view(origin).substr(colon + 1);
+    text += before > 0 ? fmt::format("line {} of {}", line, name) : in_parentheses ? fmt::format("{} (line {})", name, line) : origin;
+  }
+}
 
 std::string telling_line(std::string_view log) {
   Telling lines;

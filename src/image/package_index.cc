@@ -200,6 +200,18 @@ std::string text_of(const Sources& sources, const std::vector<std::string>& pack
   return text;
 }
 
+// Where each line of `text` comes from; "" where nobody knows.
+std::vector<std::string> origins_of(std::string_view text, const std::map<std::string, std::string>& known) {
+  std::vector<std::string> origins;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const auto found = known.find(std::string(text.substr(0, end)));
+    origins.push_back(found == known.end() ? "" : found->second);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return origins;
+}
+
 // Hashes parts so that no two lists of parts run together.
 class Key {
  public:
@@ -248,6 +260,7 @@ class Planner {
 
 Result<void> Planner::constraints() {
   std::vector<std::string> lines = requirements_.constraints;
+  std::map<std::string, std::string> origins = requirements_.origins;
   for (const std::string& path : words(pip("constraint"))) {
     if (path.starts_with("http://") || path.starts_with("https://")) {
       lines.push_back("-c " + path);
@@ -262,10 +275,12 @@ Result<void> Planner::constraints() {
       return fail(ErrorCode::not_supported,
                   fmt::format("PIP_CONSTRAINT: {}: local archives in it are not supported", more->archives[0].where));
     lines.insert(lines.end(), more->constraints.begin(), more->constraints.end());
+    origins.merge(more->origins);
   }
   std::sort(lines.begin(), lines.end());
   lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
   for (const std::string& line : lines) plan_.constraints += line + "\n";
+  plan_.constraint_origins = origins_of(plan_.constraints, origins);
   return {};
 }
 
@@ -389,6 +404,7 @@ Result<Installation> Planner::plan() {
   const Sources sources = sources_of(requirements_, index_);
   plan_.pip_only = requirements_.pip_only;
   plan_.requirements = text_of(sources, requirements_.packages);
+  plan_.requirement_origins = origins_of(plan_.requirements, requirements_.origins);
   TRY(constraints());
   TRY(archives());
   // uv's settings may overwrite the certificate of the environment only where that has none, so the environment comes first.

@@ -31,8 +31,10 @@ Result<PackageIndex> read_package_index(const Interpreter& interpreter);
 
 /// All that an installer in a cell is given, and what goes into the environment's key.
 struct Installation {
-  std::string requirements;  ///< text of requirements.txt, index options first. May hold secrets.
-  std::string constraints;   ///< text of constraints.txt
+  std::string requirements;                      ///< text of requirements.txt, index options first. May hold secrets.
+  std::string constraints;                       ///< text of constraints.txt
+  std::vector<std::string> requirement_origins;  ///< for each line of `requirements` where the user wrote it: "wanted.txt:3"; "" for ours
+  std::vector<std::string> constraint_origins;   ///< the same for `constraints`
   std::map<std::string, std::string> uv_env;
   std::map<std::string, std::string> pip_env;
   std::vector<std::string> uv_flags;

@@ -289,6 +289,7 @@ Result<void> Reader::requirement(const std::string& text, bool constraint) {
     TRY_ASSIGN(const std::string more, per_requirement(text.substr(options)));
     normal += more;
   }
+  all_.origins.try_emplace(normal, where_);
   (constraint ? all_.constraints : all_.packages).push_back(normal);
   if (!constraint) {
     const std::size_t end = normal.find_first_of("[<>=!~ ;@");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,7 +28,8 @@ struct Requirements {
   std::vector<std::pair<std::string, std::string>> options;
   /// Entry i stands in `packages`/`constraints` as kLocalPrefix + i + "/" + file name.
   std::vector<LocalArchive> archives;
-  bool hashes = false;   ///< some requirement carries --hash, or --require-hashes is set: then pip wants one on each
+  std::map<std::string, std::string> origins;  ///< entry of `packages` or `constraints` -> where it stood first: "requirements.txt:3"
+  bool hashes = false;                         ///< some requirement carries --hash, or --require-hashes is set: then pip wants one on each
   std::string pip_only;  ///< "requirements.txt:3: --config-settings": something that only pip understands; "" if nothing
 };
 

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/tree.h"
+
 namespace casemate {
 namespace {
 
@@ -21,7 +23,8 @@ Result<void> make_directory(const std::string& path) {
   return {};
 }
 
-// uv's cache is not counted in the store's size. Past this many unpacked wheels (a few GiB) it is begun anew.
+// uv's cache is not counted in the store's size (casemate cache info shows it, prune removes it). Past this many unpacked wheels (a few
+// GiB) it is begun anew.
 constexpr std::ptrdiff_t kMostArchives = 2000;
 
 // Removes benches whose builder is gone: it held a lock as long as it lived. False if some are in use.
@@ -46,7 +49,38 @@ void bound_cache(const std::string& path) {
   if (!ignored && std::distance(begin(archives), end(archives)) > kMostArchives) fs::remove_all(path + "/cache", ignored);
 }
 
+// Held while benches are made and swept: between making one and locking it no other process may sweep.
+Result<UniqueFd> lock_workshop(const std::string& path) {
+  TRY_ASSIGN(UniqueFd lock, open_file(path + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  while (::flock(lock.get(), LOCK_EX) < 0) {
+    if (errno != EINTR) return fail_errno("lock " + path);
+  }
+  return lock;
+}
+
+std::string shared_workshop(const Store& store) { return store.directory() + "/uv"; }
+
 }  // namespace
+
+Result<InstallerCache> look_at_installer_cache(const Store& store) {
+  const std::string cache = shared_workshop(store) + "/cache";
+  struct stat info{};
+  if (::lstat(cache.c_str(), &info) < 0) return errno == ENOENT ? Result<InstallerCache>(InstallerCache{}) : fail_errno("look at " + cache);
+  TRY_ASSIGN(const TreeSummary summary, summarize_tree(cache, TreeDepth::metadata));
+  return InstallerCache{.bytes = summary.bytes};
+}
+
+Result<InstallerCache> clear_installer_cache(const Store& store) {
+  const std::string path = shared_workshop(store);
+  TRY_ASSIGN(InstallerCache cache, look_at_installer_cache(store));
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) < 0) return cache;
+  TRY_ASSIGN(const UniqueFd lock, lock_workshop(path));
+  if (!sweep(path)) return cache;
+  TRY(remove_tree(path + "/cache"));
+  cache.cleared = true;
+  return cache;
+}
 
 Result<void> Workshop::furnish() {
   for (const std::string& directory : {path_ + "/cache", bench(), tree(), bench() + "/temp"}) TRY(make_directory(directory));
@@ -57,13 +91,9 @@ Result<void> Workshop::furnish() {
 
 Result<std::unique_ptr<Workshop>> Workshop::shared(Store& store) {
   static std::atomic<unsigned> serial{0};
-  const std::string path = store.directory() + "/uv";
+  const std::string path = shared_workshop(store);
   TRY(make_directory(path));
-  // Between making a bench and locking it no other process may sweep.
-  TRY_ASSIGN(const UniqueFd lock, open_file(path + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-  while (::flock(lock.get(), LOCK_EX) < 0) {
-    if (errno != EINTR) return fail_errno("lock " + path);
-  }
+  TRY_ASSIGN(const UniqueFd lock, lock_workshop(path));
   if (sweep(path)) bound_cache(path);
   std::unique_ptr<Workshop> made(new Workshop(path, fmt::format("{}{}-{}", kBenchPrefix, ::getpid(), serial++)));
   TRY(made->furnish());

@@ -9,7 +9,8 @@ from py_test_runner import CASEMATE, TREE
 
 GOLDEN = TREE / "tests" / "golden" / "explain.json"
 JOB = ["-e", "A=1", "-w", "/work", "--memory", "64m", "--pids-limit", "32", "--timeout", "2s", "--tmpfs", "/extra:size=1m", "-v", "/usr/share:/shown:ro",
-       "--host-path", "/usr", "--hostname", "golden", "--", "sh", "-c", "echo \udcff"]  # fmt: skip
+       "--host-path", "/usr/share", "--hostname", "golden", "--", "sh", "-c", "echo \udcff"]  # fmt: skip
+# It shows /usr/share, since /usr brings as many links along as the host has.
 # These depend on who asks and on what the host has: an engine without privilege has the cell open the trees; there may be no /proc/latency_stats.
 HOST_OPS = {"open_source"}
 
@@ -50,6 +51,15 @@ def test_text_says_the_same():
     steps = json.loads(explain("--json", *JOB).stdout)
     for step in steps["cell"] + steps["job"]:
         assert step["words"] in text
+
+
+def test_help_is_its_own():
+    text = explain("--help").stdout.decode()
+    assert "Usage: casemate explain" in text
+    assert "casemate explain -- true" in text
+    assert "casemate run --" not in text
+    assert "instead of the command's output" not in text
+    assert "124 timed out" not in text
 
 
 def test_nothing_is_made(tmp_path):

@@ -4,12 +4,13 @@ import json
 import os
 import pathlib
 import pty
+import re
 import signal
 import subprocess
 import time
 
 import pytest
-from py_test_runner import CASEMATE, gone
+from py_test_runner import CASEMATE, TREE, gone
 
 DEFAULT_KEYS = ["status", "exit_status", "command", "outcome", "resources", "stdout", "stderr", "output_truncated", "captured", "deleted", "skipped",
                 "leftovers", "outcome_word", "notes"]  # fmt: skip
@@ -126,6 +127,8 @@ def test_host_paths(run):
     assert {"usr", "etc"} <= set(run.out("--", "ls", "/").split())
     shown = run.out("--host-path", "/usr", "--host-path", "/bin", "--host-path", "/lib", "--host-path", "/lib64", "--", "ls", "/").split()
     assert "usr" in shown and "etc" not in shown and "opt" not in shown
+    for usr in ("/usr", "/usr/"):  # alone it is enough for what lies in it
+        assert "etc" not in run.out("--host-path", usr, "--", "ls", "/").split()
 
 
 def test_hostname(run):
@@ -189,11 +192,11 @@ def test_interactive_wants_no_directory(run):
         (["sh", "-c", "kill -KILL $$"], 137, b""),
         (["sh", "-c", "kill -TERM $$"], 143, b""),
         (["sh", "-c", "kill -SEGV $$"], 139, b""),
-        (["no-such-command"], 127, b"not found"),
-        (["/no/such/command"], 127, b"not found"),
-        (["/etc/passwd"], 126, b"EACCES"),
-        (["/usr"], 126, b"EACCES"),
-        (["/etc/passwd/x"], 127, b"not found"),
+        (["no-such-command"], 127, b"casemate run: no-such-command: command not found in the cell; "),
+        (["/no/such/command"], 127, b"casemate run: /no/such/command: not found in the cell, "),
+        (["/etc/passwd"], 126, b"casemate run: /etc/passwd: can't be executed: Permission denied ("),
+        (["/usr"], 126, b"casemate run: /usr: can't be executed: Permission denied (a directory, "),
+        (["/etc/passwd/x"], 127, b"casemate run: /etc/passwd/x: not found in the cell, "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -201,7 +204,7 @@ def test_exit_status(run, arguments, status, said):
     done = run("--", *arguments)
     assert done.returncode == status
     assert said in done.stderr
-    assert (done.stderr == b"") == (said == b"")
+    assert done.stderr.count(b"\n") == (said != b"")
 
 
 @pytest.mark.parametrize(
@@ -256,6 +259,11 @@ def test_json(run):
     assert (told["outcome"], told["outcome_word"]) == ("exited 3", "exited")
     assert (told["stdout"], told["stderr"], told["output_truncated"]) == ("out\n", "err\n", False)
     assert told["resources"]["wall_ms"] > 0
+    guide = (TREE / "docs" / "guide" / "run.md").read_text(encoding="utf-8")
+    (row,) = (line for line in guide.splitlines() if line.startswith("| `resources`"))
+    assert list(told["resources"]) == re.findall(r"`([a-z_]+)`", row.split(";")[0])[1:]
+    unknown = {name for name, value in told["resources"].items() if value is None}
+    assert unknown <= {"read_bytes", "written_bytes", "peak_pids"}
     assert told["captured"] == told["deleted"] == told["skipped"] == told["leftovers"] == []
 
 
@@ -272,6 +280,20 @@ def test_json_outcomes(run, arguments, status, word):
     told, code = run.object(*arguments)
     assert (code, told["exit_status"], told["outcome_word"]) == (status, status, word)
     assert told["status"] == ("success" if status == 0 else "error")
+
+
+LONG = "/no" + "/such-directory" * 200 + "/end"
+
+
+@pytest.mark.parametrize("arguments", [["-v", LONG + ":/x", "--", "true"], ["-w", "/etc" + LONG, "--", "true"], ["--tmpfs", "/etc" + LONG, "--", "true"], ["--inputs", LONG, "--", "true"], ["--", LONG], ["--memory", LONG, "--", "true"]], ids=lambda arguments: arguments[0])
+def test_long_paths_are_told_short(run, arguments):
+    done = run(*arguments)
+    assert done.returncode in (125, 127)
+    assert done.stderr.count(b"\n") == 1
+    assert len(done.stderr) < 600
+    assert b"..." in done.stderr and b"such-directory/end" in done.stderr
+    told, _ = run.object(*arguments)
+    assert LONG in (told.get("message") or told["outcome"])
 
 
 @pytest.mark.parametrize("arguments", [["--nope", "--", "true"], ["--memory", "zz", "--", "true"], ["--memory"], [], ["-v", "/no/such/place:/x", "--", "true"], ["--inputs", "/no/such/file", "--", "true"]])
@@ -333,6 +355,9 @@ def test_leftovers_are_named(run):
         ([], "no command"),
         (["--"], "no command"),
         (["--nope", "--", "true"], "--nope"),
+        (["-v", "/etc/passwd:/bin/no-such-place", "--", "true"], "can't mount at '/bin/no-such-place': it lies in a read-only directory of the host"),
+        (["-it", "--", "sh"], "-t is not supported yet: a cell has no terminal; -i is: write -i for -it"),
+        (["--tty", "--", "sh"], "-t is not supported yet: a cell has no terminal; leave it out"),
         (["--memory"], "--memory"),
         (["--memory", "much", "--", "true"], "--memory: 'much' is not a size"),
         (["--memory", "1k", "--", "true"], "at least 4M"),

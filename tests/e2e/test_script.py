@@ -3,9 +3,10 @@
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
-from py_test_runner import TREE, gone
+from py_test_runner import CASEMATE, TREE, gone
 
 EXAMPLE = TREE / "examples" / "script"
 
@@ -27,6 +28,25 @@ def test_a_package_from_the_index_and_the_cache(runner):
     assert status == 0
     assert again["details"]["environment"]["cached"] is True
     assert again["details"]["environment"]["key"] == told["details"]["environment"]["key"]
+
+
+def test_without_uv_pip_makes_the_environment(runner):
+    """As installed on a machine that has none: no uv on PATH, in the home directory or beside the program."""
+    reached_index(runner)
+    home = runner.directory.parent / "home"
+    (home / "bin").mkdir(parents=True)
+    runner.program = home / "bin" / "py_test_runner"
+    shutil.copy(CASEMATE, runner.program)
+    runner.environment.pop("CASEMATE_UV", None)
+    runner.environment |= {"HOME": str(home), "CASEMATE_CACHE_DIR": str(home / "cache")}
+    path = [entry for entry in runner.environment["PATH"].split(":") if not os.path.exists(os.path.join(entry, "uv"))]
+    runner.environment["PATH"] = ":".join(path)
+    told, status = runner.object("import six\nprint(six.__version__)\n", requirements="six.txt", timeout=300)
+    if status and "neither pip nor ensurepip" in told["message"]:
+        pytest.skip(told["message"])
+    assert status == 0, told
+    assert told["details"]["stdout"] == "1.16.0\n"
+    assert told["details"]["environment"]["installer"].startswith("pip ")
 
 
 def test_the_environment_cannot_be_written(runner):
@@ -74,6 +94,31 @@ def test_history_remembers(runner):
     assert "script" in kept.values()
     assert "exited" in kept.values()
     assert 4 in kept.values()
+
+
+@pytest.mark.parametrize("wrong", ["requirements", "interpreter"])
+def test_history_remembers_environments_that_failed(runner, wrong):
+    state = runner.directory.parent / "state"
+    runner.environment["CASEMATE_STATE_DIR"] = str(state)
+    runner.write("requirements.txt", "--no-index\ncasemate-has-no-such-package==1.0\n")
+    if wrong == "requirements":
+        told, _ = runner.object("pass", requirements="requirements.txt")
+    else:
+        told, _ = runner.object("pass", "--python-version", "2.99")
+    assert told["error_type"] == "environment_setup_failed"
+    listed = subprocess.run([CASEMATE, "history", "--json"], env=runner.environment, stdout=subprocess.PIPE, check=True)
+    (kept,) = json.loads(listed.stdout)
+    assert (kept["front_end"], kept["name"], kept["outcome"]) == ("script", "script.py", "setup failed")
+    assert kept["wall_us"] > 0
+    assert kept["details"]["error_type"] == "environment_setup_failed"
+    assert kept["details"]["message"] == told["message"]
+
+
+def test_history_forgets_requests_that_made_no_sense(runner):
+    state = runner.directory.parent / "state"
+    runner.environment["CASEMATE_STATE_DIR"] = str(state)
+    assert runner("--script", "gone.py", "--reqs", "/dev/null").returncode == 1
+    assert not (state / "casemate.spool").exists()
 
 
 # Scripts that behave badly. Each ends in the words of its outcome, and nothing of it is left.

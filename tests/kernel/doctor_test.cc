@@ -171,6 +171,12 @@ TEST(Doctor, SeesAMaskedProcAsContainersHaveIt) {
   EXPECT_NE(rows.at("proc")["fix"].get<std::string>().find("systempaths=unconfined"), std::string::npos);
 }
 
+TEST(Doctor, AdvisesNothingThatNothingUsesYet) {
+  const auto rows = rows_of(doctor({"--json"}));
+  for (const char* name : {"skopeo", "docker"}) EXPECT_FALSE(rows.contains(name)) << name;
+  for (const auto& [name, row] : rows) EXPECT_EQ(row["fix"].get<std::string>().find("dockerd"), std::string::npos) << row;
+}
+
 TEST(Doctor, TableHasColourOnlyWhenAsked) {
   const Report plain = doctor({});
   EXPECT_EQ(plain.text.find('\x1b'), std::string::npos) << "stdout is a pipe";

@@ -539,6 +539,7 @@ void expect_after_signals(int signals, const std::string& script, const Outcome&
   auto engine = Engine::create({.slots = 1});
   ASSERT_TRUE(engine);
   ASSERT_TRUE((*engine)->cancel_on_signals());
+  ASSERT_TRUE((*engine)->cancel_on_signals()) << "again changes nothing";
   std::vector<JobResult> results;
   int sent = 0;
   Hears hears;

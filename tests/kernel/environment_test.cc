@@ -264,6 +264,11 @@ TEST_P(Environments, says_in_one_line_what_the_installer_refused) {
   EXPECT_NE(missing.log.find("six-that-is-not-there"), std::string::npos);
   const EnvironmentFailure conflict = failure_of(from_links("caseneeds\ncasefour==1.1"));
   EXPECT_NE(conflict.error.what.find("casefour"), std::string::npos) << conflict.error.what;
+  if (std::string(GetParam()) == "pip") {
+    EXPECT_NE(conflict.error.what.find("Cannot install -r requirements.txt (line 3) and casefour==1.1"), std::string::npos)
+        << conflict.error.what;
+  }
+  EXPECT_EQ(conflict.log.find("/casemate/workshop"), std::string::npos) << conflict.log;
   const EnvironmentFailure unreachable = failure_of("--index-url http://me:secret@127.0.0.1:1/simple\ncasefour");
   EXPECT_EQ(unreachable.error.code, ErrorCode::refused);
   EXPECT_EQ(unreachable.error.what.find("secret") + unreachable.log.find("secret"), std::string::npos * 2);

@@ -3,12 +3,15 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <nlohmann/json.hpp>
 
 #include "store/store.h"
 #include "store/tree.h"
+#include "sys/fd.h"
 
 namespace casemate {
 namespace {
@@ -88,6 +91,40 @@ TEST_F(CacheApp, prune_keeps_what_fits_and_what_is_used) {
   EXPECT_EQ(said.out, "freed 2.0 KiB, 7 B left in 1 entry\n");
   lease.reset();
   EXPECT_EQ(cache({"prune"}).out, "freed 7 B, 0 B left in 0 entries\n");
+}
+
+// What uv leaves behind, one file of it shared with a layer as uv does it.
+void fill_uv_cache(const std::string& directory) {
+  std::filesystem::create_directories(directory + "/uv/cache/archive-v0/x");
+  std::ofstream(directory + "/uv/cache/archive-v0/x/module.py") << std::string(1000, 'u');
+  std::filesystem::create_hard_link(directory + "/layers/" + kKey + "/tree/file", directory + "/uv/cache/archive-v0/x/shared");
+}
+
+TEST_F(CacheApp, the_cache_of_uv_is_shown_and_removed) {
+  EXPECT_EQ(cache({"info"}).out.find("uv cache"), std::string::npos) << "there is none yet";
+  fill_uv_cache(directory_);
+  EXPECT_NE(cache({"info"}).out.find("uv cache   1007 B, not in the size above"), std::string::npos) << cache({"info"}).out;
+  EXPECT_EQ(cache({"info", "--json"}).json()["installer_cache_bytes"], 1007);
+  EXPECT_EQ(cache({"info", "--json"}).json()["bytes"], 2048 + 7);
+  Said said = cache({"prune", "--max-size", "4K", "--json"});
+  EXPECT_EQ(said.json()["installer_cache_cleared_bytes"], 0) << "all of it fits";
+  said = cache({"prune", "--max-size", "3000"});
+  EXPECT_EQ(said.out, "freed 0 B, 2.0 KiB left in 2 entries\nuv cache of 1007 B removed\n");
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/uv/cache"));
+  EXPECT_EQ(cache({"verify"}).out, "all sound\n");
+  EXPECT_EQ(cache({"prune"}).out, "freed 2.0 KiB, 0 B left in 0 entries\n");
+}
+
+TEST_F(CacheApp, the_cache_of_uv_is_left_to_who_builds_with_it) {
+  fill_uv_cache(directory_);
+  std::filesystem::create_directories(directory_ + "/uv/bench-1-0");
+  const auto bench = open_file(directory_ + "/uv/bench-1-0", O_RDONLY | O_DIRECTORY);
+  ASSERT_TRUE(bench);
+  ASSERT_EQ(::flock(bench->get(), LOCK_EX | LOCK_NB), 0);
+  const Said said = cache({"prune"});
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_NE(said.out.find("uv cache of 1007 B left alone"), std::string::npos) << said.out;
+  EXPECT_TRUE(std::filesystem::exists(directory_ + "/uv/cache"));
 }
 
 TEST_F(CacheApp, verify_tells_of_damage_by_its_exit_code) {

@@ -1,5 +1,6 @@
 #include "apps/history/history.h"
 
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -69,6 +70,22 @@ TEST_F(HistoryApp, lists_the_newest_first) {
   EXPECT_NE(said.out.find("old \\x1b[31mtrue"), std::string::npos) << said.out;
   EXPECT_EQ(said.out.find('\x1b'), std::string::npos);
   EXPECT_EQ(said.err, "");
+}
+
+TEST_F(HistoryApp, says_what_of_a_set_up_failed) {
+  for (const char* details : {R"({"exit_status":127})", R"({"exit_status":126})", R"({"error_type":"environment_setup_failed"})", "[1]"}) {
+    RunRecord record;
+    record.name = "x";
+    record.outcome = "setup failed";
+    record.code = ENOENT;
+    record.details = details;
+    ASSERT_TRUE(spool_run(record));
+  }
+  const std::string out = history({"--outcome", "setup failed"}).out;
+  EXPECT_NE(out.find("setup failed (command not found)"), std::string::npos) << out;
+  EXPECT_NE(out.find("setup failed (command can't be executed)"), std::string::npos) << out;
+  EXPECT_NE(out.find("setup failed (environment)"), std::string::npos) << out;
+  EXPECT_EQ(history({"--outcome", "setup failed", "--json"}).json()[0]["outcome"], "setup failed");
 }
 
 TEST_F(HistoryApp, filters) {

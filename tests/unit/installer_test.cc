@@ -33,6 +33,29 @@ TEST(TellingLine, of_pip) {
   EXPECT_EQ(telling_line(""), "");
 }
 
+TEST(UsersWords, name_the_users_file_and_line) {
+  const std::vector<std::string> origins = {"", "wanted.txt:7", "base.txt:1"};
+  const auto said = [&](const char* log) { return in_users_words(log, "/bench/requirements.txt", origins); };
+  EXPECT_EQ(said("Collecting a (from -r /bench/requirements.txt (line 2))\nb (from -r /bench/requirements.txt (line 3))"),
+            "Collecting a (from -r wanted.txt (line 7))\nb (from -r base.txt (line 1))");
+  EXPECT_EQ(said("Invalid requirement: 'a b' (from line 3 of /bench/requirements.txt)"),
+            "Invalid requirement: 'a b' (from line 1 of base.txt)");
+  EXPECT_EQ(said("error: at /bench/requirements.txt:2:5"), "error: at wanted.txt:7:5");
+  EXPECT_EQ(said("Couldn't parse `/bench/requirements.txt` at 0"), "Couldn't parse `wanted.txt` at 0");
+}
+
+TEST(UsersWords, leave_out_lines_that_the_user_did_not_write) {
+  const std::vector<std::string> origins = {"", "wanted.txt:7"};
+  const auto said = [&](const char* log) { return in_users_words(log, "/bench/requirements.txt", origins); };
+  EXPECT_EQ(said("(from -r /bench/requirements.txt (line 1))"), "(from -r wanted.txt)");
+  EXPECT_EQ(said("/bench/requirements.txt:999999999999999999999999: x"), "wanted.txt:999999999999999999999999: x");
+  EXPECT_EQ(said("/bench/requirements.txt (line 4"), "wanted.txt (line 4");
+  EXPECT_EQ(said(" of /bench/requirements.txt"), " of wanted.txt");
+  EXPECT_EQ(said("5 of /bench/requirements.txt:0"), "5 of wanted.txt");
+  EXPECT_EQ(said(""), "");
+  EXPECT_EQ(in_users_words("/bench/requirements.txt:1", "/bench/requirements.txt", {}), "requirements.txt");
+}
+
 TEST(TellingLine, is_bounded_and_stays_utf8) {
   std::string log = "error: ";
   for (int i = 0; i < 1000; ++i) log += "ä";

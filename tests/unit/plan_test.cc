@@ -292,6 +292,23 @@ TEST(Plan, ATmpfsOverATreeOfTheHostCanBeBuiltIn) {
   EXPECT_EQ(refused.error().code, ErrorCode::invalid_input);
 }
 
+TEST(Plan, ATargetBehindALinkOfTheRootIsWhereTheLinkLeads) {
+  Job job = plain_job();
+  job.mounts = {{.source = "/srv/file", .target = "/lib/x"}};
+  const auto refused = compile(job, root_host());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_input);
+  EXPECT_TRUE(refused.error().what.starts_with("can't mount at '/lib/x': it lies in a read-only directory of the host"))
+      << refused.error().what;
+  HostFacts host = root_host();
+  host.paths["/lib/x"] = {HostPath::Kind::file, ""};
+  const Plan plan = compiled(job, host);
+  EXPECT_TRUE(has(plan.cell, Op::attach, "usr/lib/x"));
+  EXPECT_FALSE(has(plan.cell, Op::make_file, "lib/x"));
+  job.mounts.push_back({.source = "/srv/file", .target = "/usr/lib/x"});
+  EXPECT_FALSE(compile(job, host)) << "two mounts at one place";
+}
+
 TEST(Plan, PlacesOfMountsAreWalkedAsInTheCell) {
   Job job = plain_job();
   job.mounts = {{.kind = Mount::Kind::overlay, .target = "/app", .lower = {"/srv/project"}}, tmpfs_at("/app/link/made")};
@@ -394,6 +411,26 @@ TEST(Plan, HostPathsAreNeverIdmappedOrWritable) {
     EXPECT_TRUE(source.read_only) << source.path;
     EXPECT_FALSE(source.idmapped) << source.path;
   }
+}
+
+std::vector<std::string> links_of(const Job& job) {
+  std::vector<std::string> links;
+  const auto plan = compile(job, root_host());
+  EXPECT_TRUE(plan);
+  for (const Step& step : plan->cell) {
+    if (step.op == Op::make_symlink && !step.path.starts_with("dev/")) links.push_back(step.path + " -> " + step.source);
+  }
+  return links;
+}
+
+TEST(Plan, WhatIsShownBringsTheRootsLinksIntoIt) {
+  Job job = plain_job();
+  job.host_paths = {"/usr"};
+  EXPECT_EQ(links_of(job), (std::vector<std::string>{"bin -> usr/bin", "sbin -> usr/sbin", "lib -> usr/lib", "lib64 -> usr/lib64"}));
+  job.host_paths = {"/usr/lib64", "/bin"};
+  EXPECT_EQ(links_of(job), (std::vector<std::string>{"bin -> usr/bin", "lib64 -> usr/lib64"}));
+  job.host_paths = {"/us", "/etc"};
+  EXPECT_TRUE(links_of(job).empty());
 }
 
 TEST(Plan, CollectedLayersAreHandedOutInOrder) {

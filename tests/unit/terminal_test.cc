@@ -77,6 +77,26 @@ TEST(Terminal, a_sequence_cut_short_does_not_swallow_what_follows) {
   EXPECT_EQ(printable("\xf0\x9f\x99\nx"), "\\xf0\\x9f\\x99\nx");
 }
 
+TEST(Terminal, shortens_long_words_of_a_line_in_the_middle) {
+  const std::string most(200, 'a');
+  EXPECT_EQ(printable_line("say " + most + " and  so\n on "), "say " + most + " and  so\\n on ");
+  EXPECT_EQ(printable_line(""), "");
+  const std::string path = "/begin/" + std::string(5000, 'x') + "/end";
+  const std::string line = printable_line("can't open " + path + ": no such file; " + path);
+  EXPECT_TRUE(line.starts_with("can't open /begin/xxx")) << line;
+  EXPECT_NE(line.find("x...x"), std::string::npos);
+  EXPECT_NE(line.find("x/end: no such file; /begin/"), std::string::npos) << line;
+  EXPECT_TRUE(line.ends_with("x/end"));
+  EXPECT_LE(line.size(), 2 * 200 + 30u);
+  for (std::size_t shift = 0; shift < 4; ++shift) {
+    std::string word(shift, 'a');
+    while (word.size() < 1000) word += "\U0001F512";  // cut between characters only
+    const std::string cut = printable_line(word);
+    EXPECT_EQ(to_utf8(cut), cut);
+    EXPECT_LE(cut.size(), 200u);
+  }
+}
+
 TEST(Terminal, makes_valid_utf8_for_json) {
   EXPECT_EQ(to_utf8("a\xff"
                     "b"),
@@ -91,7 +111,7 @@ TEST(Terminal, whatever_comes_in_nothing_that_drives_a_terminal_comes_out) {
   for (int round = 0; round < 2000; ++round) {
     std::string bytes;
     for (int i = 0; i < 64; ++i) bytes += static_cast<char>(random() % (round % 2 ? 256 : 0xa0));
-    for (const std::string& text : {printable(bytes), printable_name(bytes)}) {
+    for (const std::string& text : {printable(bytes), printable_name(bytes), printable_line(bytes)}) {
       for (std::size_t i = 0; i < text.size(); ++i) {
         const auto byte = static_cast<std::uint8_t>(text[i]);
         ASSERT_FALSE((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f) << round;

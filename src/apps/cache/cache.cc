@@ -1,13 +1,9 @@
 #include "apps/cache/cache.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
-#include <cstring>
 #include <ctime>
 #include <map>
-#include <system_error>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -16,6 +12,8 @@
 
 #include "base/terminal.h"
 #include "base/units.h"
+#include "image/workshop.h"
+#include "report/printing.h"
 #include "report/table.h"
 #include "store/store.h"
 
@@ -24,7 +22,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kOk = 0, kDamaged = 1, kFailed = 125;
+constexpr std::string_view kProgram = "casemate cache";
+constexpr int kOk = 0, kDamaged = 1;
 
 struct Options {
   bool json = false;
@@ -32,12 +31,7 @@ struct Options {
   std::string max_size;
 };
 
-int complain(const std::string& what) {
-  std::fputs(fmt::format("casemate cache: {}\n", printable_name(what)).c_str(), stderr);
-  return kFailed;
-}
-
-void print(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
+int complain(const std::string& what) { return casemate::complain(kProgram, what); }
 
 struct Sum {
   std::size_t entries = 0;
@@ -59,21 +53,26 @@ Sum sum_of(const std::vector<StoreEntry>& entries, std::string_view kind) {
 int info(const Store& store, const Options& options) {
   const auto entries = store.entries();
   if (!entries) return complain(entries.error().what);
+  const auto installer = look_at_installer_cache(store);
+  if (!installer) return complain(installer.error().what);
   const Sum layers = sum_of(*entries, "layer"), blobs = sum_of(*entries, "blob");
   const std::uint64_t bytes = layers.bytes + blobs.bytes;
   if (options.json) {
     const auto part = [](const Sum& sum) { return Json{{"count", sum.entries}, {"bytes", sum.bytes}, {"in_use", sum.in_use}}; };
-    print({{"directory", to_utf8(store.directory())},
-           {"bytes", bytes},
-           {"max_bytes", store.max_bytes()},
-           {"layers", part(layers)},
-           {"blobs", part(blobs)}});
+    print_json({{"directory", to_utf8(store.directory())},
+                {"bytes", bytes},
+                {"max_bytes", store.max_bytes()},
+                {"layers", part(layers)},
+                {"blobs", part(blobs)},
+                {"installer_cache_bytes", installer->bytes}});
     return kOk;
   }
   fmt::print("directory  {}\n", printable_name(store.directory()));
   fmt::print("size       {} of at most {}\n", format_bytes(bytes), format_bytes(store.max_bytes()));
   for (const auto& [name, sum] : {std::pair{"layers", layers}, std::pair{"blobs", blobs}})
     fmt::print("{:<9}  {}, {}, {} in use\n", name, sum.entries, format_bytes(sum.bytes), sum.in_use);
+  if (installer->bytes > 0)
+    fmt::print("uv cache   {}, not in the size above: layers share files with it\n", format_bytes(installer->bytes));
   return kOk;
 }
 
@@ -90,7 +89,7 @@ int list(const Store& store, const Options& options) {
                      {"last_used", entry.last_used},
                      {"in_use", entry.in_use},
                      {"description", entry.description}});
-    print(all);
+    print_json(all);
     return kOk;
   }
   Table table({{"KIND"}, {"KEY"}, {"SIZE", Table::Align::right}, {"LAST USED", Table::Align::right}, {"IN USE"}, {"DESCRIPTION"}});
@@ -106,6 +105,13 @@ int list(const Store& store, const Options& options) {
   return kOk;
 }
 
+// Removes it where it and the entries together are more than `most`; else there is nothing to tell.
+Result<InstallerCache> prune_installer_cache(const Store& store, std::uint64_t most, std::uint64_t entries_bytes) {
+  TRY_ASSIGN(const InstallerCache cache, look_at_installer_cache(store));
+  if (cache.bytes == 0 || (most > 0 && cache.bytes + entries_bytes <= most)) return InstallerCache{};
+  return clear_installer_cache(store);
+}
+
 int prune(Store& store, const Options& options) {
   std::uint64_t most = 0;
   if (!options.max_size.empty()) {
@@ -114,6 +120,11 @@ int prune(Store& store, const Options& options) {
     most = *bytes;
   }
   std::vector<Error> problems;
+  const auto before = store.entries();
+  if (!before) return complain(before.error().what);
+  // First: it only spares downloads, and what layers share with it stays.
+  const auto installer = prune_installer_cache(store, most, sum_of(*before, "layer").bytes + sum_of(*before, "blob").bytes);
+  if (!installer) problems.push_back(installer.error());
   const auto freed = store.prune(most, &problems);
   if (!freed) return complain(freed.error().what);
   const auto left = store.entries();
@@ -122,13 +133,20 @@ int prune(Store& store, const Options& options) {
   if (options.json) {
     Json troubles = Json::array();
     for (const Error& problem : problems) troubles.push_back(to_utf8(problem.what));
-    print({{"freed_bytes", *freed}, {"left_bytes", bytes}, {"left_entries", left->size()}, {"problems", troubles}});
+    print_json({{"freed_bytes", *freed},
+                {"left_bytes", bytes},
+                {"left_entries", left->size()},
+                {"installer_cache_cleared_bytes", installer && installer->cleared ? installer->bytes : 0},
+                {"problems", troubles}});
   } else {
     fmt::print("freed {}, {} left in {} {}\n", format_bytes(*freed), format_bytes(bytes), left->size(),
                left->size() == 1 ? "entry" : "entries");
+    if (installer && installer->bytes > 0)
+      fmt::print("uv cache of {} {}\n", format_bytes(installer->bytes),
+                 installer->cleared ? "removed" : "left alone: an environment is being built with it");
   }
   for (const Error& problem : problems) complain(problem.what);
-  return problems.empty() ? kOk : kFailed;
+  return problems.empty() ? kOk : kOwnFailure;
 }
 
 int verify(Store& store, const Options& options) {
@@ -138,7 +156,7 @@ int verify(Store& store, const Options& options) {
     Json all = Json::array();
     for (const StoreDamage& damage : *damages)
       all.push_back({{"kind", damage.kind}, {"key", damage.key}, {"what", to_utf8(damage.what)}, {"removed", damage.removed}});
-    print({{"sound", damages->empty()}, {"damaged", all}});
+    print_json({{"sound", damages->empty()}, {"damaged", all}});
   } else if (damages->empty()) {
     fmt::print("all sound\n");
   } else {
@@ -171,7 +189,7 @@ int cache_main(const std::vector<std::string>& arguments) {
       "keeps itself below $CASEMATE_CACHE_SIZE (20G). Exit codes: 0 fine, 1 damage found, 125 failure.");
   const auto* info_command = app.add_subcommand("info", "Where it is and how much it holds");
   const auto* list_command = app.add_subcommand("list", "Each entry, the last used first");
-  auto* prune_command = app.add_subcommand("prune", "Remove what nobody uses, the least recently used first");
+  auto* prune_command = app.add_subcommand("prune", "Remove what nobody uses: uv's cache of packages, then the least recently used first");
   prune_command->add_option("--max-size", options.max_size, "Keep this much (default: nothing)")->option_text("SIZE");
   app.add_subcommand("verify", "Read all of it again, remove what is damaged");
   try {
@@ -188,12 +206,7 @@ int cache_main(const std::vector<std::string>& arguments) {
     if (list_command->parsed()) return list(*store, options);
     return prune_command->parsed() ? prune(*store, options) : verify(*store, options);
   };
-  try {
-    const int code = run();
-    return std::fflush(stdout) == 0 ? code : complain(fmt::format("can't write the output: {}", std::strerror(errno)));
-  } catch (const std::system_error& failed) {  // fmt::print says so of a full disk or a closed pipe
-    return complain(fmt::format("can't write the output: {}", failed.code().message()));
-  }
+  return printed(kProgram, run);
 }
 
 }  // namespace casemate

@@ -8,12 +8,11 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/un.h>
 
 #include "base/units.h"
+#include "image/installer.h"
 #include "sys/fd.h"
 #include "sys/process.h"
 
@@ -112,11 +111,12 @@ std::vector<HostFeature> python() {
                                 versions.empty() ? "" : "; also found: ", fmt::join(versions, ", ")),
                     "", false});
   }
-  const std::string uv = program_on_path("uv").empty() ? "" : version_of({"uv", "--version"});
+  const std::string uv_path = find_uv();  // also beside this program and in ~/.local/bin
+  const std::string uv = uv_path.empty() ? "" : version_of({uv_path, "--version"});
   const bool pip = answer.find("ensurepip") != std::string::npos ||
                    (answer.find(" pip") != std::string::npos && answer.find("venv") != std::string::npos);
   if (!uv.empty()) {
-    rows.push_back({"package installer", State::ok, uv, "", false});
+    rows.push_back({"package installer", State::ok, fmt::format("{}: {}", uv_path, uv), "", false});
   } else if (pip) {
     rows.push_back({"package installer", State::fallback, "venv and pip: several times slower than uv",
                     "`pip install uv`, or see https://docs.astral.sh/uv", false});
@@ -125,36 +125,6 @@ std::vector<HostFeature> python() {
                     "`apt-get install python3-venv`, or install uv", false});
   }
   return rows;
-}
-
-HostFeature skopeo() {
-  const std::string version = program_on_path("skopeo").empty() ? "" : version_of({"skopeo", "--version"});
-  if (!version.empty()) return {"skopeo", State::ok, version, "", false};
-  return {"skopeo", State::missing, "OCI images can't be pulled; image 'host' needs none", "`apt-get install skopeo`", false};
-}
-
-// DOCKER_HOST as docker reads it, when it names a socket of this host.
-std::string docker_socket_path() {
-  const char* host = std::getenv("DOCKER_HOST");
-  constexpr std::string_view kUnix = "unix://";
-  if (host && std::string_view(host).starts_with(kUnix)) return host + kUnix.size();
-  return "/var/run/docker.sock";
-}
-
-HostFeature docker() {
-  const std::string path = docker_socket_path();
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  int problem = ENAMETOOLONG;
-  if (path.size() < sizeof address.sun_path) {
-    std::memcpy(address.sun_path, path.data(), path.size());
-    problem = ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
-  }
-  if (problem == 0) return {"docker", State::ok, fmt::format("somebody listens on {}", path), "", false};
-  return {"docker", State::missing, fmt::format("no answer on {} ({}); only --executor docker would need it", path, std::strerror(problem)),
-          problem == EACCES ? "join the group docker, which makes you as mighty as root" : "start dockerd, or set DOCKER_HOST=unix:///path",
-          false};
 }
 
 HostFeature cache_space(const std::string& cache_directory) {
@@ -204,8 +174,6 @@ std::vector<HostFeature> probe_programs(const HostFacts& host, const std::string
   std::vector<HostFeature> rows{id_ranges(host)};
   for (HostFeature& row : network()) rows.push_back(std::move(row));
   for (HostFeature& row : python()) rows.push_back(std::move(row));
-  rows.push_back(skopeo());
-  rows.push_back(docker());
   rows.push_back(cache_space(cache_directory));
   return rows;
 }

@@ -126,13 +126,16 @@ void print_plan(const Job& job, const Plan& plan, const HostFacts& host, const C
 int explain_main(const std::vector<std::string>& arguments) {
   ParsedRun parsed = parse_run(arguments, "casemate explain");
   if (parsed.stop) {
-    fmt::print(parsed.exit_status == 0 ? stdout : stderr, "{}\n", parsed.text);
+    if (parsed.exit_status == 0)
+      fmt::print("{}\n", parsed.text);
+    else
+      fmt::print(stderr, "{}\n", printable_line(parsed.text));
     return parsed.exit_status;
   }
   // The copies of the inputs are made when the job is run; here stands where they would lie.
   const std::string staged = parsed.request.inputs.empty() ? "" : cache_directory() + "/tmp/<this run>/inputs";
   if (const auto layered = add_work_layer(parsed.request, staged); !layered) {
-    fmt::print(stderr, "casemate explain: {}\n", printable_name(layered.error().what));
+    fmt::print(stderr, "casemate explain: {}\n", printable_line(layered.error().what));
     return 125;
   }
   Job& job = parsed.request.job;
@@ -140,7 +143,7 @@ int explain_main(const std::vector<std::string>& arguments) {
   resolve_sources(job, host);
   const auto plan = compile(job, host);
   if (!plan) {
-    fmt::print(stderr, "casemate explain: {}\n", printable_name(plan.error().what));
+    fmt::print(stderr, "casemate explain: {}\n", printable_line(plan.error().what));
     return 125;
   }
   const CgroupSupport support = open_cgroups()->support();

@@ -1,12 +1,8 @@
 #include "apps/history/history.h"
 
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
-#include <cstring>
 #include <ctime>
 #include <map>
-#include <system_error>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -16,6 +12,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "casemate/outcome.h"
+#include "report/printing.h"
 #include "report/table.h"
 #include "store/history.h"
 
@@ -24,7 +21,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kOk = 0, kNoSuchId = 1, kFailed = 125;
+constexpr std::string_view kProgram = "casemate history";
+constexpr int kOk = 0, kNoSuchId = 1;
 
 struct Options {
   bool json = false;
@@ -34,12 +32,7 @@ struct Options {
   std::string older_than;
 };
 
-int complain(const std::string& what, int code = kFailed) {
-  std::fputs(fmt::format("casemate history: {}\n", printable_name(what)).c_str(), stderr);
-  return code;
-}
-
-void print(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
+int complain(const std::string& what, int code = kOwnFailure) { return casemate::complain(kProgram, what, code); }
 
 Json to_json(const RunRecord& record) {
   Json json = {{"id", record.id},
@@ -66,10 +59,19 @@ std::string moment(std::int64_t unix_ms) {
   return text;
 }
 
+// Of a set-up that failed: the step is not kept, but what a front end says of it is.
+std::string_view what_failed(const RunRecord& record) {
+  const Json details = Json::parse(record.details, nullptr, false);
+  if (!details.is_object()) return "";
+  if (details.value("error_type", Json()) == "environment_setup_failed") return " (environment)";
+  const Json status = details.value("exit_status", Json());
+  return status == 127 ? " (command not found)" : status == 126 ? " (command can't be executed)" : "";
+}
+
 std::string ending(const RunRecord& record) {
   const auto kind = outcome_kind(record.outcome);
   if (!kind) return record.outcome;
-  if (*kind == Outcome::Kind::setup_failed) return record.outcome;  // its step is not kept
+  if (*kind == Outcome::Kind::setup_failed) return fmt::format("{}{}", record.outcome, what_failed(record));
   return words(Outcome{*kind, record.code, "", ""});
 }
 
@@ -83,7 +85,7 @@ int list(const History& history, const Options& options) {
   if (options.json) {
     Json all = Json::array();
     for (const RunRecord& record : *records) all.push_back(to_json(record));
-    print(all);
+    print_json(all);
     return kOk;
   }
   Table table({{"ID", Table::Align::right},
@@ -108,7 +110,7 @@ int show(const History& history, const Options& options) {
   if (!*found) return complain(fmt::format("there is no run {}; 'casemate history' lists them", options.id), kNoSuchId);
   const RunRecord& record = **found;
   if (options.json) {
-    print(to_json(record));
+    print_json(to_json(record));
     return kOk;
   }
   const auto line = [](std::string_view name, const std::string& value) { fmt::print("{:<10} {}\n", name, value); };
@@ -140,7 +142,7 @@ int prune(History& history, const Options& options) {
   const auto removed = history.prune(now.count() - age->count() * factor);
   if (!removed) return complain(removed.error().what);
   if (options.json)
-    print({{"removed", *removed}});
+    print_json({{"removed", *removed}});
   else
     fmt::print("removed {} {}\n", *removed, *removed == 1 ? "run" : "runs");
   return kOk;
@@ -190,12 +192,7 @@ int history_main(const std::vector<std::string>& arguments) {
     if (show_command->parsed()) return show(*history, options);
     return prune_command->parsed() ? prune(*history, options) : list(*history, options);
   };
-  try {
-    const int code = run();
-    return std::fflush(stdout) == 0 ? code : complain(fmt::format("can't write the output: {}", std::strerror(errno)));
-  } catch (const std::system_error& failed) {  // fmt::print says so of a full disk or a closed pipe
-    return complain(fmt::format("can't write the output: {}", failed.code().message()));
-  }
+  return printed(kProgram, run);
 }
 
 }  // namespace casemate

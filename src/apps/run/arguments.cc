@@ -19,7 +19,8 @@ namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-constexpr const char* kFooter = R"(After the options comes the command with its arguments: casemate run [OPTIONS] -- COMMAND [ARGUMENT...]
+constexpr const char* kRunFooter =
+    R"(After the options comes the command with its arguments: casemate run [OPTIONS] -- COMMAND [ARGUMENT...]
 
 Examples:
   casemate run -- python3 -c 'print(1)'
@@ -29,6 +30,18 @@ Examples:
 
 Exit status: the command's own; 124 timed out, 125 casemate could not run it, 126 the command can't be executed,
 127 it was not found, 128+N it was killed by signal N (137 also for a memory limit).)";
+
+constexpr const char* kExplainFooter =
+    R"(After the options, which are those of 'casemate run', comes the command: casemate explain [OPTIONS] -- COMMAND [ARGUMENT...]
+Printed are the trees of the host that the cell shows, how ids map, who holds each limit here, the steps of the cell's first process
+and of the command's, and the system calls that are allowed.
+
+Examples:
+  casemate explain -- true
+  casemate explain --profile strict --network outbound --memory 64m -- python3 job.py
+  casemate explain --json -v "$PWD":/src -- make
+
+Exit status: 0 the plan was printed, 125 there is none: a wrong option, a mount source that is not there, what this host can't do.)";
 
 std::string absolute_host_path(std::string_view path) {
   if (!path.empty() && path[0] == '/') return std::string(path);
@@ -109,7 +122,7 @@ struct Words {
   std::vector<std::string> env, env_files, volumes, mounts, tmpfs, cap_add, cap_drop, inputs, host_paths, command, ulimits;
   std::string workdir = "/app", memory, cpus, pids, network = "none", user, timeout, cpu_time, disk, inodes, output_limit, file_size,
               open_files, hostname, profile = "default", image = "host", outputs, executor = "native", name;
-  bool read_only = false, interactive = false, json = false, quiet = false, rm = false, init = false;
+  bool read_only = false, interactive = false, tty = false, json = false, quiet = false, rm = false, init = false;
 };
 
 void declare(CLI::App& app, Words& words) {
@@ -157,9 +170,10 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--outputs", words.outputs, "bring files that the command made or changed in the working directory here")
       ->type_name("DIR");
   app.add_flag("-i,--interactive", words.interactive, "the command reads our stdin (otherwise it gets /dev/null)");
+  app.add_flag("-t,--tty", words.tty, "docker's: refused, a cell has no terminal yet; -i alone passes stdin on");
   app.add_option("--hostname", words.hostname, "host name in the cell")->type_name("NAME");
   app.add_option("--host-path", words.host_paths,
-                 "image host: show exactly these host paths, read-only [/usr and the links into it, /etc, /opt]")
+                 "image host: show these host paths and the root's links into them, no others, read-only [/usr, /etc, /opt]")
       ->type_name("PATH")
       ->expected(1)
       ->take_all();
@@ -272,6 +286,10 @@ Result<RunRequest> meaning(const Words& words) {
   job.env = {{"PATH", kDefaultPath}, {"HOME", "/root"}};
   if (!words.hostname.empty()) job.hostname = words.hostname;
   if (job.argv.empty()) return invalid("no command; write: casemate run [flags] -- COMMAND [ARGUMENT...]");
+  if (words.tty)
+    return invalid(fmt::format("-t is not supported yet: a cell has no terminal; {}",
+                               words.interactive ? "-i is: write -i for -it, and standard input goes to the command through a pipe"
+                                                 : "leave it out, or write -i to pass standard input on through a pipe"));
   if (words.network == "none") {
     job.network = Network::none;
   } else if (words.network == "outbound" || words.network == "bridge") {
@@ -394,14 +412,15 @@ Result<Mount> parse_mount(std::string_view text) {
 ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view program) {
   ParsedRun parsed;
   Words words;
-  CLI::App app(program == "casemate explain"
-                   ? "Print what the kernel would be asked to do for a job, and run nothing."
-                   : "Run one command in a fresh cell: namespaces, root, limits and system call filter of its own.",
+  const bool explains = program == "casemate explain";
+  CLI::App app(explains ? "Print what the kernel would be asked to do for a job, and run nothing."
+                        : "Run one command in a fresh cell: namespaces, root, limits and system call filter of its own.",
                std::string(program));
-  app.footer(kFooter);
+  app.footer(explains ? kExplainFooter : kRunFooter);
   app.prefix_command();
   app.get_formatter()->column_width(34);
   declare(app, words);
+  if (auto* json = app.get_option_no_throw("--json"); json && explains) json->description("print one JSON object instead of text");
   // Everything from the first word that is no option belongs to the command, as it is; CLI11 would drop a "--" further on.
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());

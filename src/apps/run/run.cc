@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "apps/run/arguments.h"
+#include "apps/run/ending.h"
 #include "apps/run/input.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"
@@ -131,7 +132,7 @@ class Run {
     if (request_.json) {
       print_error_object(error.what);
     } else {
-      fmt::print(stderr, "casemate run: {}\n", printable_name(error.what));
+      fmt::print(stderr, "casemate run: {}\n", printable_line(error.what));
     }
     return 125;
   }
@@ -160,14 +161,8 @@ class Run {
   void tell(const JobResult& result) const {
     for (const std::string& note : skipped_) fmt::print(stderr, "casemate run: note: {}\n", printable_name(note));
     const Outcome& outcome = result.outcome;
-    if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled) {
-      fmt::print(stderr, "casemate run: {}\n", printable_name(words(outcome)));
-      if (outcome.kind == Outcome::Kind::setup_failed && outcome.step.starts_with("execve ") && outcome.code == ENOENT)
-        fmt::print(stderr,
-                   "casemate run: the command, or the loader it needs, was not found in the cell: your own files come along with --inputs or -v; "
-                   "'casemate explain -- COMMAND' "
-                   "prints what of the host is shown\n");
-    }
+    if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)
+      fmt::print(stderr, "casemate run: {}\n", printable_line(ending_line(outcome)));
     for (const Leftover& process : result.leftovers)
       fmt::print(stderr, "casemate run: note: process {} ({}) was still there and was killed\n", process.pid, process.name);
     if (!result.collect_error.empty()) fmt::print(stderr, "casemate run: {}\n", printable_name(result.collect_error));
@@ -211,8 +206,10 @@ int run_main(const std::vector<std::string>& arguments) {
   if (parsed.stop) {
     if (parsed.exit_status != 0 && parsed.request.json)
       print_error_object(parsed.text);
+    else if (parsed.exit_status != 0)
+      fmt::print(stderr, "{}\n", printable_line(parsed.text));
     else
-      fmt::print(parsed.exit_status == 0 ? stdout : stderr, "{}\n", parsed.text);
+      fmt::print("{}\n", parsed.text);
     return parsed.exit_status;
   }
   return Run(std::move(parsed.request)).go();

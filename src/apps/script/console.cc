@@ -29,7 +29,12 @@ std::string shortened(std::string text, std::size_t width) {
 }  // namespace
 
 Console::Console(bool json, bool quiet, Color color, std::string program)
-    : json_(json), quiet_(quiet), color_(colored(color, STDERR_FILENO)), program_(std::move(program)), out_(STDOUT_FILENO), err_(STDERR_FILENO) {}
+    : json_(json),
+      quiet_(quiet),
+      color_(colored(color, STDERR_FILENO)),
+      program_(std::move(program)),
+      out_(STDOUT_FILENO),
+      err_(STDERR_FILENO) {}
 
 void Console::clear_live() {
   if (live_line_) err_.add_own("\r\x1b[K");
@@ -127,9 +132,9 @@ void Console::conclude(const ScriptReport& report) {
                                         report.result->outcome.kind == Outcome::Kind::exited
                                     ? fmt::format(" ({})", words(report.result->outcome))
                                     : "";
-    line(fmt::format("{}: error: {}{}", program_, printable_name(report.message), outcome), Paint::bad);
+    line(fmt::format("{}: error: {}{}", program_, printable_line(report.message), outcome), Paint::bad);
   } else if (!quiet_) {
-    line(printable_name(report.message), Paint::good);
+    line(printable_line(report.message), Paint::good);
   }
   err_.finish();
 }

@@ -22,6 +22,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::size_t kMessageKept = 500;  // bytes of a failure's message that history gets: spool_run() drops details past 3 KiB
+
 std::chrono::microseconds since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
 }
@@ -91,6 +93,8 @@ class ScriptRun {
 
   /// What history calls the same work; "" before there is an environment.
   [[nodiscard]] const std::string& key() const { return key_; }
+  /// The request made sense and its environment was begun: from here a failure is something to remember.
+  [[nodiscard]] bool begun() const { return begun_; }
 
  private:
   template <class T>
@@ -158,6 +162,7 @@ class ScriptRun {
 
   Attempted<void> make() {
     const auto start = Clock::now();
+    begun_ = true;
     console_.progress("environment: looking for Python");
     auto interpreter = find_interpreter(request_.python_version);
     if (!interpreter) return std::unexpected(failure(ScriptErrorType::environment_setup_failed, interpreter.error()));
@@ -242,25 +247,34 @@ class ScriptRun {
   std::optional<EnvironmentSummary> summary_;
   std::string results_;
   std::string key_;
+  bool begun_ = false;
   std::vector<std::pair<std::string_view, std::chrono::microseconds>> timings_;
 };
 
+// For a run that got as far as its environment. Without a result the script was never started: no packages, no cell, or somebody stopped
+// us.
 void record(const ScriptRequest& request, const ScriptReport& report, const std::string& key, std::int64_t started_ms) {
-  if (!report.result) return;  // nothing ran
-  const JobResult& result = *report.result;
   RunRecord run;
   run.started_ms = started_ms;
   run.front_end = "script";
   std::vector<std::string> command = {request.script};
   command.insert(command.end(), request.script_arguments.begin(), request.script_arguments.end());
   run.name = printable_name(join_shell_words(command));
-  run.key = key;
-  run.outcome = word(result.outcome.kind);
-  run.code = result.outcome.code;
-  run.wall_us = result.resources.wall.count();
-  run.cpu_us = (result.resources.user_cpu + result.resources.system_cpu).count();
-  run.peak_memory_bytes = result.resources.peak_memory_bytes;
-  nlohmann::ordered_json details = {{"error_type", word(report.error_type)}, {"captured", captured_files(result).size()}};
+  nlohmann::ordered_json details = {{"error_type", word(report.error_type)}};
+  if (report.result) {
+    const JobResult& result = *report.result;
+    run.key = key;
+    run.outcome = word(result.outcome.kind);
+    run.code = result.outcome.code;
+    run.wall_us = result.resources.wall.count();
+    run.cpu_us = (result.resources.user_cpu + result.resources.system_cpu).count();
+    run.peak_memory_bytes = result.resources.peak_memory_bytes;
+    details["captured"] = captured_files(result).size();
+  } else {
+    run.outcome = word(report.reason == "interrupted" ? Outcome::Kind::cancelled : Outcome::Kind::setup_failed);
+    run.wall_us = report.timings.empty() ? 0 : report.timings.back().second.count();  // the total
+    details["message"] = report.message.substr(0, kMessageKept);
+  }
   if (report.environment) details["environment"] = {{"key", report.environment->key}, {"cached", report.environment->cached}};
   for (const auto& [phase, duration] : report.timings) details["timings_us"][std::string(phase)] = duration.count();
   run.details = details.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
@@ -315,7 +329,7 @@ void run_script(const ScriptRequest& request, Console& console, const std::funct
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   ScriptRun run(request, console);
   const ScriptReport report = run.go();
-  record(request, report, run.key(), std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+  if (run.begun()) record(request, report, run.key(), std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
   tell(report);
   run.prepare_later_runs();
 }
