@@ -171,7 +171,7 @@ Job Installing::job(const Workshop& workshop, const char* script, const std::map
   job.limits.disk_bytes = 1ull << 30;
   job.limits.disk_inodes = 1u << 20;
   job.limits.output_bytes = 8u << 20;
-  job.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = "/casemate", .bytes = 16u << 20});
+  job.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = "/casemate", .bytes = 64u << 20});
   job.mounts.push_back(
       {.kind = Mount::Kind::bind, .source = workshop.path(), .target = std::string(Workshop::kInCell), .writable = true, .owned = true});
   for (const Mount& mount : interpreter_mounts(interpreter_, default_host_paths())) job.mounts.push_back(mount);
