@@ -31,17 +31,28 @@ shift
 /casemate/bin/uv --version
 exec /casemate/bin/uv pip install --python /casemate/env/bin/python "$@")";
 
-// pip of the interpreter installs into the environment from outside (since 22.3); else the environment gets a pip of its own.
+// pip of the interpreter installs into the environment from outside (since 22.3), or one that is unpacked beside it: an environment holds
+// what was asked for and no pip. Only where ensurepip's is older does the environment get it.
 constexpr const char* kPipScript = R"(ln -s "$1" /casemate/env || exit 125
 python=$2
 shift 2
-if "$python" -I -c 'import pip, sys; sys.exit([int(n) for n in pip.__version__.split(".")[:2]] < [22, 3])' 2>/dev/null; then
+reaches_out() {
+  "$1" -I -c 'import pip, sys; sys.exit([int(n) for n in pip.__version__.split(".")[:2]] < [22, 3])' 2>/dev/null
+}
+if ! reaches_out "$python"; then
+  "$python" -I -m venv /casemate/pip >/casemate/ensurepip 2>&1 || {
+    cat /casemate/ensurepip
+    echo "ERROR: this Python has neither pip nor ensurepip: install python3-venv or uv on the host"
+    exit 1
+  }
+  python=/casemate/pip/bin/python
+fi
+if reaches_out "$python"; then
   "$python" -I -m pip --version
   exec "$python" -I -m pip --python /casemate/env/bin/python install "$@"
 fi
 /casemate/env/bin/python -I -m ensurepip >/casemate/ensurepip 2>&1 || {
   cat /casemate/ensurepip
-  echo "ERROR: this Python has neither pip nor ensurepip: install python3-venv or uv on the host"
   exit 1
 }
 /casemate/env/bin/python -I -m pip --version
@@ -165,7 +176,7 @@ Job Installing::job(const Workshop& workshop, const char* script, const std::map
   job.limits.disk_bytes = 1ull << 30;
   job.limits.disk_inodes = 1u << 20;
   job.limits.output_bytes = 8u << 20;
-  job.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = "/casemate", .bytes = 16u << 20});
+  job.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = "/casemate", .bytes = 64u << 20});
   job.mounts.push_back(
       {.kind = Mount::Kind::bind, .source = workshop.path(), .target = std::string(Workshop::kInCell), .writable = true, .owned = true});
   for (const Mount& mount : interpreter_mounts(interpreter_, default_host_paths())) job.mounts.push_back(mount);

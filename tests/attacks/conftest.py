@@ -15,6 +15,11 @@ from host import Host, unprivileged_user  # noqa: E402
 BUILT = Path(__file__).parents[2] / "build/bin/casemate"
 
 
+def pytest_configure(config):
+    for kind in ("hard", "robust", "resource", "output", "surface"):
+        config.addinivalue_line("markers", "%s: a probe of this class" % kind)
+
+
 def pytest_addoption(parser):
     group = parser.getgroup("attacks")
     group.addoption("--casemate", default=os.environ.get("CASEMATE", str(BUILT)), help="the program under attack ($CASEMATE, else build/bin/casemate)")

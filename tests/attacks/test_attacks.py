@@ -10,6 +10,7 @@ from attack import HERE, probes
 ALL = probes()
 KINDS = {"hard", "robust", "resource", "output", "surface"}
 NOTES = HERE.parents[1] / "docs/design/attacks.md"
+MARKED = [pytest.param(probe, id=probe.name, marks=getattr(pytest.mark, probe.kind)) for probe in ALL]
 
 
 def check(verdict, policy):
@@ -22,7 +23,7 @@ def check(verdict, policy):
         pytest.fail("%s: this probe no longer gets through; take its policy note out" % verdict, pytrace=False)
 
 
-@pytest.mark.parametrize("probe", ALL, ids=lambda probe: probe.name)
+@pytest.mark.parametrize("probe", MARKED)
 def test_held(attack, probe):
     check(attack.verdict(probe), probe.policy(attack.profile))
 

@@ -4,3 +4,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from py_test_runner import casemate_directories, runner  # noqa: E402, F401  (fixtures)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "big: installs packages of many megabytes; ./dev test runs it once, not for each user")

@@ -66,6 +66,7 @@ def test_an_unpinned_conflict_is_told_in_the_installers_words(runner):
     assert "six" in told["details"]["raw_logs"]
 
 
+@pytest.mark.big
 def test_the_demonstration(runner):
     """examples/script as ./dev demo runs it: pandas, a plot, files in a directory of their own."""
     reached_index(runner)

@@ -139,7 +139,7 @@ TEST_F(CellTest, AStepThatFailsIsNamedHoweverLateTheJobComes) {
 }
 
 TEST_F(CellTest, SignalsReachTheWholeProcessGroup) {
-  const Job job = shell("(trap 'echo inner; exit' TERM; echo ready; while :; do sleep 0.02; done) & trap 'wait; exit 9' TERM; wait");
+  const Job job = shell("trap 'wait; exit 9' TERM; (trap 'echo inner; exit' TERM; echo ready; while :; do sleep 0.02; done) & wait");
   const auto cell = make(shape(job), &job);
   ASSERT_TRUE(cell && cell->start(job));
   std::string out;

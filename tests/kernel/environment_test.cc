@@ -130,7 +130,7 @@ class Environments : public Scratch, public testing::WithParamInterface<const ch
     ASSERT_TRUE(packages);
     ASSERT_EQ(packages->end.code, 0) << packages->err;
     if (interpreter_.version.starts_with("3.11") && std::string(GetParam()) == "pip" &&
-        ::access("/usr/lib/python3/dist-packages/pip", F_OK) != 0 && ::access("/usr/lib/python3.11/ensurepip/_bundled", F_OK) != 0)
+        ::access("/usr/lib/python3/dist-packages/pip", F_OK) != 0 && ::access("/usr/lib/python3.11/ensurepip/__main__.py", F_OK) != 0)
       GTEST_SKIP() << "this host's Python has neither pip nor ensurepip";
   }
   void TearDown() override {

@@ -48,8 +48,9 @@ TEST_F(OutcomeTest, TimedOutByTheCpu) {
   const JobResult result = run(job);
   EXPECT_EQ(result.outcome.kind, Kind::timed_out) << words(result.outcome);
   EXPECT_NE(result.outcome.detail.find("CPU"), std::string::npos) << result.outcome.detail;
+  // The kernel counts user and system time apart from the sum that the limit is held to; they lag behind it by a tick at most.
   if (cgroups().cpu) {
-    EXPECT_GE(result.resources.user_cpu + result.resources.system_cpu, milliseconds(200));
+    EXPECT_GE(result.resources.user_cpu + result.resources.system_cpu, milliseconds(190));
   }
 }
 
