@@ -32,13 +32,17 @@ def main() -> None:
         env = dict(os.environ, CASEMATE_STATE_DIR=state)
         ours = lambda: measure.spawn([measure.CASEMATE, "run", "--", "/bin/true"], env)
         cases = {"casemate run": ours, "fork + exec, no isolation": lambda: measure.spawn(["/bin/true"], env)}
+        # What the kernel and two starts of a process take at the least, so that the ratios can be judged.
+        bare = measure.TREE / "build/bench/bare_cell"
+        if os.geteuid() == 0 and bare.exists():
+            cases["a bare cell (no limits, filter, devices, report)"] = lambda: measure.spawn([str(bare), "/bin/true"], env)
         try:
             bwrap_works()
             cases["bwrap --unshare-all"] = lambda: measure.spawn(BWRAP, env)
         except measure.Skipped as reason:
             print(f"  bwrap --unshare-all: skipped: {reason}")
         times = measure.in_turns(cases, ROUNDS, warm_up=10)
-        measure.compare(times, "casemate run", {"bwrap --unshare-all": 0.5, "fork + exec, no isolation": None})
+        measure.compare(times, "casemate run", {"bwrap --unshare-all": 0.5, **{name: None for name in cases if name not in ("casemate run", "bwrap --unshare-all")}})
         try:
             measure.need_docker()
         except measure.Skipped as reason:
