@@ -14,6 +14,8 @@ if [ "${1:-}" != inside ]; then
   TMPDIR=$state timeout 300 linux.uml mem=400M uml_dir="$state" rootfstype=hostfs rootflags=/ ro quiet init="$state/init" con=null con0=null,fd:1 \
     </dev/null 2>&1 | tr -d '\r' >"$state/log" || true
   grep -aq '^##' "$state/log" || { echo "skipped: linux.uml does not start here"; exit 77; }
+  # Debian's linux.uml loses a process's registers now and then on a busy host, which is no word about cgroups.
+  if ! grep -aq '^DONE' "$state/log" && grep -aq 'fatal_sigsegv' "$state/log"; then echo "skipped: linux.uml itself crashed"; exit 77; fi
   sed -n '/^##/,/^DONE/p' "$state/log" | grep -avE '^(\[ RUN|\[ +OK|\[---|\[===|Running|Note:|Memory cgroup|$)' || true
   grep -aq '^DONE' "$state/log" && ! grep -aqE '^(\[  FAILED|LEFT)' "$state/log"
   exit
