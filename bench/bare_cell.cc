@@ -1,6 +1,6 @@
 // The least that a cell takes on this kernel, for bench/start: one process that makes a user, mount, pid, ipc, uts and network namespace, a
-// tmpfs root with the host's /usr, /etc and /opt read-only in it and a /proc, and executes a command there. No limits, no filter, no devices,
-// no masks, no streams, no report. As root only.
+// tmpfs root with the host's /usr, /etc and /opt read-only in it and a /proc, and executes a command there. No limits, no filter, no
+// devices, no masks, no streams, no report. As root only.
 #include <cerrno>
 #include <csignal>
 #include <cstdio>

@@ -41,14 +41,15 @@ def spawn(argv: list[str], env: dict[str, str] | None = None, cwd: str | None = 
     return took / 1e9
 
 
-def in_turns(cases: dict[str, Callable[[], float]], rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
+def in_turns(cases: dict[str, Callable[[], float]], rounds: int, warm_up: int = 1, settle: float = 0) -> dict[str, list[float]]:
     """Runs ABC ABC ...: what disturbs the machine for a while disturbs all of them. The first `warm_up` rounds are not counted. A case that
-    raises Skipped is told about and left out."""
+    raises Skipped is told about and left out. `settle`: seconds of rest before each, where a daemon still tidies up after the one before."""
     times: dict[str, list[float]] = {name: [] for name in cases}
     for turn in range(warm_up + rounds):
         for name, case in cases.items():
             if name not in times:
                 continue
+            time.sleep(settle)
             try:
                 seconds = case()
             except Skipped as reason:

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import measure
 
 ROUNDS = int(os.environ.get("CASEMATE_BENCH_ROUNDS", "200"))
-DOCKER_ROUNDS = max(5, ROUNDS // 20)
+DOCKER_ROUNDS = max(5, ROUNDS // 10)
 
 BWRAP = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"]
 DOCKER = ["docker", "run", "--rm", "--network", "none", measure.IMAGE, "/bin/true"]
@@ -48,7 +48,7 @@ def main() -> None:
         except measure.Skipped as reason:
             print(f"  docker run --rm: skipped: {reason}")
             return
-        times = measure.in_turns({"casemate run": ours, "docker run --rm": lambda: measure.spawn(DOCKER, env)}, DOCKER_ROUNDS, warm_up=2)
+        times = measure.in_turns({"casemate run": ours, "docker run --rm": lambda: measure.spawn(DOCKER, env)}, DOCKER_ROUNDS, warm_up=2, settle=0.5)
         measure.compare(times, "casemate run", {"docker run --rm": 0.02})
 
 

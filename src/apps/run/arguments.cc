@@ -409,8 +409,10 @@ Result<Mount> parse_mount(std::string_view text) {
   return mount;
 }
 
-ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view program) {
-  ParsedRun parsed;
+namespace {
+
+// The words of a command line with options, by CLI11; where that ends the matter (help, a mistake) `parsed` says so.
+Words read_words(const std::vector<std::string>& arguments, std::string_view program, ParsedRun& parsed) {
   Words words;
   const bool explains = program == "casemate explain";
   CLI::App app(explains ? "Print what the kernel would be asked to do for a job, and run nothing."
@@ -428,19 +430,43 @@ ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view 
   } catch (const CLI::CallForHelp&) {
     parsed.stop = true;
     parsed.text = app.help();
-    return parsed;
+    return words;
   } catch (const CLI::ParseError& error) {
     parsed.stop = true;
     parsed.exit_status = 125;
     const auto end = std::find(arguments.begin(), arguments.end(), "--");
     parsed.request.json = std::find(arguments.begin(), end, "--json") != end;
     parsed.text = fmt::format("{}: {} (see '{} --help')", program, error.what(), program);
-    return parsed;
+    return words;
   }
   parsed.request.json = words.json;
-  auto command = command_of(arguments, app.remaining());
-  if (command) words.command = std::move(*command);
-  auto request = command ? meaning(words) : std::unexpected(command.error());
+  if (auto command = command_of(arguments, app.remaining())) {
+    words.command = std::move(*command);
+  } else {
+    parsed.stop = true;
+    parsed.exit_status = 125;
+    parsed.text = fmt::format("{}: {}", program, command.error().what);
+  }
+  return words;
+}
+
+// The command where nothing but it is given, after "--" or without; empty if there are options, or nothing.
+std::vector<std::string> plain_command(const std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments[0].empty()) return {};
+  if (arguments[0] == "--") return {arguments.begin() + 1, arguments.end()};
+  return arguments[0][0] == '-' ? std::vector<std::string>() : arguments;
+}
+
+}  // namespace
+
+ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view program) {
+  ParsedRun parsed;
+  Words words;
+  words.command = plain_command(arguments);
+  // To declare thirty options costs more than to make the cell's cgroups: only where there is one.
+  if (words.command.empty()) words = read_words(arguments, program, parsed);
+  if (parsed.stop) return parsed;
+  auto request = meaning(words);
   if (!request) {
     parsed.stop = true;
     parsed.exit_status = 125;
