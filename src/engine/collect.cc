@@ -123,6 +123,12 @@ class Collector {
   }
 
   void visit(const std::string& name) {
+    if (options_.stop.stop_requested()) {
+      problem("cancelled before all changed files were looked at");
+      result_.truncated = true;
+      stopped_ = true;
+      return;
+    }
     const Frame& frame = frames_.back();
     Entry entry{name, frame.path.empty() ? name : frame.path + "/" + name, {}, {}};
     entry.lower = lower_.find(frame.path, frame.layers, name);

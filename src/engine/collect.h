@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct CollectOptions {
                                                 ///< what goes over is skipped and named
   std::uint32_t max_depth = 512;  ///< a directory at this depth (1: directly in the upper) is skipped and named, with all that is in it
   bool digests = true;            ///< sha256 of each file
+  std::stop_token stop;  ///< when asked to stop: no further entry is taken, the result is truncated and says so in `problem`
 };
 
 /// What a walk found and, with a destination, copied.

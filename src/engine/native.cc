@@ -2,9 +2,13 @@
 #include <algorithm>
 #include <csignal>
 #include <memory>
+#include <stop_token>
+#include <system_error>
+#include <thread>
 #include <unordered_map>
 
 #include <fmt/format.h>
+#include <sys/eventfd.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
@@ -51,6 +55,9 @@ struct Running {
   bool setup_timed_out = false;
   bool output_limit = false;
   std::string gateway_problem;
+  JobResult result;
+  UniqueFd collected;      // an eventfd: the collector is done
+  std::jthread collector;  // last: it uses all of the above
 };
 
 class NativeExecutor final : public Executor {
@@ -86,12 +93,16 @@ class NativeExecutor final : public Executor {
   }
 
   void signal_all(int number) override {
-    for (const auto& [key, running] : running_) running->cell->signal(number);
+    for (const auto& [key, running] : running_) {
+      running->collector.request_stop();  // a job that has ended hears no signal
+      running->cell->signal(number);
+    }
   }
 
   void cancel_all() override {
     for (const auto& [key, running] : running_) {
       running->cancelled = true;
+      running->collector.request_stop();
       running->cell->kill();
     }
   }
@@ -255,6 +266,7 @@ class NativeExecutor final : public Executor {
     if (cell.err()) reactor_.unwatch(cell.err().get());
     reactor_.unwatch(cell.process().pidfd());
     if (running.gateway) reactor_.unwatch(running.gateway->pidfd());
+    if (running.collected) reactor_.unwatch(running.collected.get());
     for (std::optional<Reactor::TimerId>* timer : {&running.deadline, &running.pause, &running.cpu_watch}) {
       if (*timer) reactor_.cancel(**timer);
       timer->reset();
@@ -271,19 +283,54 @@ class NativeExecutor final : public Executor {
     const ProcessEnd end = cell.process().reap(true).value_or(ProcessEnd{});
     const CgroupUsage usage = cell.cgroup() ? cell.cgroup()->usage() : CgroupUsage{};
 
-    JobResult result;
+    JobResult& result = running.result;
     result.outcome = outcome(running, end, usage);
     result.resources = resources(running, end, usage, ended);
     result.output = running.capture.take();
     result.leftovers = std::move(running.report.leftovers);
     result.notes = cell.notes();
-    collect_changes(running, result);
+    running.gateway.reset();
+    const bool changed = std::any_of(cell.uppers().begin(), cell.uppers().end(), [](const UniqueFd& upper) { return bool(upper); });
+    if (changed && collect_beside(running)) return;
+    collect_changes(running, {});
+    complete(running);
+  }
 
+  void complete(Running& running) {
     const std::unique_ptr<Running> owner = std::move(running_.at(&running));
     running_.erase(&running);
-    owner->gateway.reset();
+    if (owner->collected) reactor_.unwatch(owner->collected.get());
+    if (owner->collector.joinable()) owner->collector.join();
     owner->cell.reset();
-    owner->done(std::move(result));
+    owner->done(std::move(owner->result));
+  }
+
+  // In a thread of its own, for a large tree takes seconds to copy while other jobs go on. False if there can be none.
+  bool collect_beside(Running& running) {
+    running.collected.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    Running* raw = &running;
+    if (!running.collected || !reactor_.watch(running.collected.get(), [this, raw] { complete(*raw); })) return false;
+    // The caller's signals are none of this thread's.
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_BLOCK, &all, &before);
+    bool begun = true;
+    try {
+      running.collector = std::jthread([raw](const std::stop_token& stop) {
+        try {
+          collect_changes(*raw, stop);
+        } catch (const std::exception& problem) {  // no memory
+          raw->result.collect_error = problem.what();
+        }
+        ::eventfd_write(raw->collected.get(), 1);
+      });
+    } catch (const std::system_error&) {
+      begun = false;
+      reactor_.unwatch(running.collected.get());
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return begun;
   }
 
   static Outcome outcome(Running& running, const ProcessEnd& end, const CgroupUsage& usage) {
@@ -357,7 +404,8 @@ class NativeExecutor final : public Executor {
     return used;
   }
 
-  static void collect_changes(Running& running, JobResult& result) {
+  static void collect_changes(Running& running, const std::stop_token& stop) {
+    JobResult& result = running.result;
     Cell& cell = *running.cell;
     const Plan& plan = cell.plan();
     for (std::size_t i = 0; i < plan.collected.size(); ++i) {
@@ -365,6 +413,7 @@ class NativeExecutor final : public Executor {
       CollectOptions options;
       options.destination = running.job.collect_to;
       options.lower = plan.collected_lower[i];
+      options.stop = stop;
       // Several collected directories keep their paths apart by the place they had in the cell.
       const std::string place = plan.collected.size() > 1 ? plan.collected[i].substr(1) + "/" : "";
       if (!options.destination.empty()) options.destination += "/" + place;
