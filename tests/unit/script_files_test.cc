@@ -157,6 +157,30 @@ TEST_F(ScriptFiles, dev_null_means_no_requirements) {
   EXPECT_EQ(fs::file_size(staged->requirements), 0u);
 }
 
+TEST_F(ScriptFiles, a_directory_with_other_files_is_never_deleted_unless_it_is_results) {
+  fs::create_directories("thesis");
+  write("thesis/chapter1", "years of work");
+  const auto refused = renew("thesis");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_input);
+  EXPECT_NE(refused.error().what.find("no earlier run"), std::string::npos) << refused.error().what;
+  EXPECT_EQ(read("thesis/chapter1"), "years of work");
+  fs::create_directories("other/results");
+  write("other/results/precious", "x");
+  EXPECT_FALSE(renew("other/results")) << "only that of the current directory is the documented one";
+  EXPECT_EQ(read("other/results/precious"), "x");
+  fs::create_directories("empty");
+  EXPECT_TRUE(renew("empty"));
+  ASSERT_TRUE(renew("made"));
+  write("made/captured", "x");
+  EXPECT_TRUE(renew("made")) << "what an earlier run made";
+  EXPECT_TRUE(fs::is_empty("made"));
+  fs::create_directories("results");
+  write("results/anything", "x");
+  EXPECT_TRUE(renew("results"));
+  EXPECT_TRUE(fs::is_empty("results"));
+}
+
 TEST_F(ScriptFiles, results_are_made_anew) {
   EXPECT_EQ(renew("results").value(), (root_ / "work/results").string());
   fs::create_directories("results/a/b");
@@ -186,8 +210,12 @@ TEST_F(ScriptFiles, results_refuse_what_was_not_meant) {
   EXPECT_EQ(renew("missing/results").error().code, ErrorCode::not_found);
   const std::string home = std::getenv("HOME") ? std::getenv("HOME") : "";
   ::setenv("HOME", (root_ / "work/inner/here").c_str(), 1);
-  EXPECT_FALSE(renew("inner"));
+  fs::remove("inner/input.csv");
+  const auto holds_home = renew("inner");
+  ASSERT_FALSE(holds_home);
+  EXPECT_NE(holds_home.error().what.find("home"), std::string::npos) << holds_home.error().what;
   ::setenv("HOME", home.c_str(), 1);
+  fs::remove("inner/here");
   EXPECT_TRUE(renew("inner"));
 }
 

@@ -5,12 +5,15 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "base/terminal.h"
 #include "sys/path.h"
 
 namespace casemate {
 namespace {
+
+constexpr const char* kMadeByUs = "user.casemate.results";  // on a results directory, so that the next run may delete it
 
 std::unexpected<Error> refuse(const std::string& directory, std::string_view why) {
   return fail(ErrorCode::invalid_input, fmt::format("{} is deleted and made anew on every run, but {}; choose another with --results DIR",
@@ -52,6 +55,16 @@ std::string objection(int parent, const std::string& name, const std::string& ab
   return "";
 }
 
+// True if nobody else's files can be in it: an earlier run made it, or there is nothing in it. A directory that can't be read is not known.
+bool may_go(int parent, const std::string& name) {
+  const UniqueFd directory(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory) return false;
+  if (::fgetxattr(directory.get(), kMadeByUs, nullptr, 0) >= 0) return true;
+  DirectoryReader reader(directory.get());
+  const auto first = reader.next();
+  return first && !*first;
+}
+
 }  // namespace
 
 Result<std::string> renew_results(const std::string& directory, const std::vector<std::string>& needed) {
@@ -70,12 +83,18 @@ Result<std::string> renew_results(const std::string& directory, const std::vecto
   if (present) {
     const std::string why = objection(parent.get(), name, absolute, needed);
     if (!why.empty()) return refuse(directory, why);
+    // ./results is what the documents have always said that is deleted. Any other may be a slip: --results /tmp, --results ~/thesis.
+    const bool own_name = name == "results" && real_above == real_path(".");
+    if (!own_name && !may_go(parent.get(), name))
+      return refuse(directory, "it holds files that no earlier run put there: delete it yourself if that is meant");
     const auto removed = remove_tree_at(parent.get(), name);
     if (!removed) return fail(removed.error().code, fmt::format("can't empty {}: {}", printable_name(directory), removed.error().what));
   } else if (present.error() != ENOENT) {
     return fail_errno(fmt::format("look at {}", printable_name(directory)), present.error());
   }
   if (::mkdirat(parent.get(), name.c_str(), 0777) < 0) return fail_errno(fmt::format("make {}", printable_name(directory)));
+  const UniqueFd made(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (made) ::fsetxattr(made.get(), kMadeByUs, "1", 1, 0);  // without: the next run asks for the directory to be deleted by hand
   return absolute;
 }
 
