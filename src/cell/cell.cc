@@ -251,7 +251,8 @@ bool Cell::receive(CellReport& report) {
     header.msg_control = control;
     header.msg_controllen = sizeof control;
     const ssize_t got = ::recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC);
-    if (got < 0 && errno == EINTR) continue;
+    // ECONNRESET: init ended without having read all of ours. The kernel says that before it gives what init sent, and says it once.
+    if (got < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
     if (got < 0) return errno == EAGAIN;
     if (got == 0) return false;
     int fds[2] = {-1, -1};

@@ -173,7 +173,12 @@ class Compiler {
           value.find('\0') != std::string::npos)
         return invalid(fmt::format("'{}' can't be the name of an environment variable", name));
     }
-    for (const std::string& path : job_.host_paths) TRY(inside(path, "a path of the host"));
+    for (const std::string& path : job_.host_paths) {
+      TRY(inside(path, "a path of the host"));
+      const auto found = host_.paths.find(path);
+      if (found != host_.paths.end() && found->second.kind == HostPath::Kind::missing)
+        return fail(ErrorCode::not_found, fmt::format("{}: no such file or directory on the host", path), ENOENT);
+    }
     for (const Mount& mount : job_.mounts) {
       const auto has_nul = [](const std::string& path) { return path.find('\0') != std::string::npos; };
       if (has_nul(mount.source) || std::any_of(mount.lower.begin(), mount.lower.end(), has_nul))
@@ -416,7 +421,7 @@ class Compiler {
   Result<void> overlay(const std::string& path, const Mount& mount) {
     const std::string base = fmt::format("{}/{}", kLayers, overlays_++);
     mkdir(base, 0700);
-    mkdir(base + "/upper");
+    mkdir(base + "/upper", job_.user.uid == 0 ? 0755 : 01777);  // it is the cell's root's, and the job's user has to write in it
     mkdirs(path);
     if (mount.lower.empty()) {
       add({.op = Step::Op::bind, .path = path, .source = base + "/upper"});

@@ -140,6 +140,8 @@ def test_user(run):
     need_ids(run)
     assert run.shell("id -u; id -g", "--user", "1000:1001") == "1000\n1001\n"
     assert run.shell("id -u; id -g", "-u", "7") == "7\n7\n"
+    assert run("-u", "7", "--outputs", "out", "--", "sh", "-c", "echo mine > made").returncode == 0
+    assert (run.directory / "out/made").read_text() == "mine\n"
 
 
 def test_capabilities(run):
@@ -388,6 +390,8 @@ def test_leftovers_are_named(run):
         (["--network", "bridges", "--", "true"], "none, outbound or host"),
         (["--profile", "lax", "--", "true"], "default or strict"),
         (["--user", "bob", "--", "true"], "not a numeric"),
+        (["--host-path", "/no/such/place", "--", "true"], "/no/such/place: no such file or directory"),
+        (["-e", "bad name=1", "--", "true"], "no blanks"),
         (["--user", "4000000000", "--", "true"], "does not exist in the cell"),
         (["--cap-add", "NOPE", "--", "true"], "no capability 'NOPE'"),
         (["--hostname", "a" * 65, "--", "true"], "host name"),

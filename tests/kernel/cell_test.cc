@@ -120,7 +120,9 @@ TEST_F(CellTest, AStepThatFailsIsNamedHoweverLateTheJobComes) {
   Job job = command({"/bin/true"});
   CellShape bad = shape(job);
   bad.plan.cell.insert(bad.plan.cell.end() - 3, {.op = Step::Op::mount, .path = "usr/no/such", .source = "tmpfs"});
-  for (const bool late : {false, true}) {
+  // Soon: init may end before it has read the job, or after.
+  for (int round = 0; round < 20; ++round) {
+    const bool late = round == 0;
     const auto cell = make(bad);
     ASSERT_TRUE(cell);
     if (late) {

@@ -160,7 +160,7 @@ int history_main(const std::vector<std::string>& arguments) {
   app.add_option("--color", options.color, "Colours: auto, always or never")
       ->transform(CLI::CheckedTransformer(words))
       ->option_text("WHEN");
-  app.add_option("--limit", options.query.limit, "At most this many (20)")->option_text("N")->check(CLI::NonNegativeNumber);
+  app.add_option("--limit", options.query.limit, "At most this many (20)")->option_text("N")->check(CLI::Range(0, 1'000'000));
   app.add_option("--front-end", options.query.front_end, "Only of this front end: run, script, ...")->option_text("F");
   app.add_option("--outcome", options.query.outcome, "Only with this outcome: exited, 'timed out', 'out of memory', ...")->option_text("O");
   app.add_option("--name", options.query.name_contains, "Only with this text in the name")->option_text("TEXT");

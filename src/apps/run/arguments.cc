@@ -98,6 +98,8 @@ Result<void> tmpfs_option(Mount& mount, std::string_view key, std::string_view v
 Result<void> add_environment(Job& job, const std::string& text) {
   const auto equals = text.find('=');
   if (text.empty() || equals == 0) return invalid(fmt::format("-e '{}': write NAME=VALUE or NAME", text));
+  if (text.substr(0, equals).find_first_of(" \t") != std::string::npos)
+    return invalid(fmt::format("-e '{}': a variable's name has no blanks", text));
   if (equals == std::string::npos) {
     if (const char* value = std::getenv(text.c_str())) job.env[text] = value;
     return {};
