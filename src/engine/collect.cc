@@ -362,7 +362,11 @@ Result<Collected> collect(int upper_fd, const CollectOptions& options) {
   auto position = TreePosition::start(upper_fd, 0500);
   if (!position) return fail_errno("read the writable layer", position.error());
   std::optional<Delivery> delivery;
-  if (!options.destination.empty()) {
+  if (options.destination_fd >= 0) {
+    UniqueFd root(::fcntl(options.destination_fd, F_DUPFD_CLOEXEC, 3));
+    if (!root) return fail_errno("use the directory " + printable_name(options.destination));
+    delivery.emplace(std::move(root));
+  } else if (!options.destination.empty()) {
     TRY_ASSIGN(delivery, Delivery::open(options.destination));
   }
   return Collector(std::move(*position), std::move(delivery), options).run();

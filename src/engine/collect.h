@@ -13,7 +13,9 @@ namespace casemate {
 
 /// Where changed files go, and the bounds on a tree that a job made.
 struct CollectOptions {
-  std::string destination;         ///< host directory to copy into; made if missing; "" lists only
+  std::string destination;  ///< host directory to copy into; made if missing; "" lists only
+  int destination_fd = -1;  ///< the same directory, opened before the job ran, when nobody could have put another there; borrowed. -1: it
+                            ///< is opened by its name
   std::vector<std::string> lower;  ///< the overlay's lower directories on the host, topmost first: tells created from modified, finds what
                                    ///< is under an opaque one
   std::uint64_t max_entries = 100'000;          ///< entries looked at; more sets `truncated`
@@ -22,7 +24,7 @@ struct CollectOptions {
                                                 ///< what goes over is skipped and named
   std::uint32_t max_depth = 512;  ///< a directory at this depth (1: directly in the upper) is skipped and named, with all that is in it
   bool digests = true;            ///< sha256 of each file
-  std::stop_token stop;  ///< when asked to stop: no further entry is taken, the result is truncated and says so in `problem`
+  std::stop_token stop;           ///< when asked to stop: no further entry is taken, the result is truncated and says so in `problem`
 };
 
 /// What a walk found and, with a destination, copied.

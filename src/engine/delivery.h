@@ -14,6 +14,11 @@ class Delivery {
  public:
   /// Makes `destination` and its parents if missing. Fails if it can't be made or isn't a directory.
   static Result<Delivery> open(const std::string& destination);
+  /// Below a directory that is open already (O_PATH will do).
+  explicit Delivery(UniqueFd root) : root_(std::move(root)) {}
+
+  /// The destination itself.
+  [[nodiscard]] UniqueFd take_root() && { return std::move(root_); }
 
   /// The directory `path` ("" is the destination), made if missing; the fd (O_PATH) is valid until the next call. Errors as errno.
   Attempt<int> directory(const std::string& path);
@@ -27,7 +32,6 @@ class Delivery {
   void set_time(const std::string& path, const struct timespec& modified);
 
  private:
-  explicit Delivery(UniqueFd root) : root_(std::move(root)) {}
   UniqueFd root_;
   std::string path_;  // of here_
   UniqueFd here_;

@@ -18,6 +18,7 @@
 #include "cell/pool.h"
 #include "engine/capture.h"
 #include "engine/collect.h"
+#include "engine/delivery.h"
 #include "engine/executor.h"
 #include "engine/gateway.h"
 #include "engine/reactor.h"
@@ -55,6 +56,7 @@ struct Running {
   bool setup_timed_out = false;
   bool output_limit = false;
   std::string gateway_problem;
+  std::vector<UniqueFd> destinations;  // of changed files, by the plan's collected index; empty: they are only listed
   JobResult result;
   UniqueFd collected;      // an eventfd: the collector is done
   std::jthread collector;  // last: it uses all of the above
@@ -79,6 +81,7 @@ class NativeExecutor final : public Executor {
     auto running = std::make_unique<Running>();
     TRY_ASSIGN(CellShape shape, shape_of(job));
     if (shape.plan.outbound) TRY(Gateway::available());
+    TRY_ASSIGN(running->destinations, open_destinations(job, shape.plan));
     running->job = std::move(job);
     running->listener = &listener;
     running->done = std::move(done);
@@ -121,6 +124,25 @@ class NativeExecutor final : public Executor {
     shape.limits.wall.reset();
     shape.limits.output_bytes.reset();
     return shape;
+  }
+
+  // Now, not when the job has ended: it may be able to write where they lie, and put a link to anywhere in their place.
+  static Result<std::vector<UniqueFd>> open_destinations(const Job& job, const Plan& plan) {
+    std::vector<UniqueFd> opened;
+    if (job.collect_to.empty() || plan.collected.empty()) return opened;
+    TRY_ASSIGN(Delivery delivery, Delivery::open(job.collect_to));
+    UniqueFd root = std::move(delivery).take_root();
+    if (plan.collected.size() == 1) {
+      opened.push_back(std::move(root));
+      return opened;
+    }
+    for (const std::string& place : plan.collected) {
+      auto directory = make_directories_beneath(root.get(), place.substr(1));
+      if (!directory)
+        return fail_errno(fmt::format("make {} in {}", printable_name(place.substr(1)), printable_name(job.collect_to)), directory.error());
+      opened.push_back(std::move(*directory));
+    }
+    return opened;
   }
 
   Result<void> begin(Running& running) {
@@ -416,7 +438,8 @@ class NativeExecutor final : public Executor {
       options.stop = stop;
       // Several collected directories keep their paths apart by the place they had in the cell.
       const std::string place = plan.collected.size() > 1 ? plan.collected[i].substr(1) + "/" : "";
-      if (!options.destination.empty()) options.destination += "/" + place;
+      if (!options.destination.empty() && !place.empty()) options.destination += "/" + place;
+      if (i < running.destinations.size()) options.destination_fd = running.destinations[i].get();
       auto collected = collect(cell.uppers()[i].get(), options);
       if (!collected) {
         result.collect_error = collected.error().what;

@@ -73,5 +73,40 @@ TEST_F(CollectingTest, ASignalEndsIt) {
   });
 }
 
+// Output below a directory that the job may write: it can put anything at the name, but not where the files go.
+TEST_F(CollectingTest, TheDestinationIsTheDirectoryThatWasThereBeforeTheJob) {
+  fs::create_directory(dir_ / "victim");
+  fs::permissions(dir_ / "victim", fs::perms::all);
+  const std::string victim = dir_ / "victim";
+  const char* swaps[] = {"rm -rf /src/a/out; ln -s {} /src/a/out", "mv /src/a /src/b; mkdir /src/a; ln -s {} /src/a/out",
+                         "mv /src/a/out /src/moved; ln -s {} /src/a/out"};
+  for (const char* swap : swaps) {
+    fs::remove_all(dir_ / "project");
+    fs::create_directories(dir_ / "project/a/out");
+    for (const char* place : {"project", "project/a", "project/a/out"}) fs::permissions(dir_ / place, fs::perms::all);
+    Job job = shell(fmt::format(fmt::runtime(swap), victim) + "; mkdir /app/d; echo pwned > /app/d/x; echo pwned > /app/authorized_keys");
+    job.cwd = "/app";
+    job.mounts = {{.kind = Mount::Kind::overlay, .target = "/app"},
+                  {.kind = Mount::Kind::bind, .source = dir_ / "project", .target = "/src", .writable = true, .owned = true}};
+    job.collect = {"/app"};
+    job.collect_to = dir_ / "project/a/out";
+    const JobResult result = run(job);
+    EXPECT_TRUE(result.outcome.succeeded()) << swap << words(result.outcome) << result.output.err;
+    EXPECT_TRUE(files_below(victim).empty()) << swap;
+    EXPECT_TRUE(fs::is_symlink(dir_ / "project/a/out")) << "the job did not swap it: " << swap;
+  }
+}
+
+TEST_F(CollectingTest, ADestinationThatCannotBeMadeEndsTheJobBeforeItBegins) {
+  Job job = command({"/bin/true"});
+  job.cwd = "/app";
+  job.mounts = {{.kind = Mount::Kind::overlay, .target = "/app"}};
+  job.collect = {"/app"};
+  job.collect_to = "/proc/no/such/place";
+  const auto result = engine_->run(job);
+  ASSERT_FALSE(result);
+  EXPECT_NE(result.error().what.find("/proc/no/such/place"), std::string::npos) << result.error().what;
+}
+
 }  // namespace
 }  // namespace casemate
