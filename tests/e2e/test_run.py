@@ -81,6 +81,39 @@ def test_workdir(run):
     assert run.out("--workdir", "/usr", "--", "pwd") == "/usr\n"
 
 
+LIST_OPTIONS = [
+    ("-e", "A=1"),
+    ("--env", "A=1"),
+    ("--env-file", "some.env"),
+    ("-v", "/etc:/x:ro"),
+    ("--volume", "/etc:/x:ro"),
+    ("--mount", "type=bind,source=/etc,target=/x,readonly"),
+    ("--tmpfs", "/x"),
+    ("--cap-add", "NET_RAW"),
+    ("--cap-drop", "ALL"),
+    ("--host-path", "/usr"),
+]
+
+
+@pytest.mark.parametrize("option", LIST_OPTIONS, ids=lambda option: option[0])
+def test_a_list_option_takes_one_word_and_leaves_the_command(run, option):
+    (run.directory / "some.env").write_text("A=1\n")
+    assert run.out(*option, "echo", "hi") == "hi\n"
+    assert run.out("-e", "B=2", *option, "-q", "-e", "C=3", "echo", "hi") == "hi\n"
+    assert run.out(*option, "--", "echo", "hi") == "hi\n"
+    assert run.out(*option, "echo", "--", *option) == " ".join(("--", *option)) + "\n"
+
+
+def test_the_command_is_the_first_word_that_is_no_option(run):
+    assert run.out("echo", "--", "hi") == "-- hi\n"
+    done = run("-e", "A=1", "rm", "--", "echo", "pwned")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"echo" in done.stderr  # it is rm that has seen the name
+    assert run.out("-v", "/etc/passwd:/x/y:ro", "ls", "/x") == "y\n"
+    (run.directory / "in.txt").write_text("in")
+    assert run.out("--inputs", "in.txt", "-q", "cat", "in.txt") == "in"  # a list of many words ends at the next option
+
+
 def test_options_after_the_command_are_its_own(run):
     assert run.out("echo", "--json", "--", "-e", "") == "--json -- -e \n"
     assert run.out("--", "echo", "-h") == "-h\n"
