@@ -74,7 +74,9 @@ int main(int argc, char** argv) {
   for (int fd = 0; fd < 3; ++fd) {
     if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
   }
+  // What can't be written is an errno to tell of, not a reason to die: a reader that went away, the RLIMIT_FSIZE of a caller.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   const std::vector<std::string> words(argv, argv + argc);
   if (argc > 0) casemate::set_host_arguments(argv[0], static_cast<std::size_t>(argv[argc - 1] + std::strlen(argv[argc - 1]) - argv[0]));
   try {

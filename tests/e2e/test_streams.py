@@ -166,3 +166,25 @@ def test_a_terminal_is_protected(run):
         os.close(theirs)
     assert b"plain" in shown
     assert b"\x1b" not in shown and b"\x07" not in shown
+
+
+def test_a_file_size_limit_of_the_caller_is_told_and_not_died_of(run):
+    # History and the cache can't be written then: the command's output and status are as good without.
+    script = 'ulimit -f 0; exec "$0" "$@"'
+    done = subprocess.run(
+        ["bash", "-c", script, str(CASEMATE), "run", "--", "sh", "-c", "echo out; exit 4"], env=run.environment, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (4, b"out\n", b"")
+    with open(run.directory / "file", "wb") as file:
+        done = subprocess.run(
+            ["bash", "-c", script, str(CASEMATE), "explain", "--", "true"], env=run.environment, stdout=file, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (125, b"casemate explain: can't write to stdout: File too large\n")
+
+
+def test_the_command_gets_no_ignored_signal_of_ours(run):
+    ignored = run.out("--", "grep", "SigIgn", "/proc/self/status")
+    assert int(ignored.split()[1], 16) == 0
+    done = run("--file-size", "4k", "--", "head", "-c", "8192", "/dev/zero", stdout=subprocess.DEVNULL, capture_output=False)
+    assert done.returncode == 0
+    assert run("--file-size", "4k", "--", "dd", "if=/dev/zero", "of=/tmp/x", "bs=8k", "count=2").returncode == 128 + signal.SIGXFSZ
