@@ -1,7 +1,5 @@
 // casemate: finds the front end by the program's name or the first argument.
-#include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -19,9 +17,12 @@
 #include "apps/run/run.h"
 #include "apps/script/script.h"
 #include "engine/executor.h"
+#include "report/printing.h"
 
 namespace casemate {
 namespace {
+
+constexpr const char* kProgram = "casemate";
 
 struct FrontEnd {
   std::string_view name;
@@ -39,20 +40,12 @@ constexpr FrontEnd kFrontEnds[] = {
      [](const std::vector<std::string>& arguments) { return script_main(arguments, "casemate script"); }},
 };
 
-int usage(std::FILE* to) {
-  fmt::print(to,
-             "casemate runs each script, test or command in its own fresh micro-container.\n\nUsage: casemate COMMAND "
-             "[ARGUMENT...]\n\nCommands:\n");
-  for (const FrontEnd& front_end : kFrontEnds) fmt::print(to, "  {:<10} {}\n", front_end.name, front_end.summary);
-  fmt::print(to, "\n'casemate COMMAND --help' tells more; 'casemate doctor' what this host can do.\n");
-  return to == stdout ? 0 : 125;
-}
-
-// What was told on stdout must have got there; a reader that has seen enough and left is none of our business.
-int after_output(int status) {
-  if (std::fflush(stdout) == 0 || errno == EPIPE) return status;
-  fmt::print(stderr, "casemate: can't write to stdout: {}\n", std::strerror(errno));
-  return status == 0 ? 125 : status;
+std::string usage() {
+  std::string text =
+      "casemate runs each script, test or command in its own fresh micro-container.\n\nUsage: casemate COMMAND "
+      "[ARGUMENT...]\n\nCommands:\n";
+  for (const FrontEnd& front_end : kFrontEnds) text += fmt::format("  {:<10} {}\n", front_end.name, front_end.summary);
+  return text + "\n'casemate COMMAND --help' tells more; 'casemate doctor' what this host can do.\n";
 }
 
 std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
@@ -60,18 +53,17 @@ std::string_view base_name(std::string_view path) { return path.substr(path.rfin
 int dispatch(const std::vector<std::string>& words) {
   if (!words.empty() && base_name(words[0]).starts_with("py_test_runner"))
     return script_main({words.begin() + 1, words.end()}, "py_test_runner");
-  if (words.size() < 2) return usage(stderr);
-  const std::string& command = words[1];
-  if (command == "--help" || command == "-h" || command == "help") return usage(stdout);
-  if (command == "--version" || command == "version") {
-    fmt::print("casemate {}\n", CASEMATE_VERSION);
-    return 0;
+  if (words.size() < 2) {
+    say(usage());
+    return kOwnFailure;
   }
+  const std::string& command = words[1];
+  if (command == "--help" || command == "-h" || command == "help") return put(kProgram, usage(), 0);
+  if (command == "--version" || command == "version") return put(kProgram, "casemate " CASEMATE_VERSION "\n", 0);
   for (const FrontEnd& front_end : kFrontEnds) {
     if (front_end.name == command) return front_end.main({words.begin() + 2, words.end()});
   }
-  fmt::print(stderr, "casemate: there is no command '{}'; see 'casemate --help'\n", command);
-  return 125;
+  return complain(kProgram, fmt::format("there is no command '{}'; see 'casemate --help'", command));
 }
 
 }  // namespace
@@ -82,13 +74,14 @@ int main(int argc, char** argv) {
   for (int fd = 0; fd < 3; ++fd) {
     if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
   }
+  // What can't be written is an errno to tell of, not a reason to die: a reader that went away, the RLIMIT_FSIZE of a caller.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   const std::vector<std::string> words(argv, argv + argc);
   if (argc > 0) casemate::set_host_arguments(argv[0], static_cast<std::size_t>(argv[argc - 1] + std::strlen(argv[argc - 1]) - argv[0]));
   try {
-    return casemate::after_output(casemate::dispatch(words));
+    return casemate::dispatch(words);
   } catch (const std::exception& problem) {
-    fmt::print(stderr, "casemate: internal error: {}\n", problem.what());
-    return 125;
+    return casemate::complain("casemate", fmt::format("internal error: {}", problem.what()));
   }
 }

@@ -4,6 +4,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from py_test_runner import casemate_directories, runner  # noqa: E402, F401  (fixtures)
+from cells import run  # noqa: E402, F401
 
 
 def pytest_configure(config):

@@ -3,9 +3,7 @@
 import json
 import os
 import pathlib
-import pty
 import re
-import signal
 import subprocess
 import time
 
@@ -14,43 +12,6 @@ from py_test_runner import CASEMATE, TREE, gone
 
 DEFAULT_KEYS = ["status", "exit_status", "command", "outcome", "resources", "stdout", "stderr", "output_truncated", "captured", "deleted", "skipped",
                 "leftovers", "outcome_word", "notes"]  # fmt: skip
-
-
-class Cells:
-    """Starts `casemate run` in a directory of the test's own."""
-
-    def __init__(self, directory, environment):
-        self.directory = directory
-        self.environment = environment
-
-    def __call__(self, *arguments, timeout=60, **options):
-        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "cwd": self.directory, "env": self.environment} | options
-        return subprocess.run([CASEMATE, "run", *map(str, arguments)], timeout=timeout, check=False, **options)
-
-    def start(self, *arguments, **options):
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.directory} | options
-        return subprocess.Popen([CASEMATE, "run", *map(str, arguments)], env=self.environment, **options)
-
-    def out(self, *arguments, **options):
-        """Standard output of a run that succeeds and says nothing else."""
-        done = self(*arguments, **options)
-        assert (done.returncode, done.stderr) == (0, b"")
-        return done.stdout.decode()
-
-    def shell(self, text, *options, **more):
-        return self.out(*options, "--", "sh", "-c", text, **more)
-
-    def object(self, *arguments, **options):
-        """What --json prints, and the exit status. Nothing else may be said."""
-        done = self("--json", *arguments, **options)
-        assert done.stderr == b""
-        return json.loads(done.stdout), done.returncode
-
-
-@pytest.fixture
-def run(tmp_path, casemate_directories):
-    (tmp_path / "work").mkdir()
-    return Cells(tmp_path / "work", dict(os.environ) | casemate_directories)
 
 
 def need_ids(run):
@@ -79,6 +40,39 @@ def test_workdir(run):
     assert run.out("--", "pwd") == "/app\n"
     assert run.out("-w", "/deep/er", "--", "pwd") == "/deep/er\n"
     assert run.out("--workdir", "/usr", "--", "pwd") == "/usr\n"
+
+
+LIST_OPTIONS = [
+    ("-e", "A=1"),
+    ("--env", "A=1"),
+    ("--env-file", "some.env"),
+    ("-v", "/etc:/x:ro"),
+    ("--volume", "/etc:/x:ro"),
+    ("--mount", "type=bind,source=/etc,target=/x,readonly"),
+    ("--tmpfs", "/x"),
+    ("--cap-add", "NET_RAW"),
+    ("--cap-drop", "ALL"),
+    ("--host-path", "/usr"),
+]
+
+
+@pytest.mark.parametrize("option", LIST_OPTIONS, ids=lambda option: option[0])
+def test_a_list_option_takes_one_word_and_leaves_the_command(run, option):
+    (run.directory / "some.env").write_text("A=1\n")
+    assert run.out(*option, "echo", "hi") == "hi\n"
+    assert run.out("-e", "B=2", *option, "-q", "-e", "C=3", "echo", "hi") == "hi\n"
+    assert run.out(*option, "--", "echo", "hi") == "hi\n"
+    assert run.out(*option, "echo", "--", *option) == " ".join(("--", *option)) + "\n"
+
+
+def test_the_command_is_the_first_word_that_is_no_option(run):
+    assert run.out("echo", "--", "hi") == "-- hi\n"
+    done = run("-e", "A=1", "rm", "--", "echo", "pwned")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"echo" in done.stderr  # it is rm that has seen the name
+    assert run.out("-v", "/etc/passwd:/x/y:ro", "ls", "/x") == "y\n"
+    (run.directory / "in.txt").write_text("in")
+    assert run.out("--inputs", "in.txt", "-q", "cat", "in.txt") == "in"  # a list of many words ends at the next option
 
 
 def test_options_after_the_command_are_its_own(run):
@@ -413,91 +407,6 @@ def test_bad_input(run, arguments, said):
     assert said in text
     assert text.startswith("casemate run: ")
     assert text.count("\n") == 1 and "\x1b" not in text
-
-
-# --- signals, slow readers, readers that went away
-
-
-def begun(process):
-    assert process.stdout.readline() == b"begun\n"
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_reaches_the_command_and_ends_it(run, number, status):
-    name = f"7{os.getpid()}.{int(number)}"
-    process = run.start("--", "sh", "-c", f"echo begun; exec sleep {name}")
-    begun(process)
-    process.send_signal(number)
-    process.communicate(timeout=30)
-    assert process.returncode == status
-    assert gone(name)
-
-
-def test_a_command_may_handle_a_signal(run):
-    process = run.start("--", "sh", "-c", "trap 'echo handled; exit 5' INT; echo begun; while :; do sleep 0.05; done")
-    begun(process)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
-    assert out == b"handled\n"
-    assert process.returncode == 5
-
-
-def test_the_second_signal_means_it(run):
-    process = run.start("--", "sh", "-c", "trap '' INT TERM; echo begun; while :; do sleep 0.05; done")
-    begun(process)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode == 130
-
-
-def test_a_slow_reader_holds_the_command_and_not_its_limits(run):
-    process = run.start("--timeout", "2", "--", "yes")
-    time.sleep(1)
-    resident = int(pathlib.Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-    assert resident < 64 << 20
-    process.communicate(timeout=30)
-    assert process.returncode == 124
-
-
-def test_a_reader_that_goes_away_ends_a_writer(run):
-    process = run.start("--", "yes")
-    assert process.stdout.read(2) == b"y\n"
-    process.stdout.close()
-    assert process.wait(timeout=30) == 141
-    process.stderr.close()
-
-
-def test_nobody_reads_from_the_start(run):
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        process = run.start("--", "sh", "-c", "echo one; echo two >&2; exit 6", stdout=writing)
-    finally:
-        os.close(writing)
-    _, told = process.communicate(timeout=30)
-    assert process.returncode in (6, 141)  # whether the shell's write comes before our pipe is closed is a matter of time
-    assert told == b"two\n" or process.returncode == 141
-
-
-def test_closed_standard_streams(run):
-    done = subprocess.run(["sh", "-c", 'exec "$0" run -- sh -c "echo out; exit 4" <&- >&- 2>&-', str(CASEMATE)], env=run.environment, timeout=30, check=False)
-    assert done.returncode in (4, 141)
-
-
-def test_a_terminal_is_protected(run):
-    ours, theirs = pty.openpty()
-    try:
-        process = run.start("--", "printf", r"\033]0;title\007plain\n", stdout=theirs, stderr=theirs)
-        assert process.wait(timeout=30) == 0
-        shown = os.read(ours, 4096)
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    assert b"plain" in shown
-    assert b"\x1b" not in shown and b"\x07" not in shown
 
 
 def test_history_has_it(run):

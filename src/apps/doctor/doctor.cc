@@ -1,8 +1,8 @@
 #include "apps/doctor/doctor.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -13,6 +13,7 @@
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "cell/host.h"
+#include "report/printing.h"
 #include "report/table.h"
 #include "sys/fd.h"
 #include "sys/probe.h"
@@ -20,6 +21,8 @@
 
 namespace casemate {
 namespace {
+
+constexpr const char* kProgram = "casemate doctor";
 
 using State = HostFeature::State;
 
@@ -75,7 +78,7 @@ bool can_run(const std::vector<HostFeature>& rows) {
   return std::none_of(rows.begin(), rows.end(), [](const HostFeature& row) { return row.required && row.state == State::missing; });
 }
 
-void print_json(const std::vector<HostFeature>& rows) {
+std::string json_text(const std::vector<HostFeature>& rows) {
   nlohmann::ordered_json object;
   object["version"] = CASEMATE_VERSION;
   object["can_run"] = can_run(rows);
@@ -87,10 +90,12 @@ void print_json(const std::vector<HostFeature>& rows) {
                               {"fix", to_utf8(row.fix)},
                               {"required", row.required}});
   }
-  fmt::print("{}\n", object.dump(2));
+  return object.dump(2) + "\n";
 }
 
-void print_table(const std::vector<HostFeature>& rows, bool colour) {
+std::string table_text(const std::vector<HostFeature>& rows, bool colour) {
+  std::string text;
+  const auto to = std::back_inserter(text);
   std::size_t width = 0;
   std::size_t counts[3] = {};
   for (const HostFeature& row : rows) {
@@ -102,13 +107,14 @@ void print_table(const std::vector<HostFeature>& rows, bool colour) {
     return !colour ? "" : state == State::ok ? "\x1b[32m" : state == State::fallback ? "\x1b[33m" : "\x1b[31m";
   };
   for (const HostFeature& row : rows) {
-    fmt::print("{}{:<8}{}  {:<{}}  {}\n", start(row.state), word(row.state), end, row.name, width, printable_name(row.meaning));
-    if (!row.fix.empty()) fmt::print("{:<8}  {:<{}}  fix: {}\n", "", "", width, printable_name(row.fix));
+    fmt::format_to(to, "{}{:<8}{}  {:<{}}  {}\n", start(row.state), word(row.state), end, row.name, width, printable_name(row.meaning));
+    if (!row.fix.empty()) fmt::format_to(to, "{:<8}  {:<{}}  fix: {}\n", "", "", width, printable_name(row.fix));
   }
   const bool able = can_run(rows);
-  fmt::print("\n{}{}{} {} ok, {} fall back, {} missing.\n", start(able ? State::ok : State::missing),
-             able ? "Jobs can run here." : "Jobs can't run here: see what is missing among namespaces, mounts and filters.", end, counts[0],
-             counts[1], counts[2]);
+  fmt::format_to(to, "\n{}{}{} {} ok, {} fall back, {} missing.\n", start(able ? State::ok : State::missing),
+                 able ? "Jobs can run here." : "Jobs can't run here: see what is missing among namespaces, mounts and filters.", end,
+                 counts[0], counts[1], counts[2]);
+  return text;
 }
 
 }  // namespace
@@ -117,7 +123,7 @@ int doctor_main(const std::vector<std::string>& arguments) {
   bool json = false;
   std::string colour = "auto";
   CLI::App app("Look at this host by trying: what it offers, what falls back, how to fix it. Exit 0 if jobs can run here, 1 if not.",
-               "casemate doctor");
+               kProgram);
   app.add_flag("--json", json, "print one JSON object");
   app.add_option("--color", colour, "auto (a terminal, and NO_COLOR is not set), always or never")
       ->check(CLI::IsMember({"auto", "always", "never"}));
@@ -125,20 +131,13 @@ int doctor_main(const std::vector<std::string>& arguments) {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", app.help());
-    return 0;
+    return put(kProgram, app.help(), 0);
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "casemate doctor: {} (see 'casemate doctor --help')\n", printable_name(error.what()));
-    return 125;
+    return complain(kProgram, fmt::format("{} (see 'casemate doctor --help')", error.what()));
   }
   const std::vector<HostFeature> rows = examine();
-  if (json) {
-    print_json(rows);
-  } else {
-    print_table(rows, colored(colour == "auto" ? Color::automatic : colour == "always" ? Color::always : Color::never, STDOUT_FILENO));
-  }
-  if (std::fflush(stdout) != 0) return 125;
-  return can_run(rows) ? 0 : 1;
+  const Color when = colour == "auto" ? Color::automatic : colour == "always" ? Color::always : Color::never;
+  return put(kProgram, json ? json_text(rows) : table_text(rows, colored(when, STDOUT_FILENO)), can_run(rows) ? 0 : 1);
 }
 
 }  // namespace casemate

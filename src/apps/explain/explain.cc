@@ -1,5 +1,7 @@
 #include "apps/explain/explain.h"
 
+#include <iterator>
+
 #include <sched.h>
 
 #include <fmt/format.h>
@@ -10,11 +12,14 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "cell/plan.h"
+#include "report/printing.h"
 #include "sys/cgroup.h"
 #include "sys/seccomp.h"
 
 namespace casemate {
 namespace {
+
+constexpr const char* kProgram = "casemate explain";
 
 using Json = nlohmann::ordered_json;
 
@@ -94,65 +99,57 @@ Json plan_json(const Job& job, const Plan& plan, const HostFacts& host, const Cg
   return object;
 }
 
-void print_steps(const std::vector<Step>& steps, const Plan& plan) {
+void add_steps(std::string& text, const std::vector<Step>& steps, const Plan& plan) {
   int number = 0;
-  for (const Step& step : steps) fmt::print("  {:>3}  {}\n", ++number, describe(step, plan));
+  for (const Step& step : steps) fmt::format_to(std::back_inserter(text), "  {:>3}  {}\n", ++number, describe(step, plan));
 }
 
-void print_plan(const Job& job, const Plan& plan, const HostFacts& host, const CgroupSupport& support) {
-  fmt::print("Command:    ");
-  for (const std::string& part : job.argv) fmt::print(" {}", printable_name(part));
-  fmt::print("\nImage:       {}\n", printable_name(job.image));
-  fmt::print("Namespaces:  {}\n", fmt::join(namespace_names(plan.namespaces), " "));
-  fmt::print("User ids:    {}\n", map_words(host.uid_map));
-  fmt::print("Group ids:   {}\n", map_words(host.gid_map));
-  fmt::print("\nShown of the host ({}):\n", host.privileged ? "opened by the engine" : "opened by the cell's first process");
+std::string plan_text(const Job& job, const Plan& plan, const HostFacts& host, const CgroupSupport& support) {
+  std::string text;
+  const auto to = std::back_inserter(text);
+  fmt::format_to(to, "Command:    ");
+  for (const std::string& part : job.argv) fmt::format_to(to, " {}", printable_name(part));
+  fmt::format_to(to, "\nImage:       {}\n", printable_name(job.image));
+  fmt::format_to(to, "Namespaces:  {}\n", fmt::join(namespace_names(plan.namespaces), " "));
+  fmt::format_to(to, "User ids:    {}\n", map_words(host.uid_map));
+  fmt::format_to(to, "Group ids:   {}\n", map_words(host.gid_map));
+  fmt::format_to(to, "\nShown of the host ({}):\n", host.privileged ? "opened by the engine" : "opened by the cell's first process");
   for (const Source& source : plan.sources)
-    fmt::print("  {}{}{}\n", printable_name(source.path), source.read_only ? "  read-only" : "  WRITABLE",
-               source.idmapped ? ", owners shifted" : "");
-  fmt::print("\nLimits:\n");
+    fmt::format_to(to, "  {}{}{}\n", printable_name(source.path), source.read_only ? "  read-only" : "  WRITABLE",
+                   source.idmapped ? ", owners shifted" : "");
+  fmt::format_to(to, "\nLimits:\n");
   for (const HeldLimit& row : held_limits(job.limits, support))
-    fmt::print("  {:<11} {:<12} held by {}\n", row.name, row.value, row.held_by);
-  fmt::print("\nThe cell's first process (pid 1, the init):\n");
-  print_steps(plan.cell, plan);
-  fmt::print("\nThe job's process:\n");
-  print_steps(plan.job, plan);
-  fmt::print("\nSystem calls (profile {}):\n", plan.profile == Profile::strict ? "strict" : "default");
-  for (const std::string& line : describe(plan.profile)) fmt::print("  {}\n", line);
+    fmt::format_to(to, "  {:<11} {:<12} held by {}\n", row.name, row.value, row.held_by);
+  fmt::format_to(to, "\nThe cell's first process (pid 1, the init):\n");
+  add_steps(text, plan.cell, plan);
+  fmt::format_to(to, "\nThe job's process:\n");
+  add_steps(text, plan.job, plan);
+  fmt::format_to(to, "\nSystem calls (profile {}):\n", plan.profile == Profile::strict ? "strict" : "default");
+  for (const std::string& line : describe(plan.profile)) fmt::format_to(to, "  {}\n", line);
+  return text;
 }
 
 }  // namespace
 
 int explain_main(const std::vector<std::string>& arguments) {
-  ParsedRun parsed = parse_run(arguments, "casemate explain");
+  ParsedRun parsed = parse_run(arguments, kProgram);
   if (parsed.stop) {
-    if (parsed.exit_status == 0)
-      fmt::print("{}\n", parsed.text);
-    else
-      fmt::print(stderr, "{}\n", printable_line(parsed.text));
+    if (parsed.exit_status == 0) return put(kProgram, parsed.text + "\n", 0);
+    say(printable_line(parsed.text) + "\n");
     return parsed.exit_status;
   }
   // The copies of the inputs are made when the job is run; here stands where they would lie.
   const std::string staged = parsed.request.inputs.empty() ? "" : cache_directory() + "/tmp/<this run>/inputs";
-  if (const auto layered = add_work_layer(parsed.request, staged); !layered) {
-    fmt::print(stderr, "casemate explain: {}\n", printable_line(layered.error().what));
-    return 125;
-  }
+  if (const auto layered = add_work_layer(parsed.request, staged); !layered) return complain(kProgram, layered.error().what);
   Job& job = parsed.request.job;
   HostFacts host = read_host_facts();
   resolve_sources(job, host);
   const auto plan = compile(job, host);
-  if (!plan) {
-    fmt::print(stderr, "casemate explain: {}\n", printable_line(plan.error().what));
-    return 125;
-  }
+  if (!plan) return complain(kProgram, plan.error().what);
   const CgroupSupport support = open_cgroups()->support();
-  if (parsed.request.json) {
-    fmt::print("{}\n", plan_json(job, *plan, host, support).dump(2, ' ', false, Json::error_handler_t::replace));
-  } else {
-    print_plan(job, *plan, host, support);
-  }
-  return 0;
+  if (parsed.request.json)
+    return put(kProgram, plan_json(job, *plan, host, support).dump(2, ' ', false, Json::error_handler_t::replace) + "\n", 0);
+  return put(kProgram, plan_text(job, *plan, host, support), 0);
 }
 
 }  // namespace casemate

@@ -127,23 +127,36 @@ struct Words {
   bool read_only = false, interactive = false, tty = false, json = false, quiet = false, rm = false, init = false;
 };
 
+// An option that may be repeated takes one word each time (allow_extra_args(false)): the next one may be the command. Only --inputs takes
+// many.
 void declare(CLI::App& app, Words& words) {
   app.add_option("-e,--env", words.env, "environment of the command: NAME=VALUE, or NAME to pass the caller's on")
       ->type_name("NAME[=VALUE]")
       ->expected(1)
-      ->take_all();
-  app.add_option("--env-file", words.env_files, "the same, a line each")->type_name("FILE")->expected(1)->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_option("--env-file", words.env_files, "the same, a line each")
+      ->type_name("FILE")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("-w,--workdir", words.workdir, "working directory in the cell")->type_name("DIR")->capture_default_str();
   app.add_option("-v,--volume", words.volumes, "show a host path in the cell (read-only with :ro)")
       ->type_name("SRC:DST[:ro]")
       ->expected(1)
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("--mount", words.mounts,
                  "type=bind|tmpfs|overlay,source=...,target=...[,readonly]; an overlay can be written, its source stays as it is")
       ->type_name("SPEC")
       ->expected(1)
-      ->take_all();
-  app.add_option("--tmpfs", words.tmpfs, "an empty private file system")->type_name("DST[:size=,mode=]")->expected(1)->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_option("--tmpfs", words.tmpfs, "an empty private file system")
+      ->type_name("DST[:size=,mode=]")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("-m,--memory", words.memory, "memory of all processes and files in the cell [512m]; 0: no limit")->type_name("SIZE");
   app.add_option("--cpus", words.cpus, "CPU bandwidth in cores, for example 0.5")->type_name("N");
   app.add_option("--pids-limit", words.pids, "processes and threads at a time [256]; 0 or -1: no limit")->type_name("N");
@@ -163,8 +176,13 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--cap-add", words.cap_add, "keep a capability, in the cell's user namespace (all are dropped)")
       ->type_name("NAME")
       ->expected(1)
-      ->take_all();
-  app.add_option("--cap-drop", words.cap_drop, "accepted as docker's: all are dropped anyway")->type_name("NAME")->expected(1)->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_option("--cap-drop", words.cap_drop, "accepted as docker's: all are dropped anyway")
+      ->type_name("NAME")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("--profile", words.profile, "default or strict: see 'casemate explain'")->type_name("NAME")->capture_default_str();
   app.add_option("--inputs", words.inputs, "copy files or directories into the working directory; end the list with another option or --")
       ->type_name("PATH...")
@@ -178,7 +196,8 @@ void declare(CLI::App& app, Words& words) {
                  "image host: show these host paths and the root's links into them, no others, read-only [/usr, /etc, /opt]")
       ->type_name("PATH")
       ->expected(1)
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("--image", words.image, "host; images of registries are not done yet")->type_name("IMAGE")->capture_default_str();
   app.add_option("--executor", words.executor, "native")->type_name("NAME")->capture_default_str();
   app.add_option("--name", words.name, "for reports and history")->type_name("NAME");

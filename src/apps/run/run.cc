@@ -17,6 +17,7 @@
 #include "casemate/engine.h"
 #include "image/staging.h"
 #include "report/live_output.h"
+#include "report/printing.h"
 #include "report/result_json.h"
 #include "store/history.h"
 #include "store/store.h"
@@ -25,6 +26,7 @@
 namespace casemate {
 namespace {
 
+constexpr const char* kProgram = "casemate run";
 constexpr std::size_t kFilesListed = 20;
 
 /// Passes the job's output on as it comes.
@@ -71,10 +73,13 @@ int exit_status(const Outcome& outcome, int signal) {
   return 125;
 }
 
+int put_object(const Json& object, int status) {
+  return put(kProgram, object.dump(2, ' ', true, Json::error_handler_t::replace) + "\n", status);
+}
+
 // What --json prints when nothing was run.
-void print_error_object(std::string_view what) {
-  const Json object = {{"status", "error"}, {"message", to_utf8(what)}, {"exit_status", 125}};
-  fmt::print("{}\n", object.dump(2, ' ', true, Json::error_handler_t::replace));
+int put_error_object(std::string_view what) {
+  return put_object({{"status", "error"}, {"message", to_utf8(what)}, {"exit_status", kOwnFailure}}, kOwnFailure);
 }
 
 /// One call of `casemate run`.
@@ -109,11 +114,9 @@ class Run {
            ""});
     const int status = exit_status(result->outcome, (*engine)->cancelled_by_signal());
     record(*result, status);
-    if (request_.json)
-      print_json(*result, status);
-    else if (!request_.quiet)
-      tell(*result);
-    return status == 0 && !result->collect_error.empty() ? 125 : status;
+    if (!request_.json && !request_.quiet) tell(*result);
+    const int told = status == 0 && !result->collect_error.empty() ? kOwnFailure : status;
+    return request_.json ? put_object(json(*result, status), told) : told;
   }
 
  private:
@@ -128,16 +131,9 @@ class Run {
     return add_work_layer(request_, staging.directory());
   }
 
-  int complain(const Error& error) const {
-    if (request_.json) {
-      print_error_object(error.what);
-    } else {
-      fmt::print(stderr, "casemate run: {}\n", printable_line(error.what));
-    }
-    return 125;
-  }
+  int complain(const Error& error) const { return request_.json ? put_error_object(error.what) : casemate::complain(kProgram, error.what); }
 
-  void print_json(const JobResult& result, int status) const {
+  [[nodiscard]] Json json(const JobResult& result, int status) const {
     Json object;
     object["status"] = result.outcome.succeeded() ? "success" : "error";
     object["exit_status"] = status;
@@ -148,7 +144,7 @@ class Run {
     if (!result.collect_error.empty()) object["collect_error"] = to_utf8(result.collect_error);
     object["notes"] = Json::array();
     for (const std::string& note : notes(result)) object["notes"].push_back(to_utf8(note));
-    fmt::print("{}\n", object.dump(2, ' ', true, Json::error_handler_t::replace));
+    return object;
   }
 
   [[nodiscard]] std::vector<std::string> notes(const JobResult& result) const {
@@ -159,21 +155,21 @@ class Run {
 
   // What a person wants to know beyond the command's own output: why it was ended, and what came back.
   void tell(const JobResult& result) const {
-    for (const std::string& note : skipped_) fmt::print(stderr, "casemate run: note: {}\n", printable_name(note));
+    for (const std::string& note : skipped_) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
     const Outcome& outcome = result.outcome;
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)
-      fmt::print(stderr, "casemate run: {}\n", printable_line(ending_line(outcome)));
+      casemate::complain(kProgram, ending_line(outcome));
     for (const Leftover& process : result.leftovers)
-      fmt::print(stderr, "casemate run: note: process {} ({}) was still there and was killed\n", process.pid, process.name);
-    if (!result.collect_error.empty()) fmt::print(stderr, "casemate run: {}\n", printable_name(result.collect_error));
+      say(fmt::format("casemate run: note: process {} ({}) was still there and was killed\n", process.pid, process.name));
+    if (!result.collect_error.empty()) casemate::complain(kProgram, result.collect_error);
     std::size_t listed = 0;
     for (const Change& change : result.changes) {
       if (change.type == Change::Type::skipped)
-        fmt::print(stderr, "casemate run: left out: {} ({})\n", printable_name(change.path), change.reason);
+        say(fmt::format("casemate run: left out: {} ({})\n", printable_name(change.path), change.reason));
       if (change.type != Change::Type::file || change.kind == Change::Kind::deleted) continue;
-      if (++listed <= kFilesListed) fmt::print(stderr, "{:>12}  {}\n", format_bytes(change.size), printable_name(change.path));
+      if (++listed <= kFilesListed) say(fmt::format("{:>12}  {}\n", format_bytes(change.size), printable_name(change.path)));
     }
-    if (listed > kFilesListed) fmt::print(stderr, "{:>12}  and {} more\n", "", listed - kFilesListed);
+    if (listed > kFilesListed) say(fmt::format("{:>12}  and {} more\n", "", listed - kFilesListed));
   }
 
   void record(const JobResult& result, int status) const {
@@ -202,14 +198,11 @@ class Run {
 }  // namespace
 
 int run_main(const std::vector<std::string>& arguments) {
-  ParsedRun parsed = parse_run(arguments, "casemate run");
+  ParsedRun parsed = parse_run(arguments, kProgram);
   if (parsed.stop) {
-    if (parsed.exit_status != 0 && parsed.request.json)
-      print_error_object(parsed.text);
-    else if (parsed.exit_status != 0)
-      fmt::print(stderr, "{}\n", printable_line(parsed.text));
-    else
-      fmt::print("{}\n", parsed.text);
+    if (parsed.exit_status == 0) return put(kProgram, parsed.text + "\n", 0);
+    if (parsed.request.json) return put_error_object(parsed.text);
+    say(printable_line(parsed.text) + "\n");
     return parsed.exit_status;
   }
   return Run(std::move(parsed.request)).go();
