@@ -203,6 +203,7 @@ Result<JobResult> Installing::installed(Job job, const Workshop& workshop, std::
   result->output.merged = renamed(workshop, result->output.merged);
   log_ += result->output.merged;
   installer_ = second_word_after(result->output.merged, program);
+  TRY(workshop.check_names());
   return result;
 }
 

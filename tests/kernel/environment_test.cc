@@ -56,6 +56,23 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         for path, text in files.items(): z.writestr(path, text)
     return name
 '''
+swap = '' if len(sys.argv) < 3 else '''
+import os, shutil
+tree = os.path.realpath('/casemate/env')
+bench = os.path.dirname(tree)
+if '%(name)s' == 'caseswapstree':
+    shutil.copytree(tree, bench + '/copy', symlinks=True)
+    os.rename(tree, tree + '.old')
+    os.symlink('VICTIM', tree)
+elif '%(name)s' == 'caseswapsbench':
+    shutil.copytree(bench, bench + '.copy', symlinks=True)
+    shutil.rmtree(bench + '.copy/tree')
+    os.symlink('VICTIM', bench + '.copy/tree')
+    os.rename(bench, bench + '.old')
+    os.rename(bench + '.copy', bench)
+'''.replace('VICTIM', sys.argv[2])
+source('caseswapstree', '1.0', '', build + swap)
+source('caseswapsbench', '1.0', '', build + swap)
 wheel('casefour', '1.0', 'VALUE = 41')
 wheel('casefour', '1.1', 'VALUE = 42', script='casefour-say = casefour:say')
 wheel('caseneeds', '1.0', '', requires=['casefour<1.1'])
@@ -126,7 +143,7 @@ class Environments : public Scratch, public testing::WithParamInterface<const ch
     ASSERT_TRUE(found) << found.error().what;
     interpreter_ = *found;
     fs::create_directory(top_ / "index");
-    const auto packages = run_program({"/usr/bin/python3", "-c", kPackages, top_ / "index"}, std::chrono::seconds(30));
+    const auto packages = run_program({"/usr/bin/python3", "-c", kPackages, top_ / "index", top_ / "victim"}, std::chrono::seconds(30));
     ASSERT_TRUE(packages);
     ASSERT_EQ(packages->end.code, 0) << packages->err;
     if (interpreter_.version.starts_with("3.11") && std::string(GetParam()) == "pip" &&
@@ -286,6 +303,23 @@ TEST_P(Environments, takes_the_newest_release_though_it_must_be_built_and_keeps_
     EXPECT_EQ(python(*made, {"-c", "import casemixed; print(casemixed.VALUE)"}).output.merged, "2\n") << made->log;
   }
   for (const auto& entry : fs::recursive_directory_iterator(top_ / "cache")) EXPECT_NE(entry.path().filename(), "poison");
+}
+
+// What a build writes is moved into the store by the host: no name that the build can change may lead it elsewhere.
+TEST_P(Environments, a_build_that_swaps_its_tree_for_a_link_gets_nothing_moved) {
+  fs::create_directories(top_ / "victim/below");
+  write(top_ / "victim/.lock", "lock");
+  write(top_ / "victim/precious", "mine");
+  for (const char* package : {"caseswapstree", "caseswapsbench"}) {
+    const EnvironmentFailure failed = failure_of(from_links(package));
+    EXPECT_FALSE(failed.error.what.empty());
+    EXPECT_EQ(read(top_ / "victim/precious"), "mine") << package;
+    EXPECT_EQ(read(top_ / "victim/.lock"), "lock") << package;
+    EXPECT_TRUE(fs::exists(top_ / "victim/below")) << package;
+    EXPECT_EQ(std::distance(fs::directory_iterator(top_ / "victim"), {}), 3) << package;
+    EXPECT_NE(failed.error.what.find("moved the directory of the new environment"), std::string::npos) << failed.error.what << "\n"
+                                                                                                       << failed.log;
+  }
 }
 
 TEST_P(Environments, builds_for_two_at_once_only_once) {
