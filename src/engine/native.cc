@@ -18,6 +18,7 @@
 #include "cell/pool.h"
 #include "engine/capture.h"
 #include "engine/collect.h"
+#include "engine/disk_watch.h"
 #include "engine/executor.h"
 #include "engine/gateway.h"
 #include "engine/reactor.h"
@@ -43,6 +44,7 @@ struct Running {
   std::function<void(JobResult)> done;
   std::unique_ptr<Cell> cell;
   std::unique_ptr<Gateway> gateway;
+  std::unique_ptr<DiskWatch> disk_watch;
   Capture capture{0};
   CellReport report;
   std::optional<Reactor::TimerId> deadline;
@@ -55,6 +57,7 @@ struct Running {
   bool setup_timed_out = false;
   bool output_limit = false;
   std::string gateway_problem;
+  std::string disk_problem;
   JobResult result;
   UniqueFd collected;      // an eventfd: the collector is done
   std::jthread collector;  // last: it uses all of the above
@@ -130,6 +133,7 @@ class NativeExecutor final : public Executor {
       TRY(reactor_.watch(cell.socket(), [this, raw] { messages(*raw); }));
       TRY(watch_output(running));
       TRY(reactor_.watch(cell.process().pidfd(), [this, raw] { finish(*raw); }));
+      TRY(watch_disk(running));
       running.deadline = reactor_.schedule(Clock::now() + kSetupTime, [raw] {
         raw->deadline.reset();
         raw->setup_timed_out = true;
@@ -169,6 +173,16 @@ class NativeExecutor final : public Executor {
       if (!used) return;
       if (std::chrono::microseconds(*used) <= *raw->job.limits.cpu_time) return watch_cpu(*raw);
       raw->report.over_limit = 1;
+      raw->cell->kill();
+    });
+  }
+
+  Result<void> watch_disk(Running& running) {
+    TRY_ASSIGN(running.disk_watch, DiskWatch::begin(running.job));
+    if (!running.disk_watch) return {};
+    return reactor_.watch(running.disk_watch->fd(), [this, raw = &running] {
+      reactor_.unwatch(raw->disk_watch->fd());
+      raw->disk_problem = raw->disk_watch->problem();
       raw->cell->kill();
     });
   }
@@ -267,6 +281,7 @@ class NativeExecutor final : public Executor {
     reactor_.unwatch(cell.process().pidfd());
     if (running.gateway) reactor_.unwatch(running.gateway->pidfd());
     if (running.collected) reactor_.unwatch(running.collected.get());
+    if (running.disk_watch) reactor_.unwatch(running.disk_watch->fd());
     for (std::optional<Reactor::TimerId>* timer : {&running.deadline, &running.pause, &running.cpu_watch}) {
       if (*timer) reactor_.cancel(**timer);
       timer->reset();
@@ -276,6 +291,7 @@ class NativeExecutor final : public Executor {
   void finish(Running& running) {
     const auto ended = Clock::now();
     unwatch(running);
+    running.disk_watch.reset();
     Cell& cell = *running.cell;
     cell.receive(running.report);
     drain(running, Stream::out, cell.out());
@@ -341,6 +357,7 @@ class NativeExecutor final : public Executor {
     if (report.failure) return setup_failure(running, *report.failure);
     if (running.setup_timed_out) return {Kind::setup_failed, ETIMEDOUT, "prepare the cell"};
     if (running.timed_out) return {Kind::timed_out, 0, "", fmt::format("wall time {}", format_duration(*running.job.limits.wall))};
+    if (!running.disk_problem.empty()) return {Kind::disk_limit, 0, "", running.disk_problem};
     if (running.output_limit)
       return {Kind::output_limit, 0, "", fmt::format("more than {}", format_bytes(*running.job.limits.output_bytes))};
     if (report.over_limit == 1u) return cpu_timed_out(running);

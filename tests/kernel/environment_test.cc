@@ -71,6 +71,12 @@ elif '%(name)s' == 'caseswapsbench':
     os.rename(bench, bench + '.old')
     os.rename(bench + '.copy', bench)
 '''.replace('VICTIM', sys.argv[2])
+source('casegreedy', '1.0', '', '''
+import os, time
+for i in range(48):
+    with open(os.environ['TMPDIR'] + '/%%d' %% i, 'wb') as f: os.posix_fallocate(f.fileno(), 0, 1 << 20)
+time.sleep(120)
+''')
 source('caseswapstree', '1.0', '', build + swap)
 source('caseswapsbench', '1.0', '', build + swap)
 wheel('casefour', '1.0', 'VALUE = 41')
@@ -320,6 +326,27 @@ TEST_P(Environments, a_build_that_swaps_its_tree_for_a_link_gets_nothing_moved) 
     EXPECT_NE(failed.error.what.find("moved the directory of the new environment"), std::string::npos) << failed.error.what << "\n"
                                                                                                        << failed.log;
   }
+}
+
+TEST_P(Environments, a_build_that_fills_the_disk_is_stopped) {
+  write(top_ / "requirements.txt", from_links("casegreedy"));
+  const RunJob run = runner(*engine_);
+  const RunJob on_a_small_disk = [&](Job job, std::function<void(Stream, std::string_view)> say) {
+    for (Mount& mount : job.mounts) {
+      if (!mount.writable) continue;
+      EXPECT_GE(mount.bytes.value_or(0), 20ull << 30) << mount.target;
+      mount.bytes = 32u << 20;
+    }
+    EXPECT_TRUE(job.limits.file_bytes);
+    return run(std::move(job), std::move(say));
+  };
+  const Made made = make_environment({interpreter_, top_ / "requirements.txt"}, on_a_small_disk, [](std::string_view) {});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().error.code, ErrorCode::exhausted);
+  EXPECT_TRUE(made.error().error.what.starts_with(
+      fmt::format("{} was stopped while it installed the requirements: more than 32.0 MiB were written below ", GetParam())))
+      << made.error().error.what;
+  expect_nothing_kept();
 }
 
 TEST_P(Environments, builds_for_two_at_once_only_once) {
