@@ -60,9 +60,11 @@ struct Mount {
   /// bind/overlay: the job's root owns what the caller owns (an idmapped mount when casemate runs as root). Without it, files keep their
   /// host owners, which the cell sees as nobody's.
   bool owned = false;
-  bool executable = true;              ///< false: noexec
-  std::optional<std::uint64_t> bytes;  ///< tmpfs: size; unset: Limits::disk_bytes
-  std::uint32_t mode = 0755;           ///< tmpfs: mode of its root
+  bool executable = true;  ///< false: noexec
+  /// tmpfs: size; unset: Limits::disk_bytes. bind of a directory, writable: the job is ended (disk_limit) when what it writes there takes
+  /// more, or nearly fills the file system. That is looked at ten times a second, so late.
+  std::optional<std::uint64_t> bytes;
+  std::uint32_t mode = 0755;  ///< tmpfs: mode of its root
 
   bool operator==(const Mount&) const = default;
 };

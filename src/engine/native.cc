@@ -19,6 +19,7 @@
 #include "engine/capture.h"
 #include "engine/collect.h"
 #include "engine/delivery.h"
+#include "engine/disk_watch.h"
 #include "engine/executor.h"
 #include "engine/gateway.h"
 #include "engine/reactor.h"
@@ -44,6 +45,7 @@ struct Running {
   std::function<void(JobResult)> done;
   std::unique_ptr<Cell> cell;
   std::unique_ptr<Gateway> gateway;
+  std::unique_ptr<DiskWatch> disk_watch;
   Capture capture{0};
   CellReport report;
   std::optional<Reactor::TimerId> deadline;
@@ -57,6 +59,7 @@ struct Running {
   bool output_limit = false;
   std::string gateway_problem;
   std::vector<UniqueFd> destinations;  // of changed files, by the plan's collected index; empty: they are only listed
+  std::string disk_problem;
   JobResult result;
   UniqueFd collected;      // an eventfd: the collector is done
   std::jthread collector;  // last: it uses all of the above
@@ -152,6 +155,7 @@ class NativeExecutor final : public Executor {
       TRY(reactor_.watch(cell.socket(), [this, raw] { messages(*raw); }));
       TRY(watch_output(running));
       TRY(reactor_.watch(cell.process().pidfd(), [this, raw] { finish(*raw); }));
+      TRY(watch_disk(running));
       running.deadline = reactor_.schedule(Clock::now() + kSetupTime, [raw] {
         raw->deadline.reset();
         raw->setup_timed_out = true;
@@ -191,6 +195,16 @@ class NativeExecutor final : public Executor {
       if (!used) return;
       if (std::chrono::microseconds(*used) <= *raw->job.limits.cpu_time) return watch_cpu(*raw);
       raw->report.over_limit = 1;
+      raw->cell->kill();
+    });
+  }
+
+  Result<void> watch_disk(Running& running) {
+    TRY_ASSIGN(running.disk_watch, DiskWatch::begin(running.job));
+    if (!running.disk_watch) return {};
+    return reactor_.watch(running.disk_watch->fd(), [this, raw = &running] {
+      reactor_.unwatch(raw->disk_watch->fd());
+      raw->disk_problem = raw->disk_watch->problem();
       raw->cell->kill();
     });
   }
@@ -289,6 +303,7 @@ class NativeExecutor final : public Executor {
     reactor_.unwatch(cell.process().pidfd());
     if (running.gateway) reactor_.unwatch(running.gateway->pidfd());
     if (running.collected) reactor_.unwatch(running.collected.get());
+    if (running.disk_watch) reactor_.unwatch(running.disk_watch->fd());
     for (std::optional<Reactor::TimerId>* timer : {&running.deadline, &running.pause, &running.cpu_watch}) {
       if (*timer) reactor_.cancel(**timer);
       timer->reset();
@@ -298,6 +313,7 @@ class NativeExecutor final : public Executor {
   void finish(Running& running) {
     const auto ended = Clock::now();
     unwatch(running);
+    running.disk_watch.reset();
     Cell& cell = *running.cell;
     cell.receive(running.report);
     drain(running, Stream::out, cell.out());
@@ -363,6 +379,7 @@ class NativeExecutor final : public Executor {
     if (report.failure) return setup_failure(running, *report.failure);
     if (running.setup_timed_out) return {Kind::setup_failed, ETIMEDOUT, "prepare the cell"};
     if (running.timed_out) return {Kind::timed_out, 0, "", fmt::format("wall time {}", format_duration(*running.job.limits.wall))};
+    if (!running.disk_problem.empty()) return {Kind::disk_limit, 0, "", running.disk_problem};
     if (running.output_limit)
       return {Kind::output_limit, 0, "", fmt::format("more than {}", format_bytes(*running.job.limits.output_bytes))};
     if (report.over_limit == 1u) return cpu_timed_out(running);

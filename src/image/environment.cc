@@ -1,22 +1,26 @@
 #include "image/environment.h"
 
-#include <filesystem>
+#include <cstring>
 #include <optional>
 #include <thread>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/digest.h"
 #include "base/terminal.h"
 #include "image/package_index.h"
 #include "image/requirements.h"
 #include "sys/fd.h"
+#include "sys/path.h"
 
 namespace casemate {
 namespace {
 
 // Part of every key: what we make of the same input. Raise it when that changes.
 constexpr std::string_view kFormat = "casemate environment 1";
+constexpr int kDeepest = 256;  // levels of an environment that are linked; each holds two descriptors meanwhile
 // A file of ours at the root of the layer: which installer made it.
 constexpr std::string_view kInstallerFile = "/casemate-installer";
 
@@ -47,6 +51,35 @@ Environment environment_of(std::string key, StoreLease lease, const Interpreter&
   const auto installer = read_file(made.layer + std::string(kInstallerFile), 256);
   made.installer = installer ? printable_name(*installer) : "unknown";
   return made;
+}
+
+// Makes `target` a tree of links to the files of `source`, which packages wrote: symlinks are copied, none is followed. What is neither
+// file, directory nor symlink is left out.
+Attempt<void> link_tree(int source, int target, int depth) {
+  if (depth > kDeepest) return std::unexpected(ELOOP);
+  DirectoryReader reader(source);
+  for (;;) {
+    const auto entry = reader.next();
+    if (!entry) return std::unexpected(entry.error());
+    if (!*entry) return {};
+    const std::string name((*entry)->name);
+    const auto info = stat_beneath(source, name);
+    if (!info) return std::unexpected(info.error());
+    if (S_ISREG(info->st_mode)) {
+      if (::linkat(source, name.c_str(), target, name.c_str(), 0) < 0) return std::unexpected(errno);
+    } else if (S_ISLNK(info->st_mode)) {
+      const auto link = read_link_beneath(source, name);
+      if (!link) return std::unexpected(link.error());
+      if (::symlinkat(link->c_str(), target, name.c_str()) < 0) return std::unexpected(errno);
+    } else if (S_ISDIR(info->st_mode)) {
+      const auto from = open_beneath(source, name, O_RDONLY | O_DIRECTORY);
+      if (!from) return std::unexpected(from.error());
+      const auto into = make_directories_beneath(target, name, 0700);
+      if (!into) return std::unexpected(into.error());
+      if (const auto done = link_tree(from->get(), into->get(), depth + 1); !done) return done;
+      if (const auto mode = change_mode(into->get(), info->st_mode & 0777); !mode) return mode;
+    }
+  }
 }
 
 }  // namespace
@@ -115,16 +148,12 @@ Result<bool> compile_environment(const Environment& environment, const Interpret
   if (environment.bytecode) return true;
   TRY_ASSIGN(Store store, Store::open());
   const auto fill = [&](const std::string& directory) -> Result<void> {
-    namespace fs = std::filesystem;
-    std::error_code problem;
     // The same files, not copies: nobody writes to either layer.
-    for (const fs::directory_entry& entry : fs::directory_iterator(environment.layer, problem)) {
-      fs::copy(entry.path(), fs::path(directory) / entry.path().filename(),
-               fs::copy_options::recursive | fs::copy_options::create_hard_links | fs::copy_options::copy_symlinks, problem);
-      if (problem) break;
-    }
-    if (problem)
-      return fail(ErrorCode::refused, fmt::format("an environment's files can't be linked: {}", problem.message()), problem.value());
+    TRY_ASSIGN(const UniqueFd layer, open_file(environment.layer, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    TRY_ASSIGN(const UniqueFd target, open_file(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    if (const auto linked = link_tree(layer.get(), target.get(), 0); !linked)
+      return fail(ErrorCode::refused, fmt::format("an environment's files can't be linked: {}", std::strerror(linked.error())),
+                  linked.error());
     Job job;
     job.name = "bytecode";
     // -I -S: no .pth file and no sitecustomize of the environment runs; compiling runs nothing.

@@ -22,6 +22,9 @@ namespace {
 
 constexpr std::size_t kLogHead = 64 << 10;
 constexpr std::size_t kLogTail = 192 << 10;
+// Of one build, cache and temp directory included: room for the largest stacks there are (CUDA: 12 GiB); and of any one file of it.
+constexpr std::uint64_t kMostBytes = 20ull << 30;
+constexpr std::uint64_t kMostFileBytes = 8ull << 30;
 constexpr std::string_view kUvInCell = "/casemate/bin/uv";
 
 // Both installers find the new environment at its final path, by a link into the one directory that is bound: uv can only link files from
@@ -176,9 +179,14 @@ Job Installing::job(const Workshop& workshop, const char* script, const std::map
   job.limits.disk_bytes = 1ull << 30;
   job.limits.disk_inodes = 1u << 20;
   job.limits.output_bytes = 8u << 20;
+  job.limits.file_bytes = kMostFileBytes;
   job.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = "/casemate", .bytes = 64u << 20});
-  job.mounts.push_back(
-      {.kind = Mount::Kind::bind, .source = workshop.path(), .target = std::string(Workshop::kInCell), .writable = true, .owned = true});
+  job.mounts.push_back({.kind = Mount::Kind::bind,
+                        .source = workshop.path(),
+                        .target = std::string(Workshop::kInCell),
+                        .writable = true,
+                        .owned = true,
+                        .bytes = std::max(kMostBytes, store_.max_bytes())});
   for (const Mount& mount : interpreter_mounts(interpreter_, default_host_paths())) job.mounts.push_back(mount);
   for (const Mount& mount : installation_.mounts) job.mounts.push_back(mount);
   return job;
@@ -203,6 +211,7 @@ Result<JobResult> Installing::installed(Job job, const Workshop& workshop, std::
   result->output.merged = renamed(workshop, result->output.merged);
   log_ += result->output.merged;
   installer_ = second_word_after(result->output.merged, program);
+  TRY(workshop.check_names());
   return result;
 }
 
@@ -278,6 +287,8 @@ Installing::Step Installing::judge(const Result<JobResult>& result, std::string_
                  fmt::format("{} was still installing the requirements after {} and was stopped", program, format_duration(wall_)));
     case Outcome::Kind::out_of_memory:
       return say(ErrorCode::exhausted, fmt::format("{} needed more than 4 GiB of memory to install the requirements", program));
+    case Outcome::Kind::disk_limit:
+      return say(ErrorCode::exhausted, fmt::format("{} was stopped while it installed the requirements: {}", program, outcome.detail));
     case Outcome::Kind::cancelled:
       return say(ErrorCode::cancelled, "installing the requirements was cancelled");
     default:

@@ -1,6 +1,7 @@
 #include "image/workshop.h"
 
 #include <atomic>
+#include <cstdio>
 #include <filesystem>
 #include <system_error>
 
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "store/tree.h"
+#include "sys/path.h"
 
 namespace casemate {
 namespace {
@@ -36,7 +38,7 @@ bool sweep(const std::string& path) {
     if (!name.starts_with(kBenchPrefix)) continue;
     const auto directory = open_file(entry.path(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     const bool unused = directory && ::flock(directory->get(), LOCK_EX | LOCK_NB) == 0;
-    if (unused) fs::remove_all(entry.path(), ignored);
+    if (unused) static_cast<void>(remove_tree(entry.path()));
     idle = idle && unused;
   }
   return idle;
@@ -46,7 +48,7 @@ bool sweep(const std::string& path) {
 void bound_cache(const std::string& path) {
   std::error_code ignored;
   const fs::directory_iterator archives(path + "/cache/archive-v0", ignored);
-  if (!ignored && std::distance(begin(archives), end(archives)) > kMostArchives) fs::remove_all(path + "/cache", ignored);
+  if (!ignored && std::distance(begin(archives), end(archives)) > kMostArchives) static_cast<void>(remove_tree(path + "/cache"));
 }
 
 // Held while benches are made and swept: between making one and locking it no other process may sweep.
@@ -86,6 +88,8 @@ Result<void> Workshop::furnish() {
   for (const std::string& directory : {path_ + "/cache", bench(), tree(), bench() + "/temp"}) TRY(make_directory(directory));
   // The environment's root is what a cell of any user id looks at.
   if (::chmod(tree().c_str(), 0755) < 0) return fail_errno("open up " + tree());
+  TRY_ASSIGN(path_fd_, open_file(path_, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  TRY_ASSIGN(tree_fd_, open_file(tree(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   return {};
 }
 
@@ -111,19 +115,44 @@ Result<std::unique_ptr<Workshop>> Workshop::own(Store& store) {
 }
 
 Workshop::~Workshop() {
-  std::error_code ignored;
-  if (lock_) fs::remove_all(bench(), ignored);
+  if (lock_) static_cast<void>(remove_tree(bench()));
+}
+
+Result<void> Workshop::check_names() const {
+  struct stat was{};
+  struct stat now{};
+  if (::fstat(tree_fd_.get(), &was) < 0) return fail_errno("look at the new environment");
+  const auto tree = open_beneath(path_fd_.get(), bench_ + "/tree", O_PATH | O_DIRECTORY);
+  const bool same = tree && ::fstat(tree->get(), &now) == 0 && was.st_dev == now.st_dev && was.st_ino == now.st_ino;
+  if (!same || !open_beneath(path_fd_.get(), "cache", O_PATH | O_DIRECTORY))
+    return fail(ErrorCode::refused,
+                "a package's build moved the directory of the new environment or put something else in its place; do not trust its author");
+  return {};
 }
 
 Result<void> Workshop::hand_over(const std::string& directory) {
-  std::error_code problem;
+  // What a build made lies here. Its names are taken from the directory that was opened before, wherever its path leads by now.
+  TRY(check_names());
+  const int tree = tree_fd_.get();
+  constexpr const char* kMove = "move the new environment into the store";
+  TRY_ASSIGN(const UniqueFd target, open_file(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  if (const auto mode = change_mode(tree, 0755); !mode) return fail_errno(kMove, mode.error());
   // uv's lock of the environment is of no use to anybody later.
-  ::unlink((tree() + "/.lock").c_str());
-  for (const fs::directory_entry& entry : fs::directory_iterator(tree(), problem)) {
-    const std::string target = directory + "/" + entry.path().filename().string();
-    if (::rename(entry.path().c_str(), target.c_str()) < 0) return fail_errno("move the new environment into the store");
+  ::unlinkat(tree, ".lock", 0);
+  // Entries that go while a directory is read may hide others: until a look finds none.
+  for (bool moved = true; moved;) {
+    moved = false;
+    if (::lseek(tree, 0, SEEK_SET) < 0) return fail_errno(kMove);
+    DirectoryReader reader(tree);
+    for (;;) {
+      const auto entry = reader.next();
+      if (!entry) return fail_errno("list the new environment", entry.error());
+      if (!*entry) break;
+      const std::string name((*entry)->name);
+      if (::renameat2(tree, name.c_str(), target.get(), name.c_str(), RENAME_NOREPLACE) < 0) return fail_errno(kMove);
+      moved = true;
+    }
   }
-  if (problem) return fail(ErrorCode::system, fmt::format("can't list the new environment: {}", problem.message()), problem.value());
   return {};
 }
 

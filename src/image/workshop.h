@@ -34,7 +34,11 @@ class Workshop {
   [[nodiscard]] std::string bench_in_cell() const { return std::string(kInCell) + "/" + bench_; }
   [[nodiscard]] std::string tree_in_cell() const { return bench_in_cell() + "/tree"; }
   [[nodiscard]] std::string temp_in_cell() const { return bench_in_cell() + "/temp"; }
-  /// Moves what is in tree() into the empty `directory` on the same file system.
+  /// To be asked when code that may be hostile has run with the workshop writable, before any of these paths is used again. refused: tree()
+  /// is not the directory that it was, or tree() or cache/ is reached by a symlink now. True until such code runs again.
+  [[nodiscard]] Result<void> check_names() const;
+  /// Moves what is in tree() into the empty `directory` on the same file system. Goes by the directory that was opened when the workshop
+  /// was made, never by its path: code in the cell can rename what lies in a workshop. Fails as check_names() does.
   Result<void> hand_over(const std::string& directory);
 
  private:
@@ -43,6 +47,8 @@ class Workshop {
 
   std::string path_;
   std::string bench_;
+  UniqueFd path_fd_;
+  UniqueFd tree_fd_;                 // since before any cell saw it
   UniqueFd lock_;                    // flock of the bench: it is in use
   std::unique_ptr<StoreTemp> temp_;  // own(): removes everything
 };

@@ -56,6 +56,29 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         for path, text in files.items(): z.writestr(path, text)
     return name
 '''
+swap = '' if len(sys.argv) < 3 else '''
+import os, shutil
+tree = os.path.realpath('/casemate/env')
+bench = os.path.dirname(tree)
+if '%(name)s' == 'caseswapstree':
+    shutil.copytree(tree, bench + '/copy', symlinks=True)
+    os.rename(tree, tree + '.old')
+    os.symlink('VICTIM', tree)
+elif '%(name)s' == 'caseswapsbench':
+    shutil.copytree(bench, bench + '.copy', symlinks=True)
+    shutil.rmtree(bench + '.copy/tree')
+    os.symlink('VICTIM', bench + '.copy/tree')
+    os.rename(bench, bench + '.old')
+    os.rename(bench + '.copy', bench)
+'''.replace('VICTIM', sys.argv[2])
+source('casegreedy', '1.0', '', '''
+import os, time
+for i in range(48):
+    with open(os.environ['TMPDIR'] + '/%%d' %% i, 'wb') as f: os.posix_fallocate(f.fileno(), 0, 1 << 20)
+time.sleep(120)
+''')
+source('caseswapstree', '1.0', '', build + swap)
+source('caseswapsbench', '1.0', '', build + swap)
 wheel('casefour', '1.0', 'VALUE = 41')
 wheel('casefour', '1.1', 'VALUE = 42', script='casefour-say = casefour:say')
 wheel('caseneeds', '1.0', '', requires=['casefour<1.1'])
@@ -126,7 +149,7 @@ class Environments : public Scratch, public testing::WithParamInterface<const ch
     ASSERT_TRUE(found) << found.error().what;
     interpreter_ = *found;
     fs::create_directory(top_ / "index");
-    const auto packages = run_program({"/usr/bin/python3", "-c", kPackages, top_ / "index"}, std::chrono::seconds(30));
+    const auto packages = run_program({"/usr/bin/python3", "-c", kPackages, top_ / "index", top_ / "victim"}, std::chrono::seconds(30));
     ASSERT_TRUE(packages);
     ASSERT_EQ(packages->end.code, 0) << packages->err;
     if (interpreter_.version.starts_with("3.11") && std::string(GetParam()) == "pip" &&
@@ -286,6 +309,44 @@ TEST_P(Environments, takes_the_newest_release_though_it_must_be_built_and_keeps_
     EXPECT_EQ(python(*made, {"-c", "import casemixed; print(casemixed.VALUE)"}).output.merged, "2\n") << made->log;
   }
   for (const auto& entry : fs::recursive_directory_iterator(top_ / "cache")) EXPECT_NE(entry.path().filename(), "poison");
+}
+
+// What a build writes is moved into the store by the host: no name that the build can change may lead it elsewhere.
+TEST_P(Environments, a_build_that_swaps_its_tree_for_a_link_gets_nothing_moved) {
+  fs::create_directories(top_ / "victim/below");
+  write(top_ / "victim/.lock", "lock");
+  write(top_ / "victim/precious", "mine");
+  for (const char* package : {"caseswapstree", "caseswapsbench"}) {
+    const EnvironmentFailure failed = failure_of(from_links(package));
+    EXPECT_FALSE(failed.error.what.empty());
+    EXPECT_EQ(read(top_ / "victim/precious"), "mine") << package;
+    EXPECT_EQ(read(top_ / "victim/.lock"), "lock") << package;
+    EXPECT_TRUE(fs::exists(top_ / "victim/below")) << package;
+    EXPECT_EQ(std::distance(fs::directory_iterator(top_ / "victim"), {}), 3) << package;
+    EXPECT_NE(failed.error.what.find("moved the directory of the new environment"), std::string::npos) << failed.error.what << "\n"
+                                                                                                       << failed.log;
+  }
+}
+
+TEST_P(Environments, a_build_that_fills_the_disk_is_stopped) {
+  write(top_ / "requirements.txt", from_links("casegreedy"));
+  const RunJob run = runner(*engine_);
+  const RunJob on_a_small_disk = [&](Job job, std::function<void(Stream, std::string_view)> say) {
+    for (Mount& mount : job.mounts) {
+      if (!mount.writable) continue;
+      EXPECT_GE(mount.bytes.value_or(0), 20ull << 30) << mount.target;
+      mount.bytes = 32u << 20;
+    }
+    EXPECT_TRUE(job.limits.file_bytes);
+    return run(std::move(job), std::move(say));
+  };
+  const Made made = make_environment({interpreter_, top_ / "requirements.txt"}, on_a_small_disk, [](std::string_view) {});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().error.code, ErrorCode::exhausted);
+  EXPECT_TRUE(made.error().error.what.starts_with(
+      fmt::format("{} was stopped while it installed the requirements: more than 32.0 MiB were written below ", GetParam())))
+      << made.error().error.what;
+  expect_nothing_kept();
 }
 
 TEST_P(Environments, builds_for_two_at_once_only_once) {

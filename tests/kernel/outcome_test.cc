@@ -196,6 +196,20 @@ TEST_F(OutcomeTest, DiskLimitOfAnyWritableLayer) {
   EXPECT_EQ(run(job).outcome.kind, Kind::disk_limit);
 }
 
+TEST_F(OutcomeTest, DiskLimitOfADirectoryOfTheHost) {
+  fs::create_directory(dir_ / "work");
+  Job job = shell("head -c 1M /dev/zero > /work/some && echo begun && head -c 32M /dev/zero > /work/more && sleep 60");
+  job.mounts = {
+      {.kind = Mount::Kind::bind, .source = dir_ / "work", .target = "/work", .writable = true, .owned = true, .bytes = 8u << 20}};
+  const JobResult result = run(job);
+  EXPECT_EQ(result.outcome.kind, Kind::disk_limit) << words(result.outcome) << result.output.err;
+  EXPECT_NE(result.outcome.detail.find("more than 8.0 MiB"), std::string::npos) << result.outcome.detail;
+  EXPECT_EQ(result.output.out, "begun\n");
+  job.argv[2] = "head -c 1M /dev/zero > /work/some; sleep 0.3";
+  fs::remove(dir_ / "work/more");
+  EXPECT_TRUE(run(job).outcome.succeeded());
+}
+
 TEST_F(OutcomeTest, AFullDiskThatTheJobDoesNotMind) {
   Job job = shell("head -c 4M /dev/zero > /tmp/file 2>/dev/null || true");
   job.limits.disk_bytes = 1 << 20;
