@@ -56,15 +56,18 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         for path, text in files.items(): z.writestr(path, text)
     return name
 '''
-swap = '' if len(sys.argv) < 3 else '''
+# In the cell the victim's path is a copy of the tree, so that the installer goes on and succeeds.
+swap = '''
 import os, shutil
 tree = os.path.realpath('/casemate/env')
 bench = os.path.dirname(tree)
-if '%(name)s' == 'caseswapstree':
-    shutil.copytree(tree, bench + '/copy', symlinks=True)
+if os.path.exists('VICTIM'): pass  # imported again
+elif '%(name)s' == 'caseswapstree':
+    shutil.copytree(tree, 'VICTIM', symlinks=True)
     os.rename(tree, tree + '.old')
     os.symlink('VICTIM', tree)
 elif '%(name)s' == 'caseswapsbench':
+    shutil.copytree(tree, 'VICTIM', symlinks=True)
     shutil.copytree(bench, bench + '.copy', symlinks=True)
     shutil.rmtree(bench + '.copy/tree')
     os.symlink('VICTIM', bench + '.copy/tree')
