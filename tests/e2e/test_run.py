@@ -377,6 +377,8 @@ def test_leftovers_are_named(run):
         (["--tmpfs", "/proc/sys", "--", "true"], "nothing can be mounted at '/proc/sys'"),
         (["--tmpfs", "/x:colour=red", "--", "true"], "colour"),
         (["--mount", "type=volume,target=/x", "--", "true"], "bind, tmpfs or overlay"),
+        (["--mount", "type=overlay,source=/etc,target=/x,upperdir=/y", "--", "true"], "--mount has no option 'upperdir'"),
+        (["--mount", "type=tmpfs,target=/x,size=zz", "--", "true"], "zz"),
         (["--mount", "type=bind,target=/x", "--", "true"], "no source="),
         (["--mount", "type=tmpfs", "--", "true"], "no target="),
         (["-e", "=x", "--", "true"], "NAME=VALUE"),
