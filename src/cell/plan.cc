@@ -535,6 +535,8 @@ int capability_number(std::string_view name) {
 
 Result<Plan> compile(const Job& job, const HostFacts& host) {
   for (const std::string& name : job.capabilities) {
+    if (name == "ALL" || name == "all")
+      return invalid("capabilities are added by name, as NET_RAW or SYS_PTRACE (capabilities(7)): a cell never has all of them");
     if (capability_number(name) < 0) return invalid(fmt::format("there is no capability '{}'; see capabilities(7)", name));
   }
   return Compiler(job, host).compile();

@@ -395,6 +395,7 @@ def test_leftovers_are_named(run):
         (["--host-path", "/no/such/place", "--", "true"], "/no/such/place: no such file or directory"),
         (["-e", "bad name=1", "--", "true"], "no blanks"),
         (["--user", "4000000000", "--", "true"], "does not exist in the cell"),
+        (["--cap-add", "ALL", "--", "true"], "added by name"),
         (["--cap-add", "NOPE", "--", "true"], "no capability 'NOPE'"),
         (["--hostname", "a" * 65, "--", "true"], "host name"),
         (["-w", "relative", "--", "true"], "not an absolute path"),
