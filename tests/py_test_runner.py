@@ -102,10 +102,7 @@ def gone(argument, seconds=10):
 def casemate_directories(tmp_path_factory):
     """casemate's own directories: those of ./dev, else some of this session, so that a test by hand leaves the user's alone."""
     home = tmp_path_factory.mktemp("casemate")
-    return {
-        name: os.environ.get(name) or str(home / name.lower())
-        for name in ("CASEMATE_CACHE_DIR", "CASEMATE_STATE_DIR", "CASEMATE_RUN_DIR")
-    }
+    return {name: os.environ.get(name) or str(home / name.lower()) for name in ("CASEMATE_CACHE_DIR", "CASEMATE_STATE_DIR")}
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ struct JobListener {
 struct EngineOptions {
   std::string executor = "native";  ///< "native"; "docker" and "remote" come with later issues
   std::size_t slots = 0;            ///< jobs at a time; 0: the number of CPUs this process may use
-  std::string state_dir;            ///< where run-time state lies; "": $XDG_RUNTIME_DIR or /run, else /tmp (see base/directories.h)
 };
 
 /// Runs jobs, `slots` at a time. Not safe for use from several threads at once. The destructor ends what still runs and leaves no

@@ -70,9 +70,10 @@ int dispatch(const std::vector<std::string>& words) {
 }  // namespace casemate
 
 int main(int argc, char** argv) {
-  // Fds 0 to 2 must be ours, or the first files opened would be taken for the standard streams.
+  // Fds 0 to 2 must be ours, or the first files opened would be taken for the standard streams. What is told on a closed
+  // stdout is lost, and is to fail as it would have done (EBADF).
   for (int fd = 0; fd < 3; ++fd) {
-    if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+    if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == 1 ? O_RDONLY : O_RDWR);
   }
   // What can't be written is an errno to tell of, not a reason to die: a reader that went away, the RLIMIT_FSIZE of a caller.
   std::signal(SIGPIPE, SIG_IGN);

@@ -26,11 +26,4 @@ std::string below_home(const char* own, const char* xdg, const char* in_home) {
 std::string cache_directory() { return below_home("CASEMATE_CACHE_DIR", "XDG_CACHE_HOME", ".cache"); }
 std::string state_directory() { return below_home("CASEMATE_STATE_DIR", "XDG_STATE_HOME", ".local/state"); }
 
-std::string run_directory() {
-  if (std::string path = absolute("CASEMATE_RUN_DIR"); !path.empty()) return path;
-  if (std::string path = absolute("XDG_RUNTIME_DIR"); !path.empty()) return path + "/casemate";
-  if (::geteuid() == 0) return "/run/casemate";
-  return fmt::format("/tmp/casemate-{}", ::geteuid());
-}
-
 }  // namespace casemate

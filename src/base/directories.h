@@ -9,8 +9,5 @@ namespace casemate {
 [[nodiscard]] std::string cache_directory();
 /// $CASEMATE_STATE_DIR, else $XDG_STATE_HOME/casemate, else ~/.local/state/casemate, else /var/tmp/casemate-<uid>: the history database.
 [[nodiscard]] std::string state_directory();
-/// $CASEMATE_RUN_DIR, else $XDG_RUNTIME_DIR/casemate, else /run/casemate for root, else /tmp/casemate-<uid>: marks of live engines, for
-/// sweeping.
-[[nodiscard]] std::string run_directory();
 
 }  // namespace casemate

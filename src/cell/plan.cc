@@ -174,7 +174,10 @@ class Compiler {
         return invalid(fmt::format("'{}' can't be the name of an environment variable", name));
     }
     for (const std::string& path : job_.host_paths) {
-      TRY(inside(path, "a path of the host"));
+      TRY_ASSIGN(const std::string place, inside(path, "a path of the host"));
+      if (place.empty()) return invalid("the host's '/' can't be shown as a whole; name the directories that are needed, as /usr and /etc");
+      if (reserved(place) || place.starts_with("dev/"))
+        return invalid(fmt::format("the host's '{}' can't be shown: a cell has a /dev, /proc and /sys of its own", path));
       const auto found = host_.paths.find(path);
       if (found != host_.paths.end() && found->second.kind == HostPath::Kind::missing)
         return fail(ErrorCode::not_found, fmt::format("{}: no such file or directory on the host", path), ENOENT);
@@ -532,6 +535,8 @@ int capability_number(std::string_view name) {
 
 Result<Plan> compile(const Job& job, const HostFacts& host) {
   for (const std::string& name : job.capabilities) {
+    if (name == "ALL" || name == "all")
+      return invalid("capabilities are added by name, as NET_RAW or SYS_PTRACE (capabilities(7)): a cell never has all of them");
     if (capability_number(name) < 0) return invalid(fmt::format("there is no capability '{}'; see capabilities(7)", name));
   }
   return Compiler(job, host).compile();

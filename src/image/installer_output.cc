@@ -60,6 +60,7 @@ class Telling {
     const std::string_view text = without_marks(line, depth);
     if (text.empty()) return;
     last_line_ = text;
+    connection(text);
     if (text.starts_with("fatal: ")) program_ = text;  // git
     if (quoted(line, text)) return;
     // pip's own names for "look below".
@@ -84,6 +85,11 @@ class Telling {
   }
 
   std::string text() const {
+    // Of a bug or a mistake that it does not know pip says so, shows where it was, and then what it was.
+    if (headline_ == "Exception:") return std::string(without_module(last_line_));
+    // pip finds no version either where it reached no index.
+    if (!unreachable_.empty() && headline_.ends_with("(from versions: none)"))
+      return fmt::format("the package index{} could not be reached: {}", index_, unreachable_);
     std::string telling = headline_.empty() ? last_line_ : headline_;
     while (telling.ends_with(':') || telling.ends_with('.')) telling.pop_back();
     if (!first_cause_.empty()) telling += ": " + first_cause_;
@@ -93,6 +99,39 @@ class Telling {
   }
 
  private:
+  // What pip says of a connection that failed, and of the index that it was for.
+  void connection(std::string_view text) {
+    constexpr std::string_view kIndexes = "Looking in indexes: ";
+    if (text.starts_with(kIndexes) && text.find(',') == std::string_view::npos) index_ = fmt::format(" {}", text.substr(kIndexes.size()));
+    constexpr std::string_view kRetrying = "WARNING: Retrying (", kBroken = "connection broken by '";
+    const std::size_t broken = text.find(kBroken);
+    if (text.starts_with(kRetrying) && broken != std::string_view::npos)
+      unreachable_ = reason(text.substr(broken + kBroken.size()));
+    else if (text.find("Could not fetch URL ") != std::string_view::npos && text.find("Max retries exceeded") != std::string_view::npos)
+      unreachable_ = reason(text.substr(text.find("Max retries exceeded")));
+  }
+
+  // Of an exception of urllib3, "NewConnectionError('<...object at 0x7f>: Failed to ...: [Errno 111] Connection refused')", the part for
+  // people.
+  static std::string reason(std::string_view exception) {
+    constexpr std::string_view kCause = "Caused by ";
+    if (const std::size_t cause = exception.find(kCause); cause != std::string_view::npos) exception.remove_prefix(cause + kCause.size());
+    const std::string_view name = exception.substr(0, exception.find_first_of("'("));
+    constexpr std::string_view kNumber = "[Errno ";
+    if (const std::size_t end = exception.find("] ", exception.find(kNumber)); end != std::string_view::npos) {
+      const std::string_view words = exception.substr(end + 2);
+      return std::string(words.substr(0, words.find_first_of("'\"()")));
+    }
+    if (exception.find("timed out") != std::string_view::npos) return "timed out";
+    return std::string(name);
+  }
+
+  // "pip._vendor.packaging.markers.InvalidMarker: ..." without the modules before the class.
+  static std::string_view without_module(std::string_view text) {
+    const std::size_t name = text.substr(0, text.find_first_of(": ")).rfind('.');
+    return name == std::string_view::npos ? text : text.substr(name + 1);
+  }
+
   // Output of a build, quoted by the installer: its last line says most.
   bool quoted(std::string_view line, std::string_view text) {
     if (text.ends_with("lines of output]") || text == "[stderr]" || text == "[stdout]" || text == "--- stderr") {
@@ -109,6 +148,8 @@ class Telling {
   std::string last_cause_;
   std::string program_;
   std::string last_line_;
+  std::string index_;
+  std::string unreachable_;
   bool wrapped_ = false;
   bool quoting_ = false;
 };

@@ -82,7 +82,7 @@ void LiveOutput::keep(std::string_view bytes) {
 
 void LiveOutput::give_up(int errno_value) {
   broken_ = true;  // the job's business goes on
-  if (errno_value != EPIPE) problem_ = errno_value;
+  if (errno_value != EPIPE && errno_value != EBADF) problem_ = errno_value;
 }
 
 void LiveOutput::write_ready() {

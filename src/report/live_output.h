@@ -25,7 +25,8 @@ class LiveOutput {
   [[nodiscard]] bool terminal() const { return terminal_; }
   /// The reader went away, or the descriptor was never any good: nothing more will be written.
   [[nodiscard]] bool broken() const { return broken_; }
-  /// Why output was lost: errno of a write that failed for another reason than a reader that went away (ENOSPC, EIO); 0 if none was.
+  /// Why output was lost: errno of a write that failed for another reason than a reader that went away or was never there (ENOSPC, EIO); 0
+  /// if none was.
   [[nodiscard]] int problem() const { return problem_; }
   /// Bytes that the reader has not taken yet, after another try; for JobListener::backlog().
   [[nodiscard]] std::size_t backlog();

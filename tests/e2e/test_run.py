@@ -123,6 +123,8 @@ def test_host_paths(run):
     assert "usr" in shown and "etc" not in shown and "opt" not in shown
     for usr in ("/usr", "/usr/"):  # alone it is enough for what lies in it
         assert "etc" not in run.out("--host-path", usr, "--", "ls", "/").split()
+    for usr in ("//usr", "/usr/.", "/./usr//"):
+        assert "usr" in run.out("--host-path", usr, "--", "ls", "/").split()
 
 
 def test_hostname(run):
@@ -375,6 +377,8 @@ def test_leftovers_are_named(run):
         (["--tmpfs", "/proc/sys", "--", "true"], "nothing can be mounted at '/proc/sys'"),
         (["--tmpfs", "/x:colour=red", "--", "true"], "colour"),
         (["--mount", "type=volume,target=/x", "--", "true"], "bind, tmpfs or overlay"),
+        (["--mount", "type=overlay,source=/etc,target=/x,upperdir=/y", "--", "true"], "--mount has no option 'upperdir'"),
+        (["--mount", "type=tmpfs,target=/x,size=zz", "--", "true"], "zz"),
         (["--mount", "type=bind,target=/x", "--", "true"], "no source="),
         (["--mount", "type=tmpfs", "--", "true"], "no target="),
         (["-e", "=x", "--", "true"], "NAME=VALUE"),
@@ -384,9 +388,14 @@ def test_leftovers_are_named(run):
         (["--network", "bridges", "--", "true"], "none, outbound or host"),
         (["--profile", "lax", "--", "true"], "default or strict"),
         (["--user", "bob", "--", "true"], "not a numeric"),
+        (["--host-path", "/", "--", "true"], "'/' can't be shown as a whole"),
+        (["--host-path", "/usr", "--host-path", "/dev/.", "--", "true"], "'/dev' can't be shown"),
+        (["--host-path", "/proc/", "--", "true"], "'/proc' can't be shown"),
+        (["--host-path", "/sys", "--", "true"], "'/sys' can't be shown"),
         (["--host-path", "/no/such/place", "--", "true"], "/no/such/place: no such file or directory"),
         (["-e", "bad name=1", "--", "true"], "no blanks"),
         (["--user", "4000000000", "--", "true"], "does not exist in the cell"),
+        (["--cap-add", "ALL", "--", "true"], "added by name"),
         (["--cap-add", "NOPE", "--", "true"], "no capability 'NOPE'"),
         (["--hostname", "a" * 65, "--", "true"], "host name"),
         (["-w", "relative", "--", "true"], "not an absolute path"),

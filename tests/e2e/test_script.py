@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -270,3 +271,20 @@ def test_python_versions_of_the_host(runner):
         pytest.skip(told["message"])
     assert status == 0, told
     assert told["details"]["stdout"] == f"({others[0].replace('.', ', ')})\n"
+
+
+def test_two_runs_at_once_do_not_mix_their_results(runner):
+    slow = "import pathlib, sys, time\npathlib.Path('one').write_text('1')\nprint('begun', flush=True)\ntime.sleep(60)\n"
+    runner.write("slow.py", slow)
+    first = runner.start("--script", "slow.py", "--reqs", "/dev/null", "--network", "none", "-q", "--timeout", "5")
+    assert first.stdout.readline() == b"begun\n"
+    told, status = runner.object("open('two', 'w').write('2')\n")
+    assert (status, told["error_type"]) == (1, "runner_internal_error")
+    assert "another run is writing to results" in told["message"]
+    told, status = runner.object("open('two', 'w').write('2')\n", "--results", "others")
+    assert (status, told["captured_files"]) == (0, ["two"])
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    assert list(runner.results()) == ["one"]
+    assert runner.script("open('three', 'w').write('3')\n").returncode == 0
+    assert list(runner.results()) == ["three"]

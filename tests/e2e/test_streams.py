@@ -188,3 +188,8 @@ def test_the_command_gets_no_ignored_signal_of_ours(run):
     done = run("--file-size", "4k", "--", "head", "-c", "8192", "/dev/zero", stdout=subprocess.DEVNULL, capture_output=False)
     assert done.returncode == 0
     assert run("--file-size", "4k", "--", "dd", "if=/dev/zero", "of=/tmp/x", "bs=8k", "count=2").returncode == 128 + signal.SIGXFSZ
+
+
+def test_an_object_for_a_closed_stdout_is_not_lost_silently(run):
+    done = subprocess.run(["sh", "-c", '"$0" run --json -- true >&-', str(CASEMATE)], env=run.environment, stderr=subprocess.PIPE, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (125, b"casemate run: can't write to stdout: Bad file descriptor\n")

@@ -1,5 +1,6 @@
 #include "image/installer.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace casemate {
@@ -31,6 +32,45 @@ TEST(TellingLine, of_pip) {
             "Getting requirements to build wheel did not run successfully: the build fell over");
   EXPECT_EQ(telling_line("something\nKilled\n\n"), "Killed");
   EXPECT_EQ(telling_line(""), "");
+}
+
+TEST(TellingLine, of_a_mistake_that_pip_dies_of) {
+  EXPECT_EQ(telling_line(
+                "ERROR: Exception:\nTraceback (most recent call last):\n  File \"/p/pip/_internal/cli/base_command.py\", line 180, in w\n"
+                "    status = run_func(*args)\n             ^^^^^^^^^^^^^^^\n  File \"/p/markers.py\", line 280, in __init__\n"
+                "    raise InvalidMarker(\n"
+                "pip._vendor.packaging.markers.InvalidMarker: Invalid marker: 'bar', parse error at 'bar'\n"),
+            "InvalidMarker: Invalid marker: 'bar', parse error at 'bar'");
+  EXPECT_EQ(telling_line("ERROR: Exception:\nTraceback (most recent call last):\nKeyboardInterrupt\n"), "KeyboardInterrupt");
+  EXPECT_EQ(telling_line("ERROR: Exception:\n"), "Exception:");
+}
+
+TEST(TellingLine, of_an_index_that_pip_could_not_reach) {
+  const auto told = [](const char* why) {
+    return telling_line(
+        fmt::format("Looking in indexes: http://127.0.0.1:9/simple\nWARNING: Retrying (Retry(total=1, connect=None)) after "
+                    "connection broken by '{}': /simple/six/\nERROR: Could not find a version that satisfies the requirement six "
+                    "(from versions: none)\nERROR: No matching distribution found for six\n",
+                    why));
+  };
+  const std::string said = "the package index http://127.0.0.1:9/simple could not be reached: ";
+  EXPECT_EQ(
+      told("NewConnectionError('<pip._vendor.urllib3.connection.HTTPConnection object at 0x7f9dc>: Failed to establish a new connection: "
+           "[Errno 111] Connection refused')"),
+      said + "Connection refused");
+  EXPECT_EQ(told("ReadTimeoutError(\"HTTPConnectionPool(host='h', port=9): Read timed out. (read timeout=1.0)\")"), said + "timed out");
+  EXPECT_EQ(told("ProtocolError('Connection aborted.', RemoteDisconnected('Remote end closed connection'))"), said + "ProtocolError");
+  EXPECT_EQ(told("x [Errno 1"), said + "x [Errno 1");
+  EXPECT_EQ(telling_line(
+                "Could not fetch URL http://h/six/: connection error: HTTPConnectionPool(host='h', port=9): Max retries exceeded with url: "
+                "/six/ (Caused by NewConnectionError('<o>: Failed: [Errno -2] Name or service not known')) - skipping\nERROR: Could not "
+                "find a version that satisfies the requirement six (from versions: none)\n"),
+            "the package index could not be reached: Name or service not known");
+  // One that answers at the second try is not what is amiss.
+  EXPECT_EQ(
+      telling_line("WARNING: Retrying (Retry(total=1)) after connection broken by 'ProtocolError('x')': /six/\nERROR: Could not find a "
+                   "version that satisfies the requirement six==9 (from versions: 1.0, 1.1)\n"),
+      "Could not find a version that satisfies the requirement six==9 (from versions: 1.0, 1.1)");
 }
 
 TEST(UsersWords, name_the_users_file_and_line) {

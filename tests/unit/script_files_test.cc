@@ -1,8 +1,11 @@
 // staging and results: real files in a directory of the test's own.
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -56,7 +59,8 @@ class ScriptFiles : public testing::Test {
     return staged.error().what;
   }
   static Result<std::string> renew(const std::string& directory, std::vector<std::string> needed = {}) {
-    return renew_results(directory, needed);
+    TRY_ASSIGN(Results made, renew_results(directory, needed));
+    return made.directory;
   }
 
   fs::path root_;
@@ -191,6 +195,52 @@ TEST_F(ScriptFiles, results_are_made_anew) {
   EXPECT_TRUE(fs::is_empty("results"));
   EXPECT_TRUE(fs::exists("s.py"));
   EXPECT_TRUE(fs::exists(root_ / "stage"));
+}
+
+TEST_F(ScriptFiles, results_are_one_runs_at_a_time) {
+  for (const char* name : {"results", "elsewhere"}) {
+    auto first = renew_results(name, {});
+    ASSERT_TRUE(first) << first.error().what;
+    ASSERT_TRUE(first->lock);
+    write(std::string(name) + "/captured", "of the first");
+    const auto second = renew_results(name, {});
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, ErrorCode::refused);
+    EXPECT_NE(second.error().what.find(std::string("another run is writing to ") + name), std::string::npos) << second.error().what;
+    EXPECT_EQ(read(std::string(name) + "/captured"), "of the first");
+    first->lock.reset();
+    EXPECT_TRUE(renew(name));
+    EXPECT_TRUE(fs::is_empty(name));
+  }
+}
+
+// Each of many at once either has the directory for itself or is told: never two at a time, and no other failure.
+TEST_F(ScriptFiles, a_race_for_the_results_has_one_winner) {
+  std::atomic<int> holders = 0, won = 0;
+  std::atomic<bool> shared = false;
+  std::vector<std::string> complaints(4);
+  {
+    std::vector<std::jthread> runs;
+    for (std::string& complaint : complaints) {
+      runs.emplace_back([&] {
+        for (int i = 0; i < 200; ++i) {
+          const auto results = renew_results("results", {});
+          if (results) {
+            if (++holders > 1) shared = true;
+            ++won;
+            if (!fs::is_empty(results->directory)) shared = true;
+            std::ofstream(results->directory + "/captured") << "x";
+            --holders;
+          } else if (results.error().what.find("another run is writing") == std::string::npos) {
+            complaint = results.error().what;
+          }
+        }
+      });
+    }
+  }
+  EXPECT_FALSE(shared);
+  EXPECT_GT(won, 0);
+  EXPECT_EQ(complaints, std::vector<std::string>(4));
 }
 
 TEST_F(ScriptFiles, results_refuse_what_was_not_meant) {

@@ -121,7 +121,7 @@ Result<void> add_environment_file(Job& job, const std::string& path) {
 
 /// The words of the command line as CLI11 collects them, before they are given meaning.
 struct Words {
-  std::vector<std::string> env, env_files, volumes, mounts, tmpfs, cap_add, cap_drop, inputs, host_paths, command, ulimits;
+  std::vector<std::string> env, env_files, volumes, mounts, tmpfs, cap_add, cap_drop, inputs, host_paths, command;
   std::string workdir = "/app", memory, cpus, pids, network = "none", user, timeout, cpu_time, disk, inodes, output_limit, file_size,
               open_files, hostname, profile = "default", image = "host", outputs, executor = "native", name;
   bool read_only = false, interactive = false, tty = false, json = false, quiet = false, rm = false, init = false;
@@ -410,8 +410,10 @@ Result<Mount> parse_mount(std::string_view text) {
       mount.target = value;
     } else if (key == "readonly" || key == "ro") {
       mount.writable = value == "false" || value == "0";
-    } else {
-      TRY(tmpfs_option(mount, key, value));
+    } else if (auto taken = tmpfs_option(mount, key, value); !taken) {
+      const bool known = key == "size" || key == "mode" || key.starts_with("tmpfs-");  // then it is the value that is wrong
+      if (known) return std::unexpected(std::move(taken.error()));
+      return invalid(fmt::format("--mount has no option '{}' (type, source, target, readonly; of a tmpfs size, mode, exec, noexec)", key));
     }
   }
   if (mount.target.empty()) return invalid(fmt::format("--mount '{}' has no target=", text));

@@ -1,9 +1,12 @@
 #include "apps/script/results.h"
 
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
+#include <cstring>
 
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
@@ -55,9 +58,27 @@ std::string objection(int parent, const std::string& name, const std::string& ab
   return "";
 }
 
+std::unexpected<Error> held_by_another(const std::string& directory) {
+  return fail(ErrorCode::refused, fmt::format("another run is writing to {}; wait for its end or choose another with --results DIR",
+                                              printable_name(directory)));
+}
+
+UniqueFd open_results(int parent, const std::string& name) {
+  return UniqueFd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+// True if `name` is ours now, or its file system knows no locks. What was locked may have been deleted and made anew by another run between
+// the opening and the locking.
+bool hold(int parent, const std::string& name, int directory) {
+  if (::flock(directory, LOCK_EX | LOCK_NB) < 0) return errno != EWOULDBLOCK;
+  struct stat held{};
+  const auto named = stat_beneath(parent, name);
+  return named && ::fstat(directory, &held) == 0 && held.st_dev == named->st_dev && held.st_ino == named->st_ino;
+}
+
 // True if nobody else's files can be in it: an earlier run made it, or there is nothing in it. A directory that can't be read is not known.
 bool may_go(int parent, const std::string& name) {
-  const UniqueFd directory(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd directory = open_results(parent, name);
   if (!directory) return false;
   if (::fgetxattr(directory.get(), kMadeByUs, nullptr, 0) >= 0) return true;
   DirectoryReader reader(directory.get());
@@ -67,7 +88,7 @@ bool may_go(int parent, const std::string& name) {
 
 }  // namespace
 
-Result<std::string> renew_results(const std::string& directory, const std::vector<std::string>& needed) {
+Result<Results> renew_results(const std::string& directory, const std::vector<std::string>& needed) {
   std::string path = directory;
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   const std::size_t slash = path.rfind('/');
@@ -79,10 +100,13 @@ Result<std::string> renew_results(const std::string& directory, const std::vecto
   TRY_ASSIGN(const UniqueFd parent, open_file(real_above, O_RDONLY | O_DIRECTORY));
 
   std::string absolute = (real_above == "/" ? "" : real_above) + "/" + name;
+  UniqueFd old;  // held until the new one is
   const auto present = stat_beneath(parent.get(), name);
   if (present) {
     const std::string why = objection(parent.get(), name, absolute, needed);
     if (!why.empty()) return refuse(directory, why);
+    old = open_results(parent.get(), name);
+    if (old ? !hold(parent.get(), name, old.get()) : errno == ENOENT) return held_by_another(directory);
     // ./results is what the documents have always said that is deleted. Any other may be a slip: --results /tmp, --results ~/thesis.
     const bool own_name = name == "results" && real_above == real_path(".");
     if (!own_name && !may_go(parent.get(), name))
@@ -92,10 +116,15 @@ Result<std::string> renew_results(const std::string& directory, const std::vecto
   } else if (present.error() != ENOENT) {
     return fail_errno(fmt::format("look at {}", printable_name(directory)), present.error());
   }
-  if (::mkdirat(parent.get(), name.c_str(), 0777) < 0) return fail_errno(fmt::format("make {}", printable_name(directory)));
-  const UniqueFd made(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (made) ::fsetxattr(made.get(), kMadeByUs, "1", 1, 0);  // without: the next run asks for the directory to be deleted by hand
-  return absolute;
+  // Whoever loses a race with another run sees that one's directory here, or none any more.
+  if (::mkdirat(parent.get(), name.c_str(), 0777) < 0)
+    return errno == EEXIST ? held_by_another(directory) : fail_errno(fmt::format("make {}", printable_name(directory)));
+  UniqueFd made = open_results(parent.get(), name);
+  if (!made && errno == ENOENT) return held_by_another(directory);
+  if (!made) return Results{std::move(absolute), {}};  // a umask of 0777, say: whether files get there will be seen
+  if (!hold(parent.get(), name, made.get())) return held_by_another(directory);
+  ::fsetxattr(made.get(), kMadeByUs, "1", 1, 0);  // without: the next run asks for the directory to be deleted by hand
+  return Results{std::move(absolute), std::move(made)};
 }
 
 }  // namespace casemate

@@ -74,7 +74,8 @@ class ScriptRun {
       report = std::move(stopped);
     }
     report.environment = std::move(summary_);
-    report.results = results_;
+    report.results = results_.directory;
+    results_.lock.reset();  // all that comes has come: the next run may begin
     if (staged_) report.notes.insert(report.notes.begin(), staged_->skipped.begin(), staged_->skipped.end());
     report.timings = timings_;
     report.timings.emplace_back("total", since(start_));
@@ -201,7 +202,7 @@ class ScriptRun {
     job.network = request_.network;
     job.limits = request_.limits;
     job.collect = {"/app"};
-    job.collect_to = results_;
+    job.collect_to = results_.directory;
     return job;
   }
 
@@ -245,7 +246,7 @@ class ScriptRun {
   std::optional<Interpreter> interpreter_;
   std::optional<Environment> environment_;
   std::optional<EnvironmentSummary> summary_;
-  std::string results_;
+  Results results_;
   std::string key_;
   bool begun_ = false;
   std::vector<std::pair<std::string_view, std::chrono::microseconds>> timings_;
