@@ -123,7 +123,8 @@ class TarReader {
   static la_ssize_t pull(archive* /*archive*/, void* self, const void** bytes) { return static_cast<TarReader*>(self)->pull(bytes); }
   la_ssize_t pull(const void** bytes) {
     auto got = stream_.next();
-    if (got && in_header_ && (header_bytes_ += got->size()) > kHeaderBytes)
+    if (got && in_header_) header_bytes_ += got->size();
+    if (got && in_header_ && header_bytes_ > kHeaderBytes)
       got = fail(ErrorCode::refused, fmt::format("the layer has an entry with headers of more than {}", format_bytes(kHeaderBytes)));
     if (!got) {
       failure_ = std::make_unique<Error>(std::move(got).error());
