@@ -128,8 +128,8 @@ Result<void> LayerStream::start() {
   else if (rest_.starts_with("BZh"sv) || rest_.starts_with("\xfd\x37zXZ\0"sv))
     return fail(ErrorCode::not_supported,
                 "the layer is compressed with bzip2 or xz: OCI has only gzip and zstd; convert the image with skopeo copy");
-  else
-    decoder_ = std::make_unique<Plain>();
+  plain_ = !decoder_;
+  if (plain_) decoder_ = std::make_unique<Plain>();
   return {};
 }
 
@@ -142,7 +142,7 @@ Result<void> LayerStream::account(std::string_view bytes) {
   if (made_ > kRatioFrom && made_ / used >= limits_.ratio)
     return fail(ErrorCode::refused,
                 fmt::format("the layer unpacks to more than {} times its size: it looks like a decompression bomb", limits_.ratio));
-  tar_.update(bytes);
+  if (!plain_) tar_.update(bytes);
   return {};
 }
 
@@ -164,7 +164,9 @@ Result<std::string_view> LayerStream::next() {
 }
 
 LayerStream::Digests LayerStream::digests() {
-  return {.digest = "sha256:" + blob_.hex(), .diff_id = "sha256:" + tar_.hex(), .bytes = read_};
+  std::string digest = "sha256:" + blob_.hex();
+  std::string diff_id = plain_ ? digest : "sha256:" + tar_.hex();
+  return {.digest = std::move(digest), .diff_id = std::move(diff_id), .bytes = read_};
 }
 
 }  // namespace casemate

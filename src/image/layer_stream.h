@@ -64,6 +64,7 @@ class LayerStream {
   std::vector<char> output_;
   std::string_view rest_;  // of input_
   bool input_ended_ = false;
+  bool plain_ = false;  // blob and tar are the same bytes: one digest will do
   std::uint64_t read_ = 0;
   std::uint64_t made_ = 0;
   Sha256 blob_;
