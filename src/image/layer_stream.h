@@ -43,10 +43,11 @@ class LayerStream {
   };
   [[nodiscard]] Digests digests();
 
-  /// Turns some of `in`, which is shortened by that, into bytes at `out`, at most `room`; how many.
+  /// One way of compression.
   class Decoder {
    public:
     virtual ~Decoder() = default;
+    /// Turns some of `in`, which is shortened by that, into bytes at `out`, at most `room`; how many.
     virtual Result<std::size_t> decode(std::string_view& in, char* out, std::size_t room) = 0;
     /// True where the input may end.
     [[nodiscard]] virtual bool complete() const = 0;

@@ -19,6 +19,7 @@ struct UnpackLimits {
   std::uint64_t ratio = 200;          ///< bytes of the tar for each compressed one, asked from 8 MiB on; text has about 10
 };
 
+/// How a layer is to be unpacked, and what the image says that it must be.
 struct UnpackOptions {
   UnpackLimits limits;
   bool keep_owners = false;      ///< the tar's numbers, by lchown(2); needs CAP_CHOWN. Ids that our user namespace lacks: noted, and ours
