@@ -1,8 +1,8 @@
 // Image layouts as the programs make them that people have: umoci and skopeo. And what only a real kernel has: mounts in a layout.
 #include "image/layout.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cstdlib>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

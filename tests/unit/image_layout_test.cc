@@ -115,7 +115,7 @@ TEST_F(ImageLayoutTest, an_image_says_what_to_unpack_and_how_to_run_it) {
   add(manifest, "v1");
   const auto found = image(tagged("v1"));
   ASSERT_TRUE(found) << found.error().what;
-  EXPECT_EQ(found->manifest_digest, manifest["digest"]);
+  EXPECT_EQ(found->manifest_digest, manifest["digest"].get<std::string>());
   EXPECT_TRUE(check_digest(found->config_digest));
   EXPECT_EQ(found->config.env, (std::vector<std::string>{"WORD=one"}));
   ASSERT_EQ(found->layers.size(), 2u);

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -41,7 +42,8 @@ Json manifest_json() {
   return {
       {"schemaVersion", 2}, {"config", descriptor(kOciConfig, 'c')}, {"layers", {descriptor(kOciLayer, '1'), descriptor(kOciLayer, '2')}}};
 }
-Json index_json(Json manifests) { return {{"schemaVersion", 2}, {"manifests", std::move(manifests)}}; }
+// A list of its own: compilers differ in whether Json({x}) is x or [x].
+Json index_json(const std::vector<Json>& manifests) { return {{"schemaVersion", 2}, {"manifests", manifests}}; }
 Json config_json() {
   return {{"os", "linux"}, {"architecture", "amd64"}, {"rootfs", {{"type", "layers"}, {"diff_ids", {digest_of('1'), digest_of('2')}}}}};
 }
@@ -223,7 +225,7 @@ TEST(Manifest, indexes_and_lists_are_read) {
   Json list = index_json({descriptor(kDockerManifest, '1', platform("linux", "amd64"))});
   list["mediaType"] = kDockerList;
   EXPECT_EQ(index_of(list).manifests.size(), 1u);
-  EXPECT_TRUE(index_of(index_json(Json::array())).manifests.empty());
+  EXPECT_TRUE(index_of(index_json({})).manifests.empty());
 }
 
 TEST(Manifest, missing_fields_and_wrong_types_are_one_clear_line) {
@@ -247,7 +249,7 @@ TEST(Manifest, missing_fields_and_wrong_types_are_one_clear_line) {
   Json json = manifest_json();
   json["layers"] = Json::object();
   EXPECT_BAD_MANIFEST(json, "'layers' is no list");
-  json["layers"] = {1};
+  json["layers"] = Json::array({1});
   EXPECT_BAD_MANIFEST(json, "layer 1 of the image manifest is no JSON object");
   json = manifest_json();
   json["mediaType"] = 7;
@@ -334,7 +336,7 @@ TEST(Manifest, a_document_is_what_it_was_called_and_only_that) {
   EXPECT_SAYS(mistake(parse_manifest(json.dump(), kOciIndex)),
               "calls itself 'application/vnd.oci.image.manifest.v1+json' but was named as");
   EXPECT_SAYS(mistake(parse_manifest(manifest_json().dump(), kOciIndex)), "it has 'layers'");
-  EXPECT_SAYS(mistake(parse_manifest(index_json(Json::array()).dump(), kOciManifest)), "it has 'manifests'");
+  EXPECT_SAYS(mistake(parse_manifest(index_json({}).dump(), kOciManifest)), "it has 'manifests'");
   json = manifest_json();
   json["manifests"] = Json::array();
   EXPECT_BAD_MANIFEST(json, "CVE-2021-41190");
