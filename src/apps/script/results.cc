@@ -41,11 +41,10 @@ bool is_mount_point(int parent, const std::string& name) {
 }
 
 // Why the existing `name` may not be deleted; "" if it may.
-std::string objection(int parent, const std::string& name, const std::string& absolute, const std::vector<std::string>& needed) {
-  const auto info = stat_beneath(parent, name);
-  if (!info) return fmt::format("can't be looked at: {}", std::strerror(info.error()));
-  if (S_ISLNK(info->st_mode)) return "it is a symlink";
-  if (!S_ISDIR(info->st_mode)) return "it is not a directory";
+std::string objection(int parent, const std::string& name, const struct stat& info, const std::string& absolute,
+                      const std::vector<std::string>& needed) {
+  if (S_ISLNK(info.st_mode)) return "it is a symlink";
+  if (!S_ISDIR(info.st_mode)) return "it is not a directory";
   if (is_mount_point(parent, name)) return "it is a mount point";
   if (holds(absolute, real_path("."))) return "it is or holds the current directory";
   const char* home = std::getenv("HOME");
@@ -76,14 +75,18 @@ bool hold(int parent, const std::string& name, int directory) {
   return named && ::fstat(directory, &held) == 0 && held.st_dev == named->st_dev && held.st_ino == named->st_ino;
 }
 
+bool is_empty(int directory) {
+  DirectoryReader reader(directory);
+  const auto first = reader.next();
+  return first && !*first;
+}
+
 // True if nobody else's files can be in it: an earlier run made it, or there is nothing in it. A directory that can't be read is not known.
 bool may_go(int parent, const std::string& name) {
   const UniqueFd directory = open_results(parent, name);
   if (!directory) return false;
   if (::fgetxattr(directory.get(), kMadeByUs, nullptr, 0) >= 0) return true;
-  DirectoryReader reader(directory.get());
-  const auto first = reader.next();
-  return first && !*first;
+  return is_empty(directory.get());
 }
 
 }  // namespace
@@ -103,7 +106,7 @@ Result<Results> renew_results(const std::string& directory, const std::vector<st
   UniqueFd old;  // held until the new one is
   const auto present = stat_beneath(parent.get(), name);
   if (present) {
-    const std::string why = objection(parent.get(), name, absolute, needed);
+    const std::string why = objection(parent.get(), name, *present, absolute, needed);
     if (!why.empty()) return refuse(directory, why);
     old = open_results(parent.get(), name);
     if (old ? !hold(parent.get(), name, old.get()) : errno == ENOENT) return held_by_another(directory);
@@ -122,7 +125,8 @@ Result<Results> renew_results(const std::string& directory, const std::vector<st
   UniqueFd made = open_results(parent.get(), name);
   if (!made && errno == ENOENT) return held_by_another(directory);
   if (!made) return Results{std::move(absolute), {}};  // a umask of 0777, say: whether files get there will be seen
-  if (!hold(parent.get(), name, made.get())) return held_by_another(directory);
+  // Not empty: before we held ours another run deleted it, made its own in its place and has ended since.
+  if (!hold(parent.get(), name, made.get()) || !is_empty(made.get())) return held_by_another(directory);
   ::fsetxattr(made.get(), kMadeByUs, "1", 1, 0);  // without: the next run asks for the directory to be deleted by hand
   return Results{std::move(absolute), std::move(made)};
 }
