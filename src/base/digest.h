@@ -25,6 +25,8 @@ class Sha256 {
   std::unique_ptr<Context> context_;
 };
 
+/// Whether this could be a digest's text: 64 lower-case hex digits.
+[[nodiscard]] bool is_sha256_hex(std::string_view text);
 /// 64 lower-case hex digits.
 [[nodiscard]] std::string sha256_hex(std::string_view bytes);
 /// Reads `fd` from its current offset to the end. Fails with `system` on a read error.

@@ -59,8 +59,8 @@ HostFacts read_host_facts();
 
 struct Job;
 /// Makes a job ready for compile(): sources of mounts become real paths (symlinks resolved), and `host` knows how they and the job's
-/// host_paths look; these lose empty parts ("//usr/." is "/usr"). Sources that don't exist stay as they are; compile() names them. It also knows then whether a target that lies in a
-/// shown host tree can be mounted on.
+/// host_paths look; these lose empty parts ("//usr/." is "/usr"). Sources that don't exist stay as they are; compile() names them. It also
+/// knows then whether a target that lies in a shown host tree can be mounted on.
 void resolve_sources(Job& job, HostFacts& host);
 
 }  // namespace casemate

@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <csignal>
 #include <ctime>
 #include <mutex>
 #include <stop_token>
-#include <system_error>
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
@@ -17,6 +15,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "sys/path.h"
+#include "sys/thread.h"
 
 namespace casemate {
 namespace {
@@ -118,19 +117,9 @@ Result<std::unique_ptr<DiskWatch>> DiskWatch::begin(const Job& job) {
   if (!watch) return nullptr;
   watch->event_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!watch->event_) return fail_errno("make an eventfd");
-  // The caller's signals are none of this thread's.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_BLOCK, &all, &before);
-  Result<void> begun;
-  try {
-    watch->thread_ = std::jthread([raw = watch.get()](const std::stop_token& stop) { raw->watch(stop); });
-  } catch (const std::system_error& problem) {
-    begun = fail(ErrorCode::system, fmt::format("can't watch the disk: {}", problem.what()), problem.code().value());
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!begun) return std::unexpected(begun.error());
+  auto thread = start_thread([raw = watch.get()](const std::stop_token& stop) { raw->watch(stop); });
+  if (!thread) return fail(thread.error().code, "can't watch the disk: " + thread.error().what, thread.error().errno_value);
+  watch->thread_ = std::move(*thread);
   return watch;
 }
 

@@ -3,7 +3,6 @@
 #include <csignal>
 #include <memory>
 #include <stop_token>
-#include <system_error>
 #include <thread>
 #include <unordered_map>
 
@@ -23,6 +22,7 @@
 #include "engine/executor.h"
 #include "engine/gateway.h"
 #include "engine/reactor.h"
+#include "sys/thread.h"
 
 namespace casemate {
 namespace {
@@ -348,27 +348,20 @@ class NativeExecutor final : public Executor {
     running.collected.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     Running* raw = &running;
     if (!running.collected || !reactor_.watch(running.collected.get(), [this, raw] { complete(*raw); })) return false;
-    // The caller's signals are none of this thread's.
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_BLOCK, &all, &before);
-    bool begun = true;
-    try {
-      running.collector = std::jthread([raw](const std::stop_token& stop) {
-        try {
-          collect_changes(*raw, stop);
-        } catch (const std::exception& problem) {  // no memory
-          raw->result.collect_error = problem.what();
-        }
-        ::eventfd_write(raw->collected.get(), 1);
-      });
-    } catch (const std::system_error&) {
-      begun = false;
+    auto collector = start_thread([raw](const std::stop_token& stop) {
+      try {
+        collect_changes(*raw, stop);
+      } catch (const std::exception& problem) {  // no memory
+        raw->result.collect_error = problem.what();
+      }
+      ::eventfd_write(raw->collected.get(), 1);
+    });
+    if (!collector) {
       reactor_.unwatch(running.collected.get());
+      return false;
     }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return begun;
+    running.collector = std::move(*collector);
+    return true;
   }
 
   static Outcome outcome(Running& running, const ProcessEnd& end, const CgroupUsage& usage) {

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/digest.h"
 #include "base/terminal.h"
 
 namespace casemate {
@@ -124,7 +125,7 @@ Result<void> check_component(std::string_view component) {
 // has a '.' or ':', is "localhost", or has upper case, as docker has it.
 Result<std::string> full_name(std::string_view name) {
   if (name.empty()) return wrong("the repository name is empty");
-  if (name.size() == 64 && std::all_of(name.begin(), name.end(), is_hex)) {
+  if (is_sha256_hex(name)) {
     return wrong("64 hex digits are the id of an image, not its name");
   }
   std::string_view registry = kDefaultRegistry;

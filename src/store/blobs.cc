@@ -17,7 +17,7 @@ namespace {
 constexpr std::string_view kPrefix = "sha256:";
 
 Result<std::string> hex_of_key(std::string_view key) {
-  if (!key.starts_with(kPrefix) || !is_hex_key(key.substr(kPrefix.size())))
+  if (!key.starts_with(kPrefix) || !is_sha256_hex(key.substr(kPrefix.size())))
     return fail(ErrorCode::invalid_input, fmt::format("'{}' is no blob key: it must be 'sha256:' and 64 hex digits", printable_name(key)));
   return std::string(key.substr(kPrefix.size()));
 }

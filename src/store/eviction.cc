@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/digest.h"
 #include "store/parts.h"
 #include "store/tree.h"
 
@@ -38,7 +39,7 @@ void list_blobs(const std::string& root, std::vector<StoreEntry>& entries) {
     for_each_name(directory, [&](std::string_view rest) {
       const std::string hex = fmt::format("{}{}", prefix, rest);
       struct stat info{};
-      if (!is_hex_key(hex) || ::lstat(fmt::format("{}/{}", directory, rest).c_str(), &info) < 0 || !S_ISREG(info.st_mode)) return;
+      if (!is_sha256_hex(hex) || ::lstat(fmt::format("{}/{}", directory, rest).c_str(), &info) < 0 || !S_ISREG(info.st_mode)) return;
       StoreEntry entry;
       entry.kind = entry_word(EntryKind::blob);
       entry.key = "sha256:" + hex;
@@ -53,7 +54,7 @@ void list_layers(const std::string& root, std::vector<StoreEntry>& entries) {
   for_each_name(root, [&](std::string_view hex) {
     const std::string path = fmt::format("{}/{}", root, hex);
     struct stat info{};
-    if (!is_hex_key(hex) || ::lstat(path.c_str(), &info) < 0 || !S_ISDIR(info.st_mode)) return;
+    if (!is_sha256_hex(hex) || ::lstat(path.c_str(), &info) < 0 || !S_ISDIR(info.st_mode)) return;
     StoreEntry entry;
     entry.kind = entry_word(EntryKind::layer);
     entry.key = hex;
@@ -128,7 +129,7 @@ void Store::Parts::sweep_locks() const {
   for_each_name(place.directory + "/locks", [&](std::string_view name) {
     const EntryKind kind = name.starts_with("blob-") ? EntryKind::blob : EntryKind::layer;
     const std::size_t length = entry_word(kind).size() + 1;
-    if (!name.starts_with(fmt::format("{}-", entry_word(kind))) || !is_hex_key(name.substr(length))) return;
+    if (!name.starts_with(fmt::format("{}-", entry_word(kind))) || !is_sha256_hex(name.substr(length))) return;
     const std::string hex(name.substr(length));
     struct stat info{};
     if (::lstat(entry_path(kind, hex).c_str(), &info) == 0 || errno != ENOENT) return;

@@ -2,7 +2,7 @@
 #include <cerrno>
 #include <ctime>
 #include <memory>
-#include <system_error>
+#include <stop_token>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,9 +10,11 @@
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
+#include "base/digest.h"
 #include "base/terminal.h"
 #include "store/parts.h"
 #include "store/tree.h"
+#include "sys/thread.h"
 
 namespace casemate {
 namespace {
@@ -20,7 +22,7 @@ namespace {
 constexpr std::size_t kMetaLimit = 64 << 10;
 
 Result<void> check_key(std::string_view key) {
-  if (is_hex_key(key)) return {};
+  if (is_sha256_hex(key)) return {};
   return fail(ErrorCode::invalid_input, fmt::format("'{}' is no layer key: it must be 64 lower-case hex digits", printable_name(key)));
 }
 
@@ -59,7 +61,7 @@ Result<LayerMeta> parse_layer_meta(std::string_view text) {
   meta.boot = json["boot"].get<std::string>();
   const std::string manifest = json["manifest"].get<std::string>();
   if (json["version"] != 1 || meta.created < 0) return damaged();
-  if (!manifest.empty() && (!manifest.starts_with("sha256:") || !is_hex_key(std::string_view(manifest).substr(7)))) return damaged();
+  if (!manifest.empty() && (!manifest.starts_with("sha256:") || !is_sha256_hex(std::string_view(manifest).substr(7)))) return damaged();
   if (!manifest.empty()) meta.manifest = manifest.substr(7);
   return meta;
 }
@@ -144,11 +146,12 @@ void Store::Parts::survey(const std::string& hex) const {
 }
 
 void Store::Parts::start_survey(std::string_view hex, UniqueFd lease) {
-  auto work = [this, hex = std::string(hex), lease = std::move(lease)] { survey(hex); };
+  const auto held = std::make_shared<UniqueFd>(std::move(lease));
+  const auto work = [this, hex = std::string(hex), held](const std::stop_token&) { survey(hex); };
   const std::lock_guard guard(surveys_mutex);
-  try {
-    surveys.emplace_back(std::move(work));
-  } catch (const std::system_error&) {  // no more threads for us
+  if (auto started = start_thread(work)) {
+    surveys.push_back(std::move(*started));
+  } else {  // no more threads for us
     survey(std::string(hex));
   }
 }

@@ -21,8 +21,6 @@ enum class EntryKind { blob, layer };
 
 /// "blob", "layer".
 [[nodiscard]] std::string_view entry_word(EntryKind kind);
-/// 64 lower-case hex digits?
-[[nodiscard]] bool is_hex_key(std::string_view text);
 /// A random name part: 16 hex digits.
 [[nodiscard]] std::string random_name();
 /// The kernel's name of this boot (/proc/sys/kernel/random/boot_id); "" if it can't be read.
@@ -53,6 +51,7 @@ class Usage {
   std::string path_;
 };
 
+/// What the files of this room share of an open store. Safe for several threads, as Store is.
 struct Store::Parts {
   Place place;
   std::uint64_t max_bytes = 0;

@@ -45,8 +45,6 @@ namespace casemate {
 
 std::string_view entry_word(EntryKind kind) { return kind == EntryKind::blob ? "blob" : "layer"; }
 
-bool is_hex_key(std::string_view text) { return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
-
 std::string random_name() {
   std::uint64_t random = 0;
   while (::getrandom(&random, sizeof random, 0) < 0 && errno == EINTR) continue;

@@ -170,7 +170,8 @@ HostFeature cgroup_feature() {
   const CgroupSupport& support = factory->support();
   using Version = CgroupSupport::Version;
   if (support.version == Version::none) {
-    return {"cgroups", State::fallback, "none: memory is held by a watchdog, late and not all of it (SECURITY.md), processes by RLIMIT_NPROC; a cpu limit is refused",
+    return {"cgroups", State::fallback,
+            "none: memory is held by a watchdog, late and not all of it (SECURITY.md), processes by RLIMIT_NPROC; a cpu limit is refused",
             support.reason, false};
   }
   std::string have;
