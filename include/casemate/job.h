@@ -51,9 +51,14 @@ struct Mount {
     overlay,  ///< `lower` (host directories, topmost first) under a private writable layer at `target`; changes are thrown away or
               ///< collected
     tmpfs,    ///< an empty private tmpfs at `target`
+    proc,     ///< another proc(5) of the cell's processes at `target`; every cell has one at /proc, where asking for it changes nothing
+    sysfs,    ///< sysfs(5), read-only, at `target` (mostly /sys); needs a network namespace of the cell's own
+    mqueue,   ///< mqueue_overview(7)'s file system of the cell's IPC namespace, mostly at /dev/mqueue
+    devpts,   ///< another instance of devpts at `target`; every cell has one at /dev/pts, where asking for it changes nothing
+    device,   ///< the host's device node /dev/`source` ("null", "fuse") at `target`; only those of a fixed list
   };
   Kind kind = Kind::bind;
-  std::string source;              ///< bind: absolute host path
+  std::string source;              ///< bind: absolute host path; device: a name below /dev
   std::string target;              ///< absolute path in the cell; parents are made
   std::vector<std::string> lower;  ///< overlay: absolute host directories; may be empty
   bool writable = false;           ///< bind only
@@ -82,9 +87,12 @@ struct Job {
   std::vector<std::string> argv;           ///< argv[0] is looked up in PATH of `env` inside the cell; never empty. Any bytes but NUL.
   std::map<std::string, std::string> env;  ///< the whole environment: nothing is inherited
   std::string cwd = "/";                   ///< absolute, in the cell; made if it lies in a writable place
-  std::string image = "host";              ///< "host" or an OCI reference (issue 4)
-  std::vector<std::string> host_paths;     ///< image "host": shown read-only, with the root's links into them; empty: default_host_paths()
-  std::vector<Mount> mounts;               ///< applied in the order of their targets' depth
+  std::string image = "host";              ///< what the root is called: "host", or an image whose layers are `root`
+  /// Image other than "host": host directories that are the root's layers, topmost first, as overlayfs wants them (docs/design/images.md).
+  /// Never written to: all changes go to a private layer of the cell's (Limits::disk_bytes).
+  std::vector<std::string> root;
+  std::vector<std::string> host_paths;  ///< image "host": shown read-only, with the root's links into them; empty: default_host_paths()
+  std::vector<Mount> mounts;            ///< applied in the order of their targets' depth
   std::string hostname = "casemate";
   User user;
   Network network = Network::none;
@@ -95,7 +103,7 @@ struct Job {
   bool read_only = false;                     ///< no writable HOME, /var/tmp, /run: only /tmp, /dev/shm and asked-for mounts can be written
   bool forward_stdin = false;                 ///< the job reads `stdin_fd`; otherwise /dev/null
   int stdin_fd = -1;                          ///< borrowed
-  std::vector<std::string> collect;           ///< overlay targets whose changed files are wanted
+  std::vector<std::string> collect;           ///< overlay targets whose changed files are wanted; "/" with an image: the whole root
   /// Host directory that receives them (made; must be empty of names that clash); "" lists only. With several `collect`, each goes to a
   /// sub-directory that is named as in the cell.
   std::string collect_to;
