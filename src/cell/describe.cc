@@ -36,6 +36,7 @@ constexpr Row kWords[] = {
     {Op::export_directory, "export_directory"},
     {Op::export_network, "export_network"},
     {Op::await_network, "await_network"},
+    {Op::enter, "enter"},
     {Op::pivot, "pivot"},
     {Op::hostname, "hostname"},
     {Op::loopback_up, "loopback_up"},
@@ -135,6 +136,8 @@ std::string describe(const Step& step, const Plan& plan) {
       return "hand the network namespace to the engine, for the gateway";
     case Op::await_network:
       return "wait for the gateway's default route";
+    case Op::enter:
+      return fmt::format("go to {}: the root from here", path);
     case Op::pivot:
       return "pivot_root, drop the host's root";
     case Op::hostname:

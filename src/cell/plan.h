@@ -35,6 +35,7 @@ struct Step {
     detach,             ///< lazy unmount of `path`, then rmdir
     export_directory,   ///< send an fd of `path` to the engine: collected directory number `slot`
     export_network,     ///< send fds of the network and user namespaces to the engine, for the gateway
+    enter,              ///< chdir to `path`: an image's root is an overlay beside its layers, and later steps are relative to it
     pivot,              ///< pivot_root(".", "."), unmount the old root
     hostname,           ///< sethostname `data`
     loopback_up,        ///< interface lo up
