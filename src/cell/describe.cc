@@ -94,7 +94,8 @@ std::string_view word(Op op) {
 }
 
 std::string describe(const Step& step, const Plan& plan) {
-  const std::string path = printable_name(step.path.starts_with('/') ? step.path : "/" + step.path);
+  const bool named = step.path.starts_with("/") || step.path.starts_with("../");  // "../": beside the root
+  const std::string path = printable_name(named ? step.path : "/" + step.path);
   switch (step.op) {
     case Op::enter_cgroups:
       return "enter the cell's cgroups, then a cgroup namespace of its own";

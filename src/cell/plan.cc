@@ -1,12 +1,13 @@
 #include "cell/plan.h"
 
 #include <sched.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <algorithm>
 #include <cstring>
 
 #include <fmt/format.h>
+
+#include "cell/capability.h"
 
 namespace casemate {
 namespace {
@@ -16,48 +17,6 @@ constexpr std::uint64_t kRootInodes = 65'536;
 constexpr std::uint32_t kMostPids = 4'194'304;  // PID_MAX_LIMIT of 64-bit Linux
 constexpr const char* kLayers = ".layers";      // where overlays' writable parts are made; gone before the job starts
 constexpr std::size_t kMostRootLayers = 200;    // docker's limit is 127; the mount's options must fit into a page
-
-constexpr const char* kCapabilityNames[] = {"CHOWN",
-                                            "DAC_OVERRIDE",
-                                            "DAC_READ_SEARCH",
-                                            "FOWNER",
-                                            "FSETID",
-                                            "KILL",
-                                            "SETGID",
-                                            "SETUID",
-                                            "SETPCAP",
-                                            "LINUX_IMMUTABLE",
-                                            "NET_BIND_SERVICE",
-                                            "NET_BROADCAST",
-                                            "NET_ADMIN",
-                                            "NET_RAW",
-                                            "IPC_LOCK",
-                                            "IPC_OWNER",
-                                            "SYS_MODULE",
-                                            "SYS_RAWIO",
-                                            "SYS_CHROOT",
-                                            "SYS_PTRACE",
-                                            "SYS_PACCT",
-                                            "SYS_ADMIN",
-                                            "SYS_BOOT",
-                                            "SYS_NICE",
-                                            "SYS_RESOURCE",
-                                            "SYS_TIME",
-                                            "SYS_TTY_CONFIG",
-                                            "MKNOD",
-                                            "LEASE",
-                                            "AUDIT_WRITE",
-                                            "AUDIT_CONTROL",
-                                            "SETFCAP",
-                                            "MAC_OVERRIDE",
-                                            "MAC_ADMIN",
-                                            "SYSLOG",
-                                            "WAKE_ALARM",
-                                            "BLOCK_SUSPEND",
-                                            "AUDIT_READ",
-                                            "PERFMON",
-                                            "BPF",
-                                            "CHECKPOINT_RESTORE"};
 
 constexpr const char* kTerminals = "newinstance,ptmxmode=0666,mode=0620,max=64";
 
@@ -644,15 +603,6 @@ class Compiler {
 };
 
 }  // namespace
-
-int capability_number(std::string_view name) {
-  if (name.size() > 4 && strncasecmp(name.data(), "CAP_", 4) == 0) name.remove_prefix(4);
-  for (std::size_t i = 0; i < std::size(kCapabilityNames); ++i) {
-    if (name.size() == std::strlen(kCapabilityNames[i]) && strncasecmp(name.data(), kCapabilityNames[i], name.size()) == 0)
-      return static_cast<int>(i);
-  }
-  return -1;
-}
 
 Result<Plan> compile(const Job& job, const HostFacts& host) {
   for (const std::string& name : job.capabilities) {

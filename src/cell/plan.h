@@ -97,7 +97,4 @@ Result<Plan> compile(const Job& job, const HostFacts& host);
 /// The word of an op, as JSON has it: "mount_root".
 [[nodiscard]] std::string_view word(Step::Op op);
 
-/// Capability number by name without CAP_, any case; -1 if there is none.
-[[nodiscard]] int capability_number(std::string_view name);
-
 }  // namespace casemate
