@@ -51,7 +51,7 @@ struct Mount {
     overlay,  ///< `lower` (host directories, topmost first) under a private writable layer at `target`; changes are thrown away or
               ///< collected
     tmpfs,    ///< an empty private tmpfs at `target`
-    proc,     ///< another proc(5) of the cell's processes at `target`; every cell has one at /proc, where asking for it changes nothing
+    proc,     ///< proc(5) at /proc, which every cell has: asking for it changes nothing
     sysfs,    ///< sysfs(5), read-only, at `target` (mostly /sys); needs a network namespace of the cell's own
     mqueue,   ///< mqueue_overview(7)'s file system of the cell's IPC namespace, mostly at /dev/mqueue
     devpts,   ///< another instance of devpts at `target`; every cell has one at /dev/pts, where asking for it changes nothing
@@ -61,6 +61,7 @@ struct Mount {
   std::string source;              ///< bind: absolute host path; device: a name below /dev
   std::string target;              ///< absolute path in the cell; parents are made
   std::vector<std::string> lower;  ///< overlay: absolute host directories; may be empty
+  std::string under;               ///< overlay: a directory of the host below all of `lower`, whose owners stay (see `owned`); "": none
   bool writable = false;           ///< bind only
   /// bind/overlay: the job's root owns what the caller owns (an idmapped mount when casemate runs as root). Without it, files keep their
   /// host owners, which the cell sees as nobody's.

@@ -162,8 +162,10 @@ int make_directory(const Step& step) {
 int make_file(const Step& step) {
   const Place place(step, false);
   if (place.problem() != 0) return place.problem();
-  const int fd = ::openat(place.directory(), place.name(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, step.mode);
-  if (fd < 0) return errno;
+  // A place for a mount may be there: it must not be opened for writing, which copies it up into an overlay's writable layer.
+  const int exclusive = step.data.empty() ? O_EXCL : 0;
+  const int fd = ::openat(place.directory(), place.name(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | exclusive, step.mode);
+  if (fd < 0) return exclusive != 0 && errno == EEXIST ? 0 : errno;
   const char* at = step.data.data();
   std::size_t left = step.data.size();
   int problem = 0;
@@ -222,6 +224,7 @@ int mount_new(const Step& step) {
   if (place.problem() != 0) return place.problem();
   unsigned long flags = MS_NOSUID | MS_NOEXEC;
   if (step.source != "devpts") flags |= MS_NODEV;
+  if (step.source == "sysfs") flags |= MS_RDONLY;
   if (step.number == 1) flags &= ~static_cast<unsigned long>(MS_NOEXEC);
   return check(::mount(step.source.c_str(), place.name(), step.source.c_str(), flags, step.data.empty() ? nullptr : step.data.c_str()));
 }
@@ -410,6 +413,8 @@ int run_step(const Step& step, ChildContext& context) {
       return export_network(context);
     case Step::Op::await_network:
       return await_network();
+    case Step::Op::enter:
+      return check(::chdir(step.path.c_str()));
     case Step::Op::pivot:
       return pivot();
     case Step::Op::hostname:

@@ -36,6 +36,7 @@ constexpr Row kWords[] = {
     {Op::export_directory, "export_directory"},
     {Op::export_network, "export_network"},
     {Op::await_network, "await_network"},
+    {Op::enter, "enter"},
     {Op::pivot, "pivot"},
     {Op::hostname, "hostname"},
     {Op::loopback_up, "loopback_up"},
@@ -93,7 +94,8 @@ std::string_view word(Op op) {
 }
 
 std::string describe(const Step& step, const Plan& plan) {
-  const std::string path = printable_name(step.path.starts_with('/') ? step.path : "/" + step.path);
+  const bool named = step.path.starts_with("/") || step.path.starts_with("../");  // "../": beside the root
+  const std::string path = printable_name(named ? step.path : "/" + step.path);
   switch (step.op) {
     case Op::enter_cgroups:
       return "enter the cell's cgroups, then a cgroup namespace of its own";
@@ -135,6 +137,8 @@ std::string describe(const Step& step, const Plan& plan) {
       return "hand the network namespace to the engine, for the gateway";
     case Op::await_network:
       return "wait for the gateway's default route";
+    case Op::enter:
+      return fmt::format("go to {}: the root from here", path);
     case Op::pivot:
       return "pivot_root, drop the host's root";
     case Op::hostname:

@@ -109,6 +109,7 @@ void find_resolv_conf(HostFacts& facts) {
   auto content = read_file("/etc/resolv.conf", 64 << 10);
   if (!content) return;
   facts.loopback_resolver = names_loopback_server(*content);
+  facts.resolv_conf = std::move(*content);
   char real[PATH_MAX];
   struct stat info{};
   if (::lstat("/etc/resolv.conf", &info) < 0 || !S_ISLNK(info.st_mode)) return;
@@ -116,7 +117,6 @@ void find_resolv_conf(HostFacts& facts) {
   const std::string_view path = real;
   if (path.starts_with("/etc/") || path.starts_with("/usr/")) return;
   facts.resolv_conf_path = path;
-  facts.resolv_conf = std::move(*content);
 }
 
 // "//usr/./lib/" is "/usr/lib". ".." stays: behind a symlink it is not what it looks like.
@@ -162,6 +162,7 @@ void resolve_sources(Job& job, HostFacts& host) {
   for (Mount& mount : job.mounts) {
     if (mount.kind == Mount::Kind::bind) resolve(mount.source);
     for (std::string& lower : mount.lower) resolve(lower);
+    if (!mount.under.empty()) resolve(mount.under);
     if (mount.target.find('\0') == std::string::npos) host.look_at(mount.target);
   }
   for (std::string& path : job.host_paths) {

@@ -36,7 +36,7 @@ struct HostFacts {
   std::vector<IdMap> gid_map;
   std::string root_mount_point = "/tmp";  ///< a host directory to mount a cell's root on (in the cell's own mount namespace)
   std::string resolv_conf_path;           ///< where /etc/resolv.conf really lies, if outside /etc; "" else
-  std::string resolv_conf;                ///< its content then
+  std::string resolv_conf;                ///< content of /etc/resolv.conf; "": there is none
   bool loopback_resolver = false;  ///< /etc/resolv.conf names a server on the host's loopback, which a cell behind a gateway can't reach
   bool machine_id = false;         ///< /etc/machine-id exists (and is masked)
   std::map<std::string, HostPath> paths;  ///< of default_host_paths() and whatever a job names

@@ -1,12 +1,13 @@
 #include "cell/plan.h"
 
 #include <sched.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <algorithm>
 #include <cstring>
 
 #include <fmt/format.h>
+
+#include "cell/capability.h"
 
 namespace casemate {
 namespace {
@@ -15,53 +16,16 @@ constexpr std::uint64_t kRootBytes = 256ull << 20;  // of the root's tmpfs when 
 constexpr std::uint64_t kRootInodes = 65'536;
 constexpr std::uint32_t kMostPids = 4'194'304;  // PID_MAX_LIMIT of 64-bit Linux
 constexpr const char* kLayers = ".layers";      // where overlays' writable parts are made; gone before the job starts
+constexpr std::size_t kMostRootLayers = 200;    // docker's limit is 127; the mount's options must fit into a page
 
-constexpr const char* kCapabilityNames[] = {"CHOWN",
-                                            "DAC_OVERRIDE",
-                                            "DAC_READ_SEARCH",
-                                            "FOWNER",
-                                            "FSETID",
-                                            "KILL",
-                                            "SETGID",
-                                            "SETUID",
-                                            "SETPCAP",
-                                            "LINUX_IMMUTABLE",
-                                            "NET_BIND_SERVICE",
-                                            "NET_BROADCAST",
-                                            "NET_ADMIN",
-                                            "NET_RAW",
-                                            "IPC_LOCK",
-                                            "IPC_OWNER",
-                                            "SYS_MODULE",
-                                            "SYS_RAWIO",
-                                            "SYS_CHROOT",
-                                            "SYS_PTRACE",
-                                            "SYS_PACCT",
-                                            "SYS_ADMIN",
-                                            "SYS_BOOT",
-                                            "SYS_NICE",
-                                            "SYS_RESOURCE",
-                                            "SYS_TIME",
-                                            "SYS_TTY_CONFIG",
-                                            "MKNOD",
-                                            "LEASE",
-                                            "AUDIT_WRITE",
-                                            "AUDIT_CONTROL",
-                                            "SETFCAP",
-                                            "MAC_OVERRIDE",
-                                            "MAC_ADMIN",
-                                            "SYSLOG",
-                                            "WAKE_ALARM",
-                                            "BLOCK_SUSPEND",
-                                            "AUDIT_READ",
-                                            "PERFMON",
-                                            "BPF",
-                                            "CHECKPOINT_RESTORE"};
+constexpr const char* kTerminals = "newinstance,ptmxmode=0666,mode=0620,max=64";
 
 // Files of /proc that say more about the host than a job needs; /dev/null lies over them.
 constexpr const char* kMasked[] = {"proc/kcore", "proc/keys", "proc/timer_list", "proc/latency_stats", "proc/sched_debug", "proc/cmdline"};
 
 constexpr const char* kDevices[] = {"null", "zero", "full", "random", "urandom", "tty"};
+// What a job may ask for besides: nodes that are safe in anybody's hands.
+constexpr const char* kMoreDevices[] = {"fuse"};
 
 std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
 
@@ -124,9 +88,12 @@ class Compiler {
 
  private:
   void add(Step step) {
-    step.scoped = mounting_ || std::any_of(trees_.begin(), trees_.end(), [&](const Tree& tree) { return covers(tree.path, step.path); });
+    const bool ours = step.path.starts_with("../");  // beside an image's root, where nobody else has been
+    step.scoped = !ours && (mounting_ || entered_ ||
+                            std::any_of(trees_.begin(), trees_.end(), [&](const Tree& tree) { return covers(tree.path, step.path); }));
     plan_.cell.push_back(std::move(step));
   }
+  [[nodiscard]] bool of_image() const { return !job_.root.empty(); }
   void mkdir(const std::string& path, std::uint32_t mode = 0755) { add({.op = Step::Op::make_directory, .path = path, .mode = mode}); }
 
   // mkdir -p: every part once a plan.
@@ -184,13 +151,12 @@ class Compiler {
     }
     for (const Mount& mount : job_.mounts) {
       const auto has_nul = [](const std::string& path) { return path.find('\0') != std::string::npos; };
-      if (has_nul(mount.source) || std::any_of(mount.lower.begin(), mount.lower.end(), has_nul))
+      if (has_nul(mount.source) || has_nul(mount.under) || std::any_of(mount.lower.begin(), mount.lower.end(), has_nul))
         return invalid("the source of a mount has a NUL byte");
       // tmpfs(5) takes 0 for no bound.
       if (mount.bytes && *mount.bytes < 4096) return invalid("the size of a tmpfs must be at least 4K");
     }
-    if (job_.image != "host")
-      return fail(ErrorCode::not_supported, fmt::format("image '{}': this casemate runs jobs on image 'host' only", job_.image));
+    TRY(check_root());
     if (job_.hostname.empty() || job_.hostname.size() > 64) return invalid("a host name has 1 to 64 bytes");
     if (!maps_id(host_.uid_map, job_.user.uid) || !maps_id(host_.gid_map, job_.user.gid)) {
       return fail(
@@ -213,12 +179,29 @@ class Compiler {
     return {};
   }
 
+  Result<void> check_root() const {
+    if ((job_.image == "host") != job_.root.empty())
+      return invalid(fmt::format("image '{}' of a job has {}: an image must be opened before (open_root)", job_.image,
+                                 job_.root.empty() ? "no layers" : "layers"));
+    if (job_.root.size() > kMostRootLayers)
+      return fail(ErrorCode::not_supported,
+                  fmt::format("image '{}' has {} layers, more than {}", job_.image, job_.root.size(), kMostRootLayers));
+    for (const std::string& layer : job_.root) {
+      if (!layer.starts_with('/') || layer.find('\0') != std::string::npos)
+        return invalid(fmt::format("the layer '{}' of image '{}' is not an absolute path of the host", layer, job_.image));
+    }
+    if (of_image() && !job_.host_paths.empty())
+      return invalid("paths of the host are shown at their own places on image 'host' only; with an image, mount them (--mount)");
+    return {};
+  }
+
   [[nodiscard]] std::uint64_t disk_bytes() const { return job_.limits.disk_bytes.value_or(kRootBytes); }
   [[nodiscard]] std::uint64_t disk_inodes() const { return job_.limits.disk_inodes.value_or(kRootInodes); }
 
   // The new root: one sized tmpfs that also holds /tmp, /var/tmp, HOME, /run and /dev, with the host's read-only trees in it.
   void root() {
     add({.op = Step::Op::mount_root, .path = host_.root_mount_point, .data = tmpfs_options(disk_bytes(), disk_inodes(), 0755)});
+    if (of_image()) return image_root();
     for (const char* path : {"dev", "proc", "var", "root", "run", "home"}) mkdir_once(path);
     for (const char* path : {"tmp", "var/tmp"}) {
       mkdir(path, 01777);
@@ -230,14 +213,50 @@ class Compiler {
       add({.op = Step::Op::bind, .path = "etc/machine-id", .source = "/dev/null", .optional = true});
   }
 
+  // The new root is an overlay of the image's layers; the tmpfs beside it holds what the job writes. What every cell has goes into one more
+  // layer, over the image's: so whatever the image has in these places, they are directories and files of ours, and what the job itself
+  // wrote is all there is in the writable one.
+  void image_root() {
+    for (const char* name : {"upper", "work", "base", "root"}) mkdir(name);
+    std::string lowers = "base";
+    for (std::size_t i = 0; i < job_.root.size(); ++i) {
+      const std::string name = std::to_string(i);
+      mkdir(name);
+      add({.op = Step::Op::attach, .path = name, .slot = source({.path = job_.root[i], .idmapped = host_.privileged})});
+      lowers += ":" + name;
+    }
+    for (const char* name : {"base/dev", "base/proc", "base/sys", "base/etc"}) mkdir(name);
+    mkdir("base/tmp", 01777);
+    const auto file = [&](const char* name, std::string content) {
+      add({.op = Step::Op::make_file, .path = name, .data = std::move(content), .mode = 0644});
+    };
+    file("base/etc/hostname", job_.hostname + "\n");
+    file("base/etc/hosts", fmt::format("127.0.0.1 localhost {0}\n::1 localhost ip6-localhost ip6-loopback\n", job_.hostname));
+    if (job_.network != Network::none && !resolver_text().empty()) file("base/etc/resolv.conf", resolver_text());
+    // userxattr: the mount belongs to the cell's user namespace. volatile: nobody needs the upper layer after a crash.
+    add({.op = Step::Op::overlay,
+         .path = "root",
+         .data = fmt::format("lowerdir={},upperdir=upper,workdir=work,userxattr,volatile", lowers)});
+    add({.op = Step::Op::enter, .path = "root"});
+    entered_ = true;
+    for (const char* path : {"dev", "proc", "sys", "etc", "tmp"}) made_.emplace_back(path);
+    if (job_.network == Network::host) add({.op = Step::Op::bind, .path = "etc/hosts", .source = "/etc/hosts", .optional = true});
+    add({.op = Step::Op::mount, .path = "dev", .source = "tmpfs", .data = tmpfs_options(disk_bytes(), disk_inodes(), 0755), .number = 1});
+  }
+
+  // What a cell reads as its /etc/resolv.conf.
+  [[nodiscard]] std::string resolver_text() const {
+    const bool forwarded = job_.network == Network::outbound && host_.loopback_resolver;
+    return forwarded ? fmt::format("nameserver {}\n", kGatewayResolver) : host_.resolv_conf;
+  }
+
   // /etc/resolv.conf may point out of what is shown, or name a server that a cell behind a gateway can't reach.
   void resolver() {
     const bool forwarded = job_.network == Network::outbound && host_.loopback_resolver;
     if (job_.network == Network::none || (host_.resolv_conf_path.empty() && !forwarded)) return;
-    const std::string content = forwarded ? fmt::format("nameserver {}\n", kGatewayResolver) : host_.resolv_conf;
     const std::string path = host_.resolv_conf_path.empty() ? "run/resolv.conf" : host_.resolv_conf_path.substr(1);
     parents(path);
-    add({.op = Step::Op::make_file, .path = path, .data = content, .mode = 0644});
+    add({.op = Step::Op::make_file, .path = path, .data = resolver_text(), .mode = 0644});
     if (host_.resolv_conf_path.empty() && below_attached("etc")) add({.op = Step::Op::bind, .path = "etc/resolv.conf", .source = path});
   }
 
@@ -289,7 +308,7 @@ class Compiler {
       add({.op = Step::Op::bind, .path = path, .source = "/" + path});
     }
     mkdir("dev/pts");
-    add({.op = Step::Op::mount, .path = "dev/pts", .source = "devpts", .data = "newinstance,ptmxmode=0666,mode=0620,max=64"});
+    add({.op = Step::Op::mount, .path = "dev/pts", .source = "devpts", .data = kTerminals});
     mkdir("dev/shm", 01777);
     constexpr const char* kLinks[][2] = {
         {"dev/fd", "/proc/self/fd"}, {"dev/stdin", "fd/0"}, {"dev/stdout", "fd/1"}, {"dev/stderr", "fd/2"}, {"dev/ptmx", "pts/ptmx"}};
@@ -329,6 +348,7 @@ class Compiler {
 
   // In a tree of the host nothing can be made: a mount there needs a place that the host has.
   Result<void> mount_point(const std::string& path, const std::string& target) const {
+    if (of_image()) return {};
     const auto over = std::find_if(trees_.rbegin(), trees_.rend(), [&](const Tree& tree) { return covers(tree.path, path); });
     const auto& shown = job_.host_paths.empty() ? default_paths_ : job_.host_paths;
     if (over == trees_.rend() || !over->of_host || std::find(shown.begin(), shown.end(), "/" + over->path) == shown.end()) return {};
@@ -348,7 +368,9 @@ class Compiler {
     for (const Mount& mount : job_.mounts) {
       TRY_ASSIGN(std::string path, inside(mount.target, "the target of a mount"));
       path = behind_links(std::move(path));
-      if (reserved(path)) return invalid(fmt::format("nothing can be mounted at '{}' in a cell", mount.target));
+      if (is_own_place(mount, path)) continue;  // every cell has it
+      if (reserved(path) && !(mount.kind == Mount::Kind::sysfs && path == "sys"))
+        return invalid(fmt::format("nothing can be mounted at '{}' in a cell", mount.target));
       for (const auto& [other, unused] : sorted) {
         if (other == path) return invalid(fmt::format("two mounts at '{}'", mount.target));
       }
@@ -357,7 +379,8 @@ class Compiler {
     const auto depth = [](const std::string& path) { return std::count(path.begin(), path.end(), '/'); };
     std::stable_sort(sorted.begin(), sorted.end(), [&](const auto& a, const auto& b) { return depth(a.first) < depth(b.first); });
     const bool layers = std::any_of(sorted.begin(), sorted.end(), [](const auto& row) { return row.second->kind == Mount::Kind::overlay; });
-    if (layers) {
+    if (layers && of_image()) mkdir(layers_, 0700);
+    if (layers && !of_image()) {
       mkdir(kLayers, 0700);
       add({.op = Step::Op::mount,
            .path = kLayers,
@@ -383,14 +406,65 @@ class Compiler {
         case Mount::Kind::overlay:
           TRY(overlay(path, *mount));
           break;
+        case Mount::Kind::device:
+          TRY(device(path, *mount));
+          break;
+        case Mount::Kind::proc:
+          return invalid(fmt::format("can't mount proc at '{}': a cell has one, at /proc", mount->target));
+        case Mount::Kind::sysfs:
+          if (job_.network == Network::host)
+            return invalid(fmt::format("can't mount sysfs at '{}': with the host's network it would be the host's", mount->target));
+          mount_kernel(path, "sysfs", "");
+          break;
+        case Mount::Kind::mqueue:
+          mount_kernel(path, "mqueue", "");
+          break;
+        case Mount::Kind::devpts:
+          mount_kernel(path, "devpts", kTerminals);
+          break;
       }
     }
+    TRY(collect_root());
     for (const std::string& wanted : job_.collect) {
       if (std::find(plan_.collected.begin(), plan_.collected.end(), wanted) == plan_.collected.end())
         return invalid(fmt::format("changes of '{}' can't be collected: there is no overlay mount at it", wanted));
     }
     mounting_ = false;
-    if (layers) add({.op = Step::Op::detach, .path = kLayers});
+    if (layers && !of_image()) add({.op = Step::Op::detach, .path = kLayers});
+    return {};
+  }
+
+  static bool is_own_place(const Mount& mount, std::string_view path) {
+    if (mount.kind == Mount::Kind::device)
+      return path.starts_with("dev/") && path.substr(4) == mount.source &&
+             std::find(std::begin(kDevices), std::end(kDevices), mount.source) != std::end(kDevices);
+    return (mount.kind == Mount::Kind::proc && path == "proc") || (mount.kind == Mount::Kind::devpts && path == "dev/pts");
+  }
+
+  void mount_kernel(const std::string& path, const char* type, const char* options) {
+    mkdirs(path);
+    add({.op = Step::Op::mount, .path = path, .source = type, .data = options});
+    trees_.push_back({path, true});
+  }
+
+  Result<void> device(const std::string& path, const Mount& mount) {
+    const auto listed = [&](const auto& list) { return std::find(std::begin(list), std::end(list), mount.source) != std::end(list); };
+    if (!listed(kDevices) && !listed(kMoreDevices))
+      return invalid(fmt::format("'{}' is no device that a cell can be given: null, zero, full, random, urandom, tty, fuse", mount.source));
+    parents(path);
+    if (!below_attached(path)) add({.op = Step::Op::make_file, .path = path, .mode = 0666});
+    add({.op = Step::Op::bind, .path = path, .source = "/dev/" + mount.source});
+    return {};
+  }
+
+  // All that the job changes in an image's root.
+  Result<void> collect_root() {
+    if (std::find(job_.collect.begin(), job_.collect.end(), "/") == job_.collect.end()) return {};
+    if (!of_image()) return invalid("changes of '/' can't be collected on image 'host': its root is not one tree");
+    if (job_.collect.size() > 1) return invalid("changes of '/' are collected alone: other directories lie below it");
+    add({.op = Step::Op::export_directory, .path = "../upper", .slot = 0});
+    plan_.collected.emplace_back("/");
+    plan_.collected_lower.push_back(job_.root);
     return {};
   }
 
@@ -422,33 +496,37 @@ class Compiler {
   }
 
   Result<void> overlay(const std::string& path, const Mount& mount) {
-    const std::string base = fmt::format("{}/{}", kLayers, overlays_++);
+    const std::string base = fmt::format("{}/{}", layers_, overlays_++);
     mkdir(base, 0700);
-    mkdir(base + "/upper", job_.user.uid == 0 ? 0755 : 01777);  // it is the cell's root's, and the job's user has to write in it
+    // It is the cell's root's, and the job's user has to write in it.
+    mkdir(base + "/upper", job_.user.uid != 0 || path == "tmp" || path == "var/tmp" ? 01777 : 0755);
     mkdirs(path);
-    if (mount.lower.empty()) {
+    std::vector<Source> lowers;
+    for (const std::string& lower : mount.lower) lowers.push_back({.path = lower, .idmapped = mount.owned && host_.privileged});
+    if (!mount.under.empty()) lowers.push_back({.path = mount.under});
+    if (lowers.empty()) {
       add({.op = Step::Op::bind, .path = path, .source = base + "/upper"});
     } else {
       mkdir(base + "/work");
-      std::string lowers;
-      for (std::size_t i = 0; i < mount.lower.size(); ++i) {
-        if (mount.lower[i].empty() || mount.lower[i][0] != '/')
-          return invalid(fmt::format("'{}' is not an absolute path of the host", mount.lower[i]));
+      std::string places;
+      for (std::size_t i = 0; i < lowers.size(); ++i) {
+        if (!lowers[i].path.starts_with('/')) return invalid(fmt::format("'{}' is not an absolute path of the host", lowers[i].path));
         const std::string at = fmt::format("{}/lower{}", base, i);
         mkdir(at);
-        add({.op = Step::Op::attach, .path = at, .slot = source({.path = mount.lower[i], .idmapped = mount.owned && host_.privileged})});
-        lowers += (i ? ":" : "") + at;
+        add({.op = Step::Op::attach, .path = at, .slot = source(std::move(lowers[i]))});
+        places += (i ? ":" : "") + at;
       }
       // userxattr: the mount belongs to the cell's user namespace. volatile: nobody needs the upper layer after a crash.
       add({.op = Step::Op::overlay,
            .path = path,
-           .data = fmt::format("lowerdir={},upperdir={}/upper,workdir={}/work,userxattr,volatile", lowers, base, base)});
+           .data = fmt::format("lowerdir={},upperdir={}/upper,workdir={}/work,userxattr,volatile", places, base, base)});
     }
     covered_by_new(path);
     if (std::find(job_.collect.begin(), job_.collect.end(), mount.target) != job_.collect.end()) {
       add({.op = Step::Op::export_directory, .path = base + "/upper", .slot = static_cast<int>(plan_.collected.size())});
       plan_.collected.push_back(mount.target);
       plan_.collected_lower.push_back(mount.lower);
+      if (!mount.under.empty()) plan_.collected_lower.back().push_back(mount.under);
     }
     return {};
   }
@@ -519,19 +597,12 @@ class Compiler {
   std::vector<Tree> trees_;                                 // in the order of mounting
   std::vector<std::pair<std::string, std::string>> links_;  // of the root into what it shows: {"lib", "usr/lib"}
   bool mounting_ = false;                                   // the job's own mounts: at places that it chose
+  bool entered_ = false;                                    // steps are relative to an image's root: its links may lead anywhere
+  const char* layers_ = of_image() ? "../layers" : kLayers;
   int overlays_ = 0;
 };
 
 }  // namespace
-
-int capability_number(std::string_view name) {
-  if (name.size() > 4 && strncasecmp(name.data(), "CAP_", 4) == 0) name.remove_prefix(4);
-  for (std::size_t i = 0; i < std::size(kCapabilityNames); ++i) {
-    if (name.size() == std::strlen(kCapabilityNames[i]) && strncasecmp(name.data(), kCapabilityNames[i], name.size()) == 0)
-      return static_cast<int>(i);
-  }
-  return -1;
-}
 
 Result<Plan> compile(const Job& job, const HostFacts& host) {
   for (const std::string& name : job.capabilities) {

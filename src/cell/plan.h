@@ -35,6 +35,7 @@ struct Step {
     detach,             ///< lazy unmount of `path`, then rmdir
     export_directory,   ///< send an fd of `path` to the engine: collected directory number `slot`
     export_network,     ///< send fds of the network and user namespaces to the engine, for the gateway
+    enter,              ///< chdir to `path`: an image's root is an overlay beside its layers, and later steps are relative to it
     pivot,              ///< pivot_root(".", "."), unmount the old root
     hostname,           ///< sethostname `data`
     loopback_up,        ///< interface lo up
@@ -95,8 +96,5 @@ Result<Plan> compile(const Job& job, const HostFacts& host);
 [[nodiscard]] std::string describe(const Step& step, const Plan& plan);
 /// The word of an op, as JSON has it: "mount_root".
 [[nodiscard]] std::string_view word(Step::Op op);
-
-/// Capability number by name without CAP_, any case; -1 if there is none.
-[[nodiscard]] int capability_number(std::string_view name);
 
 }  // namespace casemate

@@ -148,6 +148,23 @@ TEST(PlanGolden, StrictReadOnlyOutbound) {
   expect_golden("strict-read-only-outbound", compiled(job, host));
 }
 
+TEST(PlanGolden, ImageOnEachKindOfHost) {
+  Job job = plain_job();
+  job.image = "test";
+  job.root = {"/srv/project", "/srv/data"};
+  job.network = Network::outbound;
+  job.mounts = {{.kind = Mount::Kind::sysfs, .target = "/sys"},
+                {.kind = Mount::Kind::device, .source = "fuse", .target = "/dev/fuse"},
+                {.kind = Mount::Kind::overlay, .target = "/app", .lower = {"/srv/project"}, .under = "/usr", .owned = true}};
+  job.collect = {"/"};
+  HostFacts host = root_host();
+  host.resolv_conf = "nameserver 192.0.2.1\n";
+  expect_golden("image-root", compiled(job, host));
+  host = sub_id_host();
+  host.resolv_conf = "nameserver 192.0.2.1\n";
+  expect_golden("image-sub-ids", compiled(job, host));
+}
+
 TEST(Plan, IsPure) {
   const Job job = full_job();
   const HostFacts host = root_host();
@@ -237,7 +254,12 @@ const Refusal kRefusals[] = {
        job.collect = {"/work"};
      },
      kInvalid, "no overlay"},
-    {"OtherImage", [](Job& job) { job.image = "alpine"; }, ErrorCode::not_supported, "alpine"},
+    {"ImageNobodyOpened", [](Job& job) { job.image = "alpine"; }, kInvalid, "alpine"},
+    {"HostWithLayers", [](Job& job) { job.root = {"/srv/data"}; }, kInvalid, "opened"},
+    {"RelativeLayer", [](Job& job) { job.image = "alpine", job.root = {"data"}; }, kInvalid, "'data'"},
+    {"NulInLayer", [](Job& job) { job.image = "alpine", job.root = {"/a\0b"s}; }, kInvalid, "layer"},
+    {"HostPathsWithImage", [](Job& job) { job.image = "alpine", job.root = {"/srv/data"}, job.host_paths = {"/usr"}; }, kInvalid, "host"},
+    {"RootOfHostCollected", [](Job& job) { job.collect = {"/"}; }, kInvalid, "'/'"},
     {"TinyMemory", [](Job& job) { job.limits.memory_bytes = (4 << 20) - 1; }, kInvalid, "memory limit"},
     {"NoPids", [](Job& job) { job.limits.pids = 0; }, kInvalid, "pids limit"},
     {"TooManyPids", [](Job& job) { job.limits.pids = 0xffffffff; }, kInvalid, "pids limit"},
@@ -477,14 +499,6 @@ TEST(Plan, HostileNamesStayOnOneLine) {
   for (const Step& step : plan.cell) {
     EXPECT_EQ(describe(step, plan).find_first_of("\n\033"), std::string::npos);
   }
-}
-
-TEST(Plan, CapabilityNames) {
-  EXPECT_EQ(capability_number("CHOWN"), CAP_CHOWN);
-  EXPECT_EQ(capability_number("cap_net_raw"), CAP_NET_RAW);
-  EXPECT_EQ(capability_number("CHECKPOINT_RESTORE"), CAP_CHECKPOINT_RESTORE);
-  EXPECT_EQ(capability_number("CAP_"), -1);
-  EXPECT_EQ(capability_number("CHOW"), -1);
 }
 
 }  // namespace
