@@ -37,7 +37,6 @@ class JobRoot {
   Result<void> add_groups(const RunJob& run, const Progress& progress);
   Result<void> set_environment(Job& job) const;
   Result<void> set_user(Job& job, const std::string& typed) const;
-  [[nodiscard]] std::string home_of(const User& user) const;
 
   RootRequest request_;
   std::optional<Store> store_;
