@@ -138,6 +138,8 @@ std::string plan_text(const Job& job, const Plan& plan, const HostFacts& host, c
 Result<JobRoot> open_root(RunRequest& request) {
   PullDisplay display(STDERR_FILENO, request.json ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO),
                       colored(Color::automatic, STDERR_FILENO));
+  if (!request.root->policy_chosen) request.root->pull.policy = PullOptions::Policy::never;
+  request.root->lock_grows = false;
   TRY_ASSIGN(JobRoot root, JobRoot::open(*request.root, display.teller()));
   const RunJob run = [](const Job&, const auto&) -> Result<JobResult> {
     return fail(ErrorCode::not_supported, "explain runs nothing, and this layer is yet to be made by a command: 'casemate run' makes it");
