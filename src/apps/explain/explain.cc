@@ -11,6 +11,7 @@
 
 #include "apps/run/arguments.h"
 #include "apps/run/job_root.h"
+#include "apps/run/work_layer.h"
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "base/units.h"
@@ -166,7 +167,8 @@ int explain_main(const std::vector<std::string>& arguments) {
   }
   // The copies of the inputs are made when the job is run; here stands where they would lie.
   const std::string staged = parsed.request.inputs.empty() ? "" : cache_directory() + "/tmp/<this run>/inputs";
-  if (const auto layered = add_work_layer(parsed.request, staged); !layered) return complain(kProgram, layered.error().what);
+  const std::vector<std::string> below = root ? root->at(parsed.request.job.cwd) : std::vector<std::string>();
+  if (const auto layered = add_work_layer(parsed.request, staged, below); !layered) return complain(kProgram, layered.error().what);
   Job& job = parsed.request.job;
   HostFacts host = read_host_facts();
   resolve_sources(job, host);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apps/run/work_layer.h"
 #include "base/terminal.h"
 #include "image/project_layers.h"
 
@@ -100,6 +101,8 @@ Result<void> JobRoot::furnish(RunRequest& request, const RunJob& run, const Prog
   add_least_environment(job);
   return {};
 }
+
+std::vector<std::string> JobRoot::at(std::string_view path) const { return directories_at(root_.layers, path); }
 
 nlohmann::ordered_json JobRoot::to_json() const {
   if (root_.is_host()) return nullptr;

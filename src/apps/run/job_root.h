@@ -29,6 +29,8 @@ class JobRoot {
   Result<void> furnish(RunRequest& request, const RunJob& run, const Progress& progress);
 
   [[nodiscard]] const std::vector<std::string>& notes() const { return root_.notes; }
+  /// The image's and the layers' directories at a path of the root, topmost first.
+  [[nodiscard]] std::vector<std::string> at(std::string_view path) const;
   /// {"name", "digest"} (null where there is none); null for the host.
   [[nodiscard]] nlohmann::ordered_json to_json() const;
 
