@@ -315,30 +315,13 @@ class Pull {
     TRY_ASSIGN(ReadyImage ready, unpacked(found, std::move(held), [&](const StoredLayer& layer) {
                  return open_file(place.blob_path(layer.digest), O_RDONLY | O_NOFOLLOW);
                }));
-    TRY_ASSIGN(const ImageDocuments documents, adopt_documents(layout, image));
-    TRY(place.adopt(store_, found.layers, true));
-    TRY(remember(ready, documents.manifest, documents.config, origin));
-    return ready;
-  }
-
-  struct ImageDocuments {
-    Descriptor manifest;
-    Descriptor config;
-  };
-  // Puts manifest and config of a layout that skopeo wrote into the store.
-  Result<ImageDocuments> adopt_documents(const ImageLayout& layout, const Image& image) {
-    ImageDocuments documents;
-    for (const Descriptor& entry : layout.entries()) {
-      if (entry.digest == image.manifest_digest) documents.manifest = entry;
+    for (const Descriptor& document : {image.manifest, image.config_document}) {
+      TRY_ASSIGN(const std::string bytes, layout.read_blob(document));
+      TRY(store_.put_blob(bytes));
     }
-    TRY_ASSIGN(const std::string manifest, layout.read_blob(documents.manifest));
-    TRY_ASSIGN(const ManifestDocument parsed, parse_manifest(manifest, documents.manifest.media_type));
-    if (!std::holds_alternative<ImageManifest>(parsed)) return fail(ErrorCode::corrupt, "skopeo wrote an index where an image was to be");
-    documents.config = std::get<ImageManifest>(parsed).config;
-    TRY_ASSIGN(const std::string config, layout.read_blob(documents.config));
-    TRY(store_.put_blob(manifest));
-    TRY(store_.put_blob(config));
-    return documents;
+    TRY(place.adopt(store_, found.layers, true));
+    TRY(remember(ready, image.manifest, image.config_document, origin));
+    return ready;
   }
 
   Store& store_;

@@ -57,6 +57,12 @@ Result<RegistryImage> resolve_in_registry(const Skopeo& skopeo, const ImageRefer
     return bytes;
   };
   TRY_ASSIGN(image.config, read_image_config(image.resolved.manifest, platform, read_config));
+  if (std::string& type = image.resolved.descriptor.media_type; type.empty()) {
+    TRY_ASSIGN(const nlohmann::json json, parse_document(image.manifest, "the manifest"));
+    TRY_ASSIGN(const Fields fields, Fields::of(json, "the manifest"));
+    TRY_ASSIGN(type, fields.optional_text("mediaType"));
+    if (type.empty()) type = "application/vnd.oci.image.manifest.v1+json";
+  }
   return image;
 }
 

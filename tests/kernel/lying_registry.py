@@ -67,8 +67,13 @@ class Lies(http.server.BaseHTTPRequestHandler):
             self.answer(manifest(), MANIFEST)
 
     def give_blob(self, digest):
-        layer = digest == json.loads(blob(ENTRY["digest"]))["layers"][0]["digest"]
+        layers = [layer["digest"] for layer in json.loads(blob(ENTRY["digest"]))["layers"]]
+        layer = digest == layers[0]
         bytes_ = blob(digest)
+        if LIE == "stuck" and digest == layers[-1]:
+            self.answer(bytes_[:10], length=len(bytes_))
+            self.wfile.flush()
+            SILENCE.wait()
         if not layer and LIE == "wrong-config":
             self.answer(bytes_.replace(b"NAME=value", b"NAME=other"))
         elif not layer:

@@ -173,6 +173,30 @@ TEST_F(PullRegistry, what_a_registry_says_no_to_is_one_line) {
   expect_tidy(kept);
 }
 
+TEST_F(PullRegistry, two_at_once_fetch_it_once) {
+  ASSERT_NO_FATAL_FAILURE(serve());
+  push(image_of("image", {tar_of("one", noise(3'000'000, 2)), tar_of("two", noise(2'000'000, 3))}));
+  std::vector<pid_t> children;
+  for (int i = 0; i < 3; ++i) {
+    children.push_back(::fork());
+    if (children.back() == 0) {
+      Store kept = store();
+      const auto ready = pull(kept, name(), plain());
+      ::_exit(ready && ready->layers.size() == 2 ? 0 : 1);
+    }
+  }
+  for (const pid_t child : children) {
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+  }
+  Store kept = store();
+  const ReadyImage ready = pulled(kept, name(), plain());
+  EXPECT_TRUE(ready.cached);
+  for (const StoredLayer& layer : ready.image.layers) EXPECT_EQ(fetches(layer.digest), 1u);
+  expect_tidy(kept);
+}
+
 TEST_F(PullRegistry, without_skopeo_it_says_what_to_install) {
   Store kept = store();
   const std::string path = std::getenv("PATH");
