@@ -25,7 +25,6 @@ Result<Job> job_for(const Root& root, const CommandLayer& layer, const std::stri
   job.name = "layer";
   job.argv = layer.argv;
   job.env["HOME"] = "/root";
-  job.cwd = "/";
   job.network = Network::outbound;
   job.limits = default_limits();
   job.limits.memory_bytes = 4ull << 30;
