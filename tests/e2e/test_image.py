@@ -49,7 +49,7 @@ class Images:
 @pytest.fixture
 def images(tmp_path, casemate_directories):
     (tmp_path / "work").mkdir(exist_ok=True)
-    return Images(tmp_path / "work", dict(os.environ) | casemate_directories)
+    return Images(tmp_path / "work", dict(os.environ) | casemate_directories | {"CASEMATE_CACHE_DIR": str(tmp_path / "cache")})
 
 
 @pytest.fixture
@@ -60,7 +60,8 @@ def tagged(layout, registry):  # noqa: F811
 
 def move(layout, registry, tmp_path):  # noqa: F811
     """Another image under the same tag; its digest."""
-    (tmp_path / "more").write_text("more\n")
+    (tmp_path / "more" / "last").mkdir(parents=True)  # umoci ends an archive without the padding of a last file
+    (tmp_path / "more" / "file").write_text("more\n")
     layout.layer("small", tmp_path / "more", "/more")
     registry.push(f"oci:{layout.directory}:small", "tool:1")
     return layout.digest("small")
@@ -204,12 +205,12 @@ def test_a_lock_pins_and_update_moves(images, layout, registry, tagged, tmp_path
     assert done.returncode == 0
     assert first in done.stdout.decode()
     assert f"is now {second}" in done.stderr.decode() and "--update moves it" in done.stderr.decode()
-    assert run(images, "-q", PLAIN, "--lock", "--image", tagged, "--", "ls", "/more").returncode != 0, "the pinned one"
-    assert run(images, "-q", PLAIN, "--pull", "always", "--image", tagged, "--", "cat", "/more").stdout == b"more\n", "the tag itself"
+    assert run(images, "-q", PLAIN, "--lock", "--image", tagged, "--", "ls", "/more/file").returncode != 0, "the pinned one"
+    assert run(images, "-q", PLAIN, "--pull", "always", "--image", tagged, "--", "cat", "/more/file").stdout == b"more\n", "the tag itself"
     done = images("pull", PLAIN, "--update", tagged)
     assert done.returncode == 0
     assert f"moved from {first} to {second}" in done.stderr.decode()
-    assert run(images, "-q", PLAIN, "--lock", "--image", tagged, "--", "cat", "/more").stdout == b"more\n"
+    assert run(images, "-q", PLAIN, "--lock", "--image", tagged, "--", "cat", "/more/file").stdout == b"more\n"
     (told,) = images.json("pull", PLAIN, "--lock", tagged)
     assert told["lock"] == {"file": "casemate.lock", "changed": False, "before": second, "moved_to": None}
 
@@ -231,7 +232,7 @@ def test_remove_and_prune(images, layout, registry, tagged, tmp_path):  # noqa: 
     images.out("pull", "-q", PLAIN, tagged)
     assert images.json("prune")["images"] == 0
     assert len(images.json("list")) == 1
-    assert run(images, "-q", "--image", tagged, "--", "cat", "/more").returncode == 0, "prune took nothing that is needed"
+    assert run(images, "-q", "--image", tagged, "--", "cat", "/more/file").returncode == 0, "prune took nothing that is needed"
     assert images.json("prune", "--unused-for", "1d")["images"] == 0
     told = images.out("prune", "--all")
     assert re.fullmatch(r"removed 1 image and 2 layers, freed [\d.]+ MiB\n", told), told
