@@ -209,6 +209,8 @@ def test_layers_over_the_image(run, small):
 
 def test_a_layer_that_a_command_makes(run, small):
     layers = ["--layer", '{ command = ["sh", "-c", "echo built > /built"] }']
+    if b"network 'outbound' needs" in run("-q", "--image", small, *layers, "--", "true").stderr:
+        pytest.skip("a command layer has the network 'outbound', which this user can't have here")
     for _ in range(2):
         assert quiet(run, "--image", small, *layers, "--", "cat", "/built") == "built\n"
 
