@@ -12,10 +12,13 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/image/naming.h"
+#include "apps/image/orphans.h"
 #include "apps/image/pulling.h"
 #include "apps/image/showing.h"
 #include "base/terminal.h"
 #include "base/units.h"
+#include "image/registry.h"
+#include "image/skopeo.h"
 #include "report/printing.h"
 #include "report/pull_progress.h"
 #include "report/table.h"
@@ -74,16 +77,22 @@ struct Pulled {
   ReadyImage ready;
   std::optional<std::string> pinned_before;
   bool pin_changed = false;
+  std::string moved_to;  // what the tag names now, if that is not what the lock says
   std::vector<std::string> notes;
 };
 
-// The tag of an image with a pin is not what is got, so that it moved is only known where the store has seen it elsewhere.
-void note_moved_tag(const Store& store, const ImageReference& reference, const Pin& pin, const PullOptions& pull, Pulled& pulled) {
-  if (!pin.before()) return;
-  const auto known = find_image(store, reference, pull.platform);
-  if (known && *known && (*known)->digest != *pin.before())
-    pulled.notes.push_back(
-        fmt::format("{} is now {}; the lock has {}, --update moves it", to_text(reference), (*known)->digest, *pin.before()));
+// The tag of an image with a pin is not what is got: whether it has moved the registry is asked apart. One that does not answer is no
+// failure, for the image is there.
+void note_moved_tag(const ImageReference& reference, const Pin& pin, const PullOptions& pull, Pulled& pulled) {
+  if (!pin.before() || pull.policy != PullOptions::Policy::always) return;
+  const auto skopeo = Skopeo::find(pull.access, pull.stall);
+  const auto now = skopeo ? resolve_in_registry(*skopeo, reference, pull.platform) : Result<RegistryImage>(std::unexpected(skopeo.error()));
+  if (!now) {
+    pulled.notes.push_back(fmt::format("whether {} has moved can't be told: {}", to_text(reference), now.error().what));
+  } else if (now->digest != *pin.before()) {
+    pulled.moved_to = now->digest;
+    pulled.notes.push_back(fmt::format("{} is now {}; the lock has {}, --update moves it", to_text(reference), now->digest, *pin.before()));
+  }
 }
 
 Result<Pulled> pull_one(Store& store, const std::string& name, const Options& options, const PullOptions& pull, const TellPull& tell) {
@@ -103,7 +112,7 @@ Result<Pulled> pull_one(Store& store, const std::string& name, const Options& op
   if (options.update || !pin.before()) {
     TRY_ASSIGN(pulled.pin_changed, pin.keep(pulled.ready.image.digest));
   } else {
-    note_moved_tag(store, reference, pin, pull, pulled);
+    note_moved_tag(reference, pin, pull, pulled);
   }
   return pulled;
 }
@@ -121,7 +130,8 @@ Json pulled_json(const std::string& name, const Pulled& pulled, const Options& o
                {"notes", Json::array()}};
   for (const std::string& note : pulled.notes) json["notes"].push_back(to_utf8(note));
   if (!options.words.lock.empty()) {
-    json["lock"] = {{"file", to_utf8(options.words.lock)}, {"changed", pulled.pin_changed}, {"before", nullptr}};
+    json["lock"] = {{"file", to_utf8(options.words.lock)}, {"changed", pulled.pin_changed}, {"before", nullptr}, {"moved_to", nullptr}};
+    if (!pulled.moved_to.empty()) json["lock"]["moved_to"] = pulled.moved_to;
     if (pulled.pinned_before) json["lock"]["before"] = *pulled.pinned_before;
   }
   return json;
@@ -288,9 +298,12 @@ int prune(Store& store, const Options& options) {
       if (!shown.in_use && now - shown.last_used >= least) unwanted.insert(identity(shown.image));
     }
   }
-  // Without any of them it takes away what no image needs any more.
-  const auto removed = remove_images(store, [&](const StoredImage& image) { return unwanted.contains(identity(image)); });
+  auto removed = remove_images(store, [&](const StoredImage& image) { return unwanted.contains(identity(image)); });
   if (!removed) return complain(removed.error().what);
+  const auto orphans = remove_orphans(store);
+  if (!orphans) return complain(orphans.error().what);
+  removed->layers += orphans->layers;
+  removed->bytes += orphans->bytes;
   return tell_removed(*removed, options, kOk);
 }
 
