@@ -10,6 +10,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "image/document.h"
+#include "image/requirements.h"
 #include "sys/watched_program.h"
 
 namespace casemate {
@@ -71,7 +72,7 @@ std::string without_names(std::string message) {
     if (const std::size_t end = message.find(": ", start.size()); end != std::string::npos) message.erase(0, end + 2);
   }
   if (message.size() > kLongestError) message = message.substr(0, kLongestError) + "...";
-  return printable_line(message);
+  return printable_line(redacted(message));
 }
 
 // What is in skopeo's words, what it means, and what to do; the first that fits counts.
@@ -82,7 +83,7 @@ struct Meaning {
 };
 constexpr const char* kLogIn = "log in with `skopeo login` or name a file of credentials (--authfile)";
 constexpr const char* kTrust = "name a directory with its CA's certificate (--cert-dir), or go without verification (--tls-verify=false)";
-constexpr std::array<Meaning, 37> kMeanings{{
+constexpr std::array<Meaning, 41> kMeanings{{
     {"no space left on device", ErrorCode::exhausted, "the disk is full: make room, or set CASEMATE_CACHE_DIR"},
     {"disk quota exceeded", ErrorCode::exhausted, "the quota is used up: make room, or set CASEMATE_CACHE_DIR"},
     {"toomanyrequests", ErrorCode::refused, kLogIn},
@@ -91,6 +92,10 @@ constexpr std::array<Meaning, 37> kMeanings{{
     {"x509:", ErrorCode::refused, kTrust},
     {"certificate", ErrorCode::refused, kTrust},
     {"tls:", ErrorCode::refused, kTrust},
+    {"docker-credential", ErrorCode::refused,
+     "the program that keeps credentials failed: look at credHelpers in auth.json, or log in anew"},
+    {"error getting credentials", ErrorCode::refused, "the program that keeps credentials failed: log in anew"},
+    {"permission denied", ErrorCode::refused, "look at who may read it"},
     {"unauthorized", ErrorCode::refused, kLogIn},
     {"authentication required", ErrorCode::refused, kLogIn},
     {"invalid username/password", ErrorCode::refused, kLogIn},
@@ -121,6 +126,7 @@ constexpr std::array<Meaning, 37> kMeanings{{
     {"unexpected eof", ErrorCode::refused, "the connection broke, or less came than was announced: try again"},
     {"404 (not found)", ErrorCode::not_found, "there is no such image: look at its name and tag"},
     {"no such file or directory", ErrorCode::not_found, "look at the path"},
+    {"not found", ErrorCode::not_found, "there is no such image: look at its name and tag"},
 }};
 
 Result<std::string> absolute_or_empty(const std::string& path) {
