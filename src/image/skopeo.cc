@@ -21,9 +21,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kLongestError = 400;
 
 // The variables that skopeo gets, by name or by the start of it.
-constexpr std::array<std::string_view, 9> kVariables{
-    "HOME",         "PATH",        "REGISTRY_AUTH_FILE", "DOCKER_CONFIG",    "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "DOCKER_HOST", "DOCKER_CERT_PATH",   "DOCKER_TLS_VERIFY"};
+constexpr std::array<std::string_view, 6> kVariables{"HOME",          "PATH",          "REGISTRY_AUTH_FILE",
+                                                     "DOCKER_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR"};
 constexpr std::array<std::string_view, 2> kVariablesBeginning{"XDG_", "CONTAINERS_"};
 constexpr std::array<std::string_view, 4> kProxies{"http_proxy", "https_proxy", "no_proxy", "all_proxy"};
 
@@ -218,6 +217,9 @@ Result<void> Skopeo::copy(const Copy& copy) const {
     if (!access_.authfile.empty()) program.argv.push_back("--src-authfile=" + access_.authfile);
     if (!access_.cert_directory.empty()) program.argv.push_back("--src-cert-dir=" + access_.cert_directory);
   }
+  // skopeo does not look at DOCKER_HOST itself.
+  if (const char* host = std::getenv("DOCKER_HOST"); host && *host && copy.source.starts_with("docker-daemon:"))
+    program.argv.push_back(fmt::format("--src-daemon-host={}", host));
   program.argv.push_back(copy.source);
   program.argv.push_back(copy.target);
   program.env = environment(copy.directory + "/tmp");

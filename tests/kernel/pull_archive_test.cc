@@ -143,7 +143,7 @@ TEST_F(PullArchive, the_docker_engine) {
     EXPECT_NE(why.find("Docker"), std::string::npos) << why;
     GTEST_SKIP() << "no Docker Engine answers here";
   }
-  skopeo(fmt::format("{} docker-daemon:casemate-pull-test:v1", image_));
+  skopeo(fmt::format("${{DOCKER_HOST:+--dest-daemon-host $DOCKER_HOST}} {} docker-daemon:casemate-pull-test:v1", image_));
   Store kept = store();
   EXPECT_EQ(file_of(pulled(kept, "docker-daemon:casemate-pull-test:v1"), "two"), "2");
   EXPECT_TRUE(pulled(kept, "docker-daemon:casemate-pull-test:v1").cached);
