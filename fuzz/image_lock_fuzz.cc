@@ -1,4 +1,5 @@
-// Any bytes as a lock file: refused in one line, or read, and then a pin can be added which is there when it is read again, with all others.
+// Any bytes as a lock file: refused in one line, or read, and then a pin can be added which is there when it is read again, with all
+// others.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
