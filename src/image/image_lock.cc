@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/terminal.h"
 #include "sys/fd.h"
 
 // No exceptions: parse() returns what went wrong.
@@ -31,7 +32,7 @@ constexpr std::string_view kHeading =
 
 // "FILE:LINE: WHAT".
 std::unexpected<Error> wrong(const std::string& path, const toml::source_region& where, const std::string& what) {
-  return fail(ErrorCode::invalid_input, fmt::format("{}:{}: {}", path, where.begin.line, what));
+  return fail(ErrorCode::invalid_input, fmt::format("{}:{}: {}", path, where.begin.line, printable_line(what)));
 }
 
 // A repository as people spell it, with all that they leave out.

@@ -118,6 +118,7 @@ TEST_F(ImageLockFile, what_is_wrong_is_told_with_its_line) {
   EXPECT_NE(refusal(twice).find("has two digests"), std::string::npos);
   EXPECT_TRUE(refusal("version = 1\nv\u00e4r = 1\n").starts_with("2: "));
   EXPECT_TRUE(refusal("v\u03d8 =\ufeff\n[versi").starts_with("1: "));
+  EXPECT_TRUE(refusal("version = 1\nx = [1, {00a = 1 \"2\n\"3\" = \"4\"").starts_with("2: "));
   EXPECT_FALSE(ImageLock::read(directory_));
 }
 
