@@ -13,9 +13,9 @@
 
 namespace {
 
-// A file of this process alone.
+// A file of this process alone; its name outlives what atexit() calls.
 const std::string& path() {
-  static const std::string made = [] {
+  static const std::string& made = *new std::string([] {
     char name[] = "/dev/shm/casemate_fuzz.XXXXXX";
     if (!::mkdtemp(name)) std::abort();
     std::atexit([] {
@@ -23,7 +23,7 @@ const std::string& path() {
       ::rmdir(path().substr(0, path().rfind('/')).c_str());
     });
     return std::string(name) + "/lock";
-  }();
+  }());
   return made;
 }
 
