@@ -1,4 +1,3 @@
-// The only file that knows toml++.
 #include "image/container.h"
 
 #include <algorithm>
@@ -11,18 +10,12 @@
 #include "base/nearest.h"
 #include "base/terminal.h"
 #include "base/units.h"
-
-// Its assertions don't hold for hostile files ("[{"); without them it goes on to say what is wrong.
-#define TOML_ASSERT(expression) static_cast<void>(0)
-#define TOML_EXCEPTIONS 0
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/toml.h>
+#include "image/toml.h"
 
 namespace casemate {
 namespace {
 
 constexpr std::size_t kMostBytes = 1 << 20;
-constexpr int kMostDots = 32;  // a key of more parts would be as many tables in each other, and toml++ takes them down recursively
 
 using Names = std::vector<std::string_view>;
 
@@ -56,41 +49,6 @@ Names joined(Names names, const Names& more) {
   return names;
 }
 
-// What toml++ must not be given outside of strings and comments.
-struct Trap {
-  std::size_t line = 0;  // 0: there is none
-  std::string what;
-};
-
-// A key of too many parts, or a character that is not ASCII: for some of those toml++ 3.3 runs into what it has declared unreachable.
-Trap find_trap(std::string_view text) {
-  std::size_t line = 1;
-  int dots = 0;
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const char next = text[at];
-    if (next == '"' || next == '\'') {
-      const std::string_view quote = text.substr(at, 3) == std::string(3, next) ? text.substr(at, 3) : text.substr(at, 1);
-      std::size_t end = at + quote.size();
-      while (end < text.size() && text.substr(end, quote.size()) != quote && (quote.size() == 3 || text[end] != '\n'))
-        end += next == '"' && text[end] == '\\' ? 2 : 1;
-      end = std::min(end, text.size());
-      line += static_cast<std::size_t>(std::count(text.begin() + static_cast<long>(at), text.begin() + static_cast<long>(end), '\n'));
-      at = text.substr(end, quote.size()) == quote ? end + quote.size() - 1 : end - 1;
-    } else if (next == '#') {
-      at = std::min(text.find('\n', at), text.size()) - 1;
-    } else if (next == '.') {
-      if (++dots > kMostDots) return {line, fmt::format("a key of more than {} parts", kMostDots)};
-    } else if (static_cast<unsigned char>(next) >= 0x80) {
-      return {line, "a character that is not ASCII must be in quotes"};
-    } else if (next == '\n' || next == ',' || next == '{' || next == '}') {
-      dots = 0;
-      line += next == '\n' ? 1 : 0;
-    }
-  }
-  return {};
-}
-
 // Reads one document. The first error ends it.
 class Reader {
  public:
@@ -100,10 +58,9 @@ class Reader {
 
   Result<toml::table> parse(std::string_view text) const {
     if (text.size() > kMostBytes) return problem(1, "is larger than 1 MiB");
-    if (const Trap trap = find_trap(text); trap.line > 0) return problem(trap.line, trap.what);
-    toml::parse_result parsed = toml::parse(text);
-    if (!parsed) return problem(parsed.error().source().begin.line, parsed.error().description());
-    return std::move(parsed).table();
+    auto table = parse_toml(text);
+    if (!table) return problem(table.error().line, table.error().what);
+    return std::move(*table);
   }
 
   Result<ContainerSpec> container(const toml::table& table) {

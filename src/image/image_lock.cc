@@ -12,12 +12,8 @@
 #include <sys/stat.h>
 
 #include "base/terminal.h"
+#include "image/toml.h"
 #include "sys/fd.h"
-
-// No exceptions: parse() returns what went wrong.
-#define TOML_EXCEPTIONS 0
-#define TOML_ENABLE_FORMATTERS 1
-#include <toml++/toml.h>
 
 namespace casemate {
 namespace {
@@ -44,15 +40,9 @@ Result<std::string> full_name(std::string_view spelled) {
 }
 
 Result<toml::table> parse(const std::string& text, const std::string& path) {
-  // toml++ 3.3.0 runs into undefined behaviour on U+00A1 to U+0499 and others outside of strings (is_non_ascii_horizontal_whitespace);
-  // names of images, tags and digests are ASCII anyway.
-  if (const auto byte = std::find_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 0x7e; });
-      byte != text.end())
-    return fail(ErrorCode::invalid_input, fmt::format("{}:{}: there is a character that is not ASCII: lock files have none", path,
-                                                      1 + std::count(text.begin(), byte, '\n')));
-  toml::parse_result parsed = toml::parse(text, path);
-  if (!parsed) return wrong(path, parsed.error().source(), std::string(parsed.error().description()));
-  toml::table table = std::move(parsed).table();
+  auto parsed = parse_toml(text);
+  if (!parsed) return fail(ErrorCode::invalid_input, fmt::format("{}:{}: {}", path, parsed.error().line, parsed.error().what));
+  toml::table table = std::move(*parsed);
   if (table.empty()) return table;
   const toml::node* version = table.get("version");
   if (!version)

@@ -183,7 +183,10 @@ TEST(Container, hostile_files_get_a_line) {
   EXPECT_NE(problem("\"a\\nb\\u001b\" = 1").find("c.toml:1: "), std::string::npos);
   for (const char* text : {"[", "=", "a", "a=", "\"", "'''", "\"\"\"\\", "[[x]]\n[x]", "a=1979-05-27T07:32:00Z", "\xef\xbb\xbf="})
     EXPECT_NE(problem(text).find("c.toml:"), std::string::npos) << text;
-  EXPECT_EQ(problem("{ co\xc9\x92 = 1"), "c.toml:1: a character that is not ASCII must be in quotes");
+  // U+0252 outside of quotes: toml++ 3.3.0 itself has no answer to whether that is white space.
+  EXPECT_NE(problem("{ co\xc9\x92 = 1").find("c.toml:1: "), std::string::npos);
+  EXPECT_NE(problem("co\xc9\x92 = 1").find("c.toml:1: "), std::string::npos);
+  EXPECT_NE(problem("a = \xc2\xa1").find("c.toml:1: "), std::string::npos);
   EXPECT_EQ(parsed("environment = { \"\xc9\x92\" = \"\xc9\x92\" } # \xc9\x92").environment.size(), 1u);
   const std::string dotted =
       "environment = { A = \"" + std::string(100, '.') + "\", B = '''" + std::string(100, '.') + "''' } # " + std::string(100, '.') + "\n";
