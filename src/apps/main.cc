@@ -14,6 +14,7 @@
 #include "apps/doctor/doctor.h"
 #include "apps/explain/explain.h"
 #include "apps/history/history.h"
+#include "apps/image/image.h"
 #include "apps/run/run.h"
 #include "apps/script/script.h"
 #include "engine/executor.h"
@@ -33,6 +34,7 @@ struct FrontEnd {
 constexpr FrontEnd kFrontEnds[] = {
     {"run", "run one command in a fresh cell", run_main},
     {"explain", "print what the kernel would be asked to do for a job, run nothing", explain_main},
+    {"image", "images as roots of jobs: pull, list, inspect, remove, prune, import, export", image_main},
     {"cache", "what casemate keeps on disk: show, prune, verify", cache_main},
     {"history", "what was run, how it ended, how long it took", history_main},
     {"doctor", "what this host offers, what falls back, how to fix it", doctor_main},

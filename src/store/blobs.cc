@@ -51,10 +51,9 @@ Result<std::string> digest_of_path(const std::string& path) {
 
 }  // namespace
 
-Result<void> Store::Parts::publish_blob(const std::string& hex, StoreTemp& temp, std::uint64_t bytes) const {
+Result<void> Store::Parts::publish_blob(const std::string& hex, const std::string& filled, std::uint64_t bytes) const {
   const std::string path = blob_path(hex);
   const std::string directory = path.substr(0, path.rfind('/'));
-  const std::string filled = temp.path() + "/blob";
   if (::rename(filled.c_str(), path.c_str()) < 0) {
     if (errno != ENOENT) return place.failure("put a blob into " + directory, errno);
     for (const std::string& part : {place.directory + "/blobs", place.directory + "/blobs/sha256", directory}) {
@@ -75,7 +74,7 @@ Result<std::string> Store::put_blob(std::string_view bytes) {
   TRY_ASSIGN(const UniqueFd file, open_file(temp->path() + "/blob", O_WRONLY | O_CREAT | O_EXCL, 0444));
   if (auto written = write_all(file.get(), bytes); !written) return parts_->place.failure("write a blob", written.error().errno_value);
   if (::fsync(file.get()) < 0) return parts_->place.failure("write a blob", errno);
-  TRY(parts_->publish_blob(hex, *temp, bytes.size()));
+  TRY(parts_->publish_blob(hex, temp->path() + "/blob", bytes.size()));
   return std::string(kPrefix) + hex;
 }
 
@@ -97,8 +96,24 @@ Result<std::string> Store::put_blob_of_fd(int fd) {
              }));
   if (::fsync(file.get()) < 0) return parts_->place.failure("write a blob", errno);
   const std::string hex = second.hex();
-  TRY(parts_->publish_blob(hex, *temp, copied));
+  TRY(parts_->publish_blob(hex, temp->path() + "/blob", copied));
   return std::string(kPrefix) + hex;
+}
+
+Result<void> Store::adopt_blob(const std::string& path, std::string_view key) {
+  TRY_ASSIGN(const std::string hex, hex_of_key(key));
+  TRY_ASSIGN(const UniqueFd file, open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  struct stat info{};
+  if (::fstat(file.get(), &info) < 0) return fail_errno("look at " + path);
+  if (!S_ISREG(info.st_mode)) return fail(ErrorCode::invalid_input, path + " is no regular file, and can't become a blob");
+  const auto bytes = static_cast<std::uint64_t>(info.st_size);
+  if (present(parts_->blob_path(hex), bytes)) {
+    if (::unlink(path.c_str()) < 0) return fail_errno("remove " + path);
+    return {};
+  }
+  if (::fchmod(file.get(), 0444) < 0 || ::futimens(file.get(), nullptr) < 0 || ::fsync(file.get()) < 0)
+    return parts_->place.failure("write a blob", errno);
+  return parts_->publish_blob(hex, path, bytes);
 }
 
 Result<std::optional<StoreLease>> Store::blob(std::string_view key, bool verify) {

@@ -95,6 +95,11 @@ std::optional<std::uint64_t> Usage::add(std::uint64_t bytes) {
   return sum;
 }
 
+void Usage::subtract(std::uint64_t bytes) {
+  // Two steps, unlocked between: a hint may be off by what came meanwhile until the next eviction puts it right.
+  if (const auto sum = add(0)) set(*sum > bytes ? *sum - bytes : 0);
+}
+
 void Usage::set(std::uint64_t bytes) {
   const UniqueFd fd(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   struct ::flock whole{};
@@ -165,6 +170,26 @@ void Store::Parts::grown(std::uint64_t bytes) const {
   const auto sum = Usage(place.directory + "/usage").add(bytes);
   // Down to 90 %: or each publication of a full store would walk all of it.
   if (!sum || *sum > max_bytes) static_cast<void>(evict(sum ? max_bytes - max_bytes / 10 : max_bytes, nullptr));
+}
+
+Result<std::optional<std::uint64_t>> Store::remove(std::string_view key) {
+  const bool blob = key.starts_with("sha256:");
+  const std::string hex(blob ? key.substr(7) : key);
+  if (!is_sha256_hex(hex)) return fail(ErrorCode::invalid_input, "what is to be removed from the store has no key of a blob or a layer");
+  parts_->finish_surveys();  // they hold layers
+  const EntryKind kind = blob ? EntryKind::blob : EntryKind::layer;
+  const std::string path = parts_->entry_path(kind, hex);
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) < 0) return std::nullopt;
+  std::uint64_t bytes = blob ? static_cast<std::uint64_t>(info.st_size) : 0;
+  if (const auto text = blob ? Result<std::string>("") : read_file(path + "/meta.json", 64 << 10)) {
+    if (const auto meta = parse_layer_meta(*text)) bytes = meta->bytes;
+  }
+  TRY_ASSIGN(const std::optional<std::string> away, parts_->take_out(kind, hex));
+  if (!away || away->empty()) return std::nullopt;
+  TRY(parts_->discard(*away));
+  Usage(parts_->place.directory + "/usage").subtract(bytes);
+  return bytes;
 }
 
 Result<std::uint64_t> Store::prune(std::uint64_t max_bytes, std::vector<Error>* problems) {

@@ -45,6 +45,7 @@ class Usage {
   explicit Usage(std::string path) : path_(std::move(path)) {}
   /// Adds to the count; the new sum, or nullopt if it isn't known.
   std::optional<std::uint64_t> add(std::uint64_t bytes);
+  void subtract(std::uint64_t bytes);
   void set(std::uint64_t bytes);
 
  private:
@@ -94,8 +95,8 @@ struct Store::Parts {
   void finish_surveys();
 
   // blobs.cc
-  /// Renames <temp>/blob into place.
-  Result<void> publish_blob(const std::string& hex, StoreTemp& temp, std::uint64_t bytes) const;
+  /// Renames a finished file into place.
+  Result<void> publish_blob(const std::string& hex, const std::string& filled, std::uint64_t bytes) const;
 
   // eviction.cc
   [[nodiscard]] Result<std::vector<StoreEntry>> entries(bool ask_locks) const;

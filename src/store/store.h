@@ -74,6 +74,10 @@ class Store {
   /// A blob, leased. `verify` re-reads it: a flipped byte is `corrupt` and the blob is removed. nullopt: not there.
   Result<std::optional<StoreLease>> blob(std::string_view key, bool verify = false);
 
+  /// Takes in the file `path`, which must lie on the store's file system, as the blob `key`: by rename, so that `path` is gone. The caller
+  /// has verified its bytes. Where the blob is there already, the file is removed.
+  Result<void> adopt_blob(const std::string& path, std::string_view key);
+
   /// A layer by key ([0-9a-f]{64}), leased; touches its last use. nullopt: not there, or it was damaged and has been moved away.
   /// Never waits for somebody who is making it. The lease's path is its tree.
   Result<std::optional<StoreLease>> layer(std::string_view key);
@@ -89,6 +93,9 @@ class Store {
   /// A fresh private directory on the store's file system, removed with all its contents when the owner goes; after SIGKILL by the next
   /// open().
   Result<std::unique_ptr<class StoreTemp>> make_temp();
+
+  /// Removes a blob ("sha256:<hex>") or a layer (64 hex digits). Bytes freed; nullopt: somebody holds it, or there is none.
+  Result<std::optional<std::uint64_t>> remove(std::string_view key);
 
   /// All entries, in no order. Does not disturb anybody.
   Result<std::vector<StoreEntry>> entries() const;

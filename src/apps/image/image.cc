@@ -1,0 +1,439 @@
+#include "apps/image/image.h"
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "apps/image/naming.h"
+#include "apps/image/pulling.h"
+#include "apps/image/showing.h"
+#include "base/terminal.h"
+#include "base/units.h"
+#include "report/printing.h"
+#include "report/pull_progress.h"
+#include "report/table.h"
+#include "store/store.h"
+
+namespace casemate {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kProgram = "casemate image";
+constexpr int kOk = 0, kNoSuchImage = 1;
+
+constexpr const char* kFooter =
+    R"(Images are named as skopeo names them: docker://NAME[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG],
+docker-archive:FILE[:NAME:TAG], docker-daemon:NAME[:TAG]. dir:ROOTFS is used where it lies and needs no pull.
+
+Examples:
+  casemate image pull docker://python:3.11-slim
+  casemate image pull --lock --update docker://debian:12
+  casemate image pull --tls-verify=false docker://localhost:5000/tool:1
+  casemate image list
+  casemate image inspect --json docker://python:3.11-slim
+  casemate image import oci:./layout docker://example.org/tool:1
+  casemate image export docker://python:3.11-slim oci-archive:python.tar
+  casemate image remove docker://python:3.11-slim
+  casemate image prune --all
+
+Exit codes: 0 fine, 1 no such image, 125 failure.)";
+
+struct Options {
+  bool json = false;
+  bool quiet = false;
+  Color color = Color::automatic;
+  PullWords words;
+  std::string policy = "always";
+  bool update = false;
+  bool all = false;
+  std::string unused_for;
+  std::vector<std::string> names;
+  std::string source, target;
+};
+
+int complain(const std::string& what, int code = kOwnFailure) { return casemate::complain(kProgram, what, code); }
+int complain(const Error& error) { return complain(error.what, error.code == ErrorCode::not_found ? kNoSuchImage : kOwnFailure); }
+
+PullDisplay::Style style_of(const Options& options) {
+  return options.quiet ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO);
+}
+
+// --- pull
+// ------------------------------------------------------------------------------------------------------------------------------------
+
+/// What one pull came to.
+struct Pulled {
+  ReadyImage ready;
+  std::optional<std::string> pinned_before;
+  bool pin_changed = false;
+  std::vector<std::string> notes;
+};
+
+// The tag of an image with a pin is not what is got, so that it moved is only known where the store has seen it elsewhere.
+void note_moved_tag(const Store& store, const ImageReference& reference, const Pin& pin, const PullOptions& pull, Pulled& pulled) {
+  if (!pin.before()) return;
+  const auto known = find_image(store, reference, pull.platform);
+  if (known && *known && (*known)->digest != *pin.before())
+    pulled.notes.push_back(
+        fmt::format("{} is now {}; the lock has {}, --update moves it", to_text(reference), (*known)->digest, *pin.before()));
+}
+
+Result<Pulled> pull_one(Store& store, const std::string& name, const Options& options, const PullOptions& pull, const TellPull& tell) {
+  TRY_ASSIGN(const ImageReference reference, read_image_name(name));
+  if (reference.kind == ImageReference::Kind::host || reference.kind == ImageReference::Kind::root_directory)
+    return fail(ErrorCode::invalid_input, fmt::format("image {} is used where it is: there is nothing to pull", in_quotes(name)));
+  Pin pin(reference);
+  if (!options.words.lock.empty()) {
+    TRY_ASSIGN(pin, Pin::read(options.words.lock, reference, options.update));
+  }
+  Pulled pulled;
+  TRY_ASSIGN(pulled.ready, pull_image(store, pin.wanted(), pull, tell));
+  pulled.pinned_before = pin.before();
+  pulled.notes = pulled.ready.notes;
+  if (!options.words.lock.empty() && reference.kind != ImageReference::Kind::registry)
+    pulled.notes.push_back(fmt::format("{} can't be locked: only tags of registries can", to_text(reference)));
+  if (options.update || !pin.before()) {
+    TRY_ASSIGN(pulled.pin_changed, pin.keep(pulled.ready.image.digest));
+  } else {
+    note_moved_tag(store, reference, pin, pull, pulled);
+  }
+  return pulled;
+}
+
+Json pulled_json(const std::string& name, const Pulled& pulled, const Options& options) {
+  const StoredImage& image = pulled.ready.image;
+  Json json = {{"name", to_utf8(name)},
+               {"image", to_utf8(to_text(image.reference))},
+               {"digest", image.digest},
+               {"manifest_digest", image.manifest_digest},
+               {"platform", to_utf8(to_text(image.platform))},
+               {"layers", image.layers.size()},
+               {"compressed_bytes", blob_bytes(image)},
+               {"cached", pulled.ready.cached},
+               {"notes", Json::array()}};
+  for (const std::string& note : pulled.notes) json["notes"].push_back(to_utf8(note));
+  if (!options.words.lock.empty()) {
+    json["lock"] = {{"file", to_utf8(options.words.lock)}, {"changed", pulled.pin_changed}, {"before", nullptr}};
+    if (pulled.pinned_before) json["lock"]["before"] = *pulled.pinned_before;
+  }
+  return json;
+}
+
+// On stdout what a script wants, the name and its digest; on stderr what a person wants to know beside.
+void tell_pulled(const std::string& name, const Pulled& pulled, const Options& options, std::chrono::microseconds took) {
+  const StoredImage& image = pulled.ready.image;
+  fmt::print("{} {}\n", printable_name(to_text(image.reference)), image.digest);
+  if (options.quiet) return;
+  say(fmt::format("{}: {} {}, {}; {} {}\n", printable_line(name), image.layers.size(), image.layers.size() == 1 ? "layer" : "layers",
+                  format_bytes(blob_bytes(image)), pulled.ready.cached ? "nothing to fetch, looked at in" : "fetched and unpacked in",
+                  format_duration(took)));
+  for (const std::string& note : pulled.notes) say(fmt::format("{}: note: {}\n", kProgram, printable_line(note)));
+  if (!pulled.pin_changed) return;
+  if (pulled.pinned_before) {
+    say(fmt::format("{}: {} moved from {} to {}\n", printable_line(options.words.lock), printable_line(name), *pulled.pinned_before,
+                    image.digest));
+  } else {
+    say(fmt::format("{}: {} pinned to {}\n", printable_line(options.words.lock), printable_line(name), image.digest));
+  }
+}
+
+int pull(Store& store, const Options& options) {
+  const auto policy = parse_policy("--policy", options.policy);
+  if (!policy) return complain(policy.error().what);
+  const auto how = pull_options(options.words, *policy);
+  if (!how) return complain("--platform: " + how.error().what);
+  Json all = Json::array();
+  int status = kOk;
+  for (const std::string& name : options.names) {
+    const auto start = std::chrono::steady_clock::now();
+    PullDisplay display(STDERR_FILENO, style_of(options), colored(options.color, STDERR_FILENO));
+    const auto pulled = pull_one(store, name, options, *how, display.teller());
+    display.clear();
+    if (!pulled) {
+      status = std::max(status, complain(pulled.error()));
+      all.push_back({{"name", to_utf8(name)}, {"error", to_utf8(pulled.error().what)}});
+    } else if (options.json) {
+      all.push_back(pulled_json(name, *pulled, options));
+    } else {
+      tell_pulled(name, *pulled, options, std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start));
+    }
+  }
+  if (options.json) print_json(all);
+  return status;
+}
+
+// --- list, inspect
+// ---------------------------------------------------------------------------------------------------------------------------
+
+int list(const Store& store, const Options& options) {
+  const auto images = look_at_images(store);
+  if (!images) return complain(images.error().what);
+  if (options.json) {
+    Json all = Json::array();
+    for (const ShownImage& shown : *images) all.push_back(list_json(shown));
+    print_json(all);
+  } else if (options.quiet) {
+    for (const ShownImage& shown : *images) fmt::print("{}\n", printable_name(to_text(shown.image.reference)));
+  } else {
+    fmt::print("{}", table_of(*images, std::time(nullptr), colored(options.color, STDOUT_FILENO)));
+  }
+  return kOk;
+}
+
+std::string not_in_store(std::string_view name) {
+  return fmt::format("image {} is not in the store; 'casemate image list' shows what is, 'casemate image pull' gets it", in_quotes(name));
+}
+
+// Those that `name` means, for --platform if it was given. An error has been told where this is empty; `status` is its exit code.
+std::vector<StoredImage> named(const Store& store, const std::string& name, const Options& options, int& status) {
+  const auto told = [&](int code) {
+    status = std::max(status, code);
+    return std::vector<StoredImage>();
+  };
+  const auto all = list_images(store);
+  if (!all) return told(complain(all.error().what));
+  auto found = images_named(*all, name);
+  if (!found) return told(complain(found.error().what));
+  if (!options.words.platform.empty()) {
+    const auto platform = parse_platform(options.words.platform);
+    if (!platform) return told(complain("--platform: " + platform.error().what));
+    std::erase_if(*found, [&](const StoredImage& image) { return !fitness(image.platform, *platform); });
+  }
+  if (found->empty()) return told(complain(not_in_store(name), kNoSuchImage));
+  return *found;
+}
+
+int inspect(const Store& store, const Options& options) {
+  int status = kOk;
+  const auto layers = layers_by_key(store);
+  if (!layers) return complain(layers.error().what);
+  Json all = Json::array();
+  bool first = true;
+  for (const std::string& name : options.names) {
+    for (const StoredImage& image : named(store, name, options, status)) {
+      const ShownImage shown = look_at(image, *layers);
+      if (options.json) {
+        all.push_back(inspect_json(shown));
+      } else {
+        fmt::print("{}{}", first ? "" : "\n", inspect_text(shown));
+      }
+      first = false;
+    }
+  }
+  if (options.json) print_json(all);
+  return status;
+}
+
+// --- remove, prune
+// ---------------------------------------------------------------------------------------------------------------------------
+
+int tell_removed(const RemovedImages& removed, const Options& options, int status) {
+  if (options.json) {
+    print_json({{"images", removed.images}, {"layers", removed.layers}, {"freed_bytes", removed.bytes}});
+  } else {
+    fmt::print("removed {} {} and {} {}, freed {}\n", removed.images, removed.images == 1 ? "image" : "images", removed.layers,
+               removed.layers == 1 ? "layer" : "layers", format_bytes(removed.bytes));
+  }
+  return status;
+}
+
+std::string identity(const StoredImage& image) {
+  return fmt::format("{}\n{}\n{}", to_text(image.reference), image.manifest_digest, to_text(image.platform));
+}
+
+int remove(Store& store, const Options& options) {
+  int status = kOk;
+  std::set<std::string> unwanted;
+  for (const std::string& name : options.names) {
+    for (const StoredImage& image : named(store, name, options, status)) unwanted.insert(identity(image));
+  }
+  if (unwanted.empty()) return status;
+  const auto removed = remove_images(store, [&](const StoredImage& image) { return unwanted.contains(identity(image)); });
+  if (!removed) return complain(removed.error().what);
+  return tell_removed(*removed, options, status);
+}
+
+// An age in days, weeks or as parse_duration() has it.
+Result<std::int64_t> parse_age(std::string text) {
+  std::int64_t factor = 1;
+  if (text.ends_with('d') || text.ends_with('w')) {
+    factor = text.ends_with('d') ? 24 : 7 * 24;
+    text.back() = 'h';
+  }
+  TRY_ASSIGN(const std::chrono::milliseconds length, parse_duration(text));
+  return length.count() / 1000 * factor;
+}
+
+int prune(Store& store, const Options& options) {
+  std::set<std::string> unwanted;
+  if (options.all || !options.unused_for.empty()) {
+    std::int64_t least = 0;
+    if (!options.unused_for.empty()) {
+      const auto age = parse_age(options.unused_for);
+      if (!age) return complain(fmt::format("--unused-for: {} is no age: write 30d, 2w, 12h or 90m", in_quotes(options.unused_for)));
+      least = *age;
+    }
+    const auto images = look_at_images(store);
+    if (!images) return complain(images.error().what);
+    const std::int64_t now = std::time(nullptr);
+    for (const ShownImage& shown : *images) {
+      if (!shown.in_use && now - shown.last_used >= least) unwanted.insert(identity(shown.image));
+    }
+  }
+  // Without any of them it takes away what no image needs any more.
+  const auto removed = remove_images(store, [&](const StoredImage& image) { return unwanted.contains(identity(image)); });
+  if (!removed) return complain(removed.error().what);
+  return tell_removed(*removed, options, kOk);
+}
+
+// --- import, export
+// --------------------------------------------------------------------------------------------------------------------------
+
+int import(Store& store, const Options& options) {
+  const auto source = read_image_name(options.source);
+  if (!source) return complain(source.error().what);
+  const auto name = read_image_name(options.target);
+  if (!name) return complain(name.error().what);
+  if (name->kind != ImageReference::Kind::registry || is_pinned(*name))
+    return complain(fmt::format("{}: an image is imported under a name with a tag: docker://NAME[:TAG]", in_quotes(options.target)));
+  const auto how = pull_options(options.words, PullOptions::Policy::always);
+  if (!how) return complain("--platform: " + how.error().what);
+  PullDisplay display(STDERR_FILENO, style_of(options), colored(options.color, STDERR_FILENO));
+  const auto image = import_image(store, *source, *name, *how, display.teller());
+  display.clear();
+  if (!image) return complain(image.error());
+  if (options.json) {
+    const auto layers = layers_by_key(store);
+    if (!layers) return complain(layers.error().what);
+    print_json(list_json(look_at(*image, *layers)));
+  } else {
+    fmt::print("{} {}\n", printable_name(to_text(image->reference)), image->digest);
+  }
+  return kOk;
+}
+
+int export_to(Store& store, const Options& options) {
+  int status = kOk;
+  const std::vector<StoredImage> found = named(store, options.source, options, status);
+  if (found.empty()) return status;
+  const auto target = read_image_name(options.target);
+  if (!target) return complain(target.error().what);
+  using Kind = ImageReference::Kind;
+  if (target->kind != Kind::oci_layout && target->kind != Kind::oci_archive && target->kind != Kind::docker_archive)
+    return complain(fmt::format("{}: an image is exported to oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]",
+                                in_quotes(options.target)));
+  // Several platforms of one name: this machine's, unless --platform says which.
+  const auto own = std::find_if(found.begin(), found.end(),
+                                [](const StoredImage& image) { return fitness(image.platform, host_platform()).has_value(); });
+  const StoredImage& image = own == found.end() ? found.front() : *own;
+  if (const auto done = export_image(store, image.reference, *target, image.platform); !done) return complain(done.error());
+  if (options.json) {
+    print_json({{"name", to_utf8(to_text(image.reference))}, {"digest", image.digest}, {"target", to_utf8(options.target)}});
+  } else if (!options.quiet) {
+    fmt::print("{} written to {}\n", printable_name(to_text(image.reference)), printable_name(options.target));
+  }
+  return kOk;
+}
+
+// --- the command line
+// ------------------------------------------------------------------------------------------------------------------------
+
+/// The subcommands, once declared.
+struct Commands {
+  CLI::App *pull, *list, *inspect, *remove, *prune, *import, *export_to;
+};
+
+void add_quiet(CLI::App& app, Options& options, const char* what) { app.add_flag("-q,--quiet", options.quiet, what); }
+
+void add_platform(CLI::App& app, Options& options) {
+  app.add_option("--platform", options.words.platform, "Only the image for this platform")->option_text("OS/ARCH[/VARIANT]");
+}
+
+void add_names(CLI::App& app, Options& options, const char* what) {
+  app.add_option("image", options.names, what)->required()->option_text("IMAGE...");
+}
+
+Commands declare(CLI::App& app, Options& options) {
+  Commands commands{};
+  commands.pull = app.add_subcommand("pull", "Get images, or look whether their tags have moved");
+  add_names(*commands.pull, options, "What to get");
+  declare_pull_options(*commands.pull, options.words);
+  commands.pull->add_flag("--update", options.update, "with --lock: move the pins to what the tags name now");
+  commands.pull->add_option("--policy", options.policy, "always ask; missing: only for what the store has not; never")
+      ->option_text("POLICY");
+  add_quiet(*commands.pull, options, "No progress, only the names and digests");
+  commands.list = app.add_subcommand("list", "Each image, the last used first");
+  add_quiet(*commands.list, options, "Only the names");
+  commands.inspect = app.add_subcommand("inspect", "Config, layers and digests of images in the store");
+  add_names(*commands.inspect, options, "Its name or the first digits of its digest");
+  add_platform(*commands.inspect, options);
+  commands.remove = app.add_subcommand("remove", "Forget images, and remove layers that no other image needs");
+  add_names(*commands.remove, options, "Its name or the first digits of its digest");
+  add_platform(*commands.remove, options);
+  commands.prune = app.add_subcommand("prune", "Remove what no image needs any more");
+  commands.prune->add_flag("-a,--all", options.all, "And all images that no job is using now");
+  commands.prune->add_option("--unused-for", options.unused_for, "And images that no job has used for so long: 30d, 2w, 12h")
+      ->option_text("AGE");
+  commands.import = app.add_subcommand("import", "Take an image from somewhere into the store under another name");
+  commands.import->add_option("source", options.source, "Where it is")->required()->option_text("SOURCE");
+  commands.import->add_option("name", options.target, "What it is called from now on: docker://NAME[:TAG]")
+      ->required()
+      ->option_text("NAME");
+  declare_pull_options(*commands.import, options.words);
+  commands.import->remove_option(commands.import->get_option("--lock"));
+  add_quiet(*commands.import, options, "No progress, only name and digest");
+  commands.export_to = app.add_subcommand("export", "Write an image of the store to an archive or a layout, which must not be there");
+  commands.export_to->add_option("image", options.source, "Its name or the first digits of its digest")->required()->option_text("IMAGE");
+  commands.export_to->add_option("target", options.target, "oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]")
+      ->required()
+      ->option_text("TARGET");
+  add_platform(*commands.export_to, options);
+  add_quiet(*commands.export_to, options, "Say nothing");
+  return commands;
+}
+
+int dispatch(const Commands& commands, const Options& options) {
+  auto store = Store::open();
+  if (!store) return complain(store.error().what);
+  if (commands.pull->parsed()) return pull(*store, options);
+  if (commands.list->parsed()) return list(*store, options);
+  if (commands.inspect->parsed()) return inspect(*store, options);
+  if (commands.remove->parsed()) return remove(*store, options);
+  if (commands.prune->parsed()) return prune(*store, options);
+  return commands.import->parsed() ? import(*store, options) : export_to(*store, options);
+}
+
+}  // namespace
+
+int image_main(const std::vector<std::string>& arguments) {
+  CLI::App app("Images as roots of jobs: fetched once, kept by digest in casemate's cache.", "casemate image");
+  app.require_subcommand(1);
+  app.fallthrough();
+  Options options;
+  const std::map<std::string, Color> words{{"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
+  app.add_flag("--json", options.json, "Print JSON");
+  app.add_option("--color", options.color, "Colours: auto, always or never")
+      ->transform(CLI::CheckedTransformer(words))
+      ->option_text("WHEN");
+  app.footer(kFooter);
+  const Commands commands = declare(app, options);
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::Success& asked) {  // --help
+    return app.exit(asked);
+  } catch (const CLI::Error& wrong) {
+    return complain(fmt::format("{} (see 'casemate image --help')", wrong.what()));
+  }
+  if (options.update && options.words.lock.empty()) options.words.lock = "casemate.lock";
+  return printed(kProgram, [&] { return dispatch(commands, options); });
+}
+
+}  // namespace casemate
