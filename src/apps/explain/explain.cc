@@ -1,18 +1,23 @@
 #include "apps/explain/explain.h"
 
 #include <iterator>
+#include <optional>
 
 #include <sched.h>
 
 #include <fmt/format.h>
+#include <unistd.h>
 #include <nlohmann/json.hpp>
 
 #include "apps/run/arguments.h"
+#include "apps/run/job_root.h"
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "base/units.h"
 #include "cell/plan.h"
 #include "report/printing.h"
+#include "report/pull_progress.h"
+#include "report/table.h"
 #include "sys/cgroup.h"
 #include "sys/seccomp.h"
 
@@ -129,6 +134,18 @@ std::string plan_text(const Job& job, const Plan& plan, const HostFacts& host, c
   return text;
 }
 
+// Nothing is run and nothing is fetched unless --pull says so: what is not there is told.
+Result<JobRoot> open_root(RunRequest& request) {
+  PullDisplay display(STDERR_FILENO, request.json ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO),
+                      colored(Color::automatic, STDERR_FILENO));
+  TRY_ASSIGN(JobRoot root, JobRoot::open(*request.root, display.teller()));
+  const RunJob run = [](const Job&, const auto&) -> Result<JobResult> {
+    return fail(ErrorCode::not_supported, "explain runs nothing, and this layer is yet to be made by a command: 'casemate run' makes it");
+  };
+  TRY(root.furnish(request, run, [](std::string_view) {}));
+  return root;
+}
+
 }  // namespace
 
 int explain_main(const std::vector<std::string>& arguments) {
@@ -137,6 +154,13 @@ int explain_main(const std::vector<std::string>& arguments) {
     if (parsed.exit_status == 0) return put(kProgram, parsed.text + "\n", 0);
     say(printable_line(parsed.text) + "\n");
     return parsed.exit_status;
+  }
+  // Its layers must not go while the plan is made of them.
+  std::optional<JobRoot> root;
+  if (parsed.request.root) {
+    auto opened = open_root(parsed.request);
+    if (!opened) return complain(kProgram, opened.error().what);
+    root = std::move(*opened);
   }
   // The copies of the inputs are made when the job is run; here stands where they would lie.
   const std::string staged = parsed.request.inputs.empty() ? "" : cache_directory() + "/tmp/<this run>/inputs";

@@ -2,22 +2,21 @@
 
 #include <algorithm>
 #include <charconv>
-#include <climits>
 #include <cstdlib>
+#include <iterator>
 #include <sstream>
 
 #include <fmt/format.h>
-#include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include "apps/run/job_root.h"
+#include "apps/run/mounts.h"
 #include "base/units.h"
 #include "cell/plan.h"
 #include "sys/fd.h"
 
 namespace casemate {
 namespace {
-
-constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 constexpr const char* kRunFooter =
     R"(After the options comes the command with its arguments: casemate run [OPTIONS] -- COMMAND [ARGUMENT...]
@@ -27,6 +26,7 @@ Examples:
   casemate run --memory 128m --timeout 10 -e LANG=C.UTF-8 --inputs build.sh -- ./build.sh
   casemate run --inputs data.csv --outputs out -- python3 -c 'open("made.txt","w").write(open("data.csv").read())'
   casemate run -v "$PWD":/src:ro -w /src --network host -- make -C /src -n
+  casemate run --image docker://python:3.11-slim --layer '{ glob = "**.py" }' -- python3 main.py
 
 Exit status: the command's own; 124 timed out, 125 casemate could not run it, 126 the command can't be executed,
 127 it was not found, 128+N it was killed by signal N (137 also for a memory limit).)";
@@ -40,15 +40,9 @@ Examples:
   casemate explain -- true
   casemate explain --profile strict --network outbound --memory 64m -- python3 job.py
   casemate explain --json -v "$PWD":/src -- make
+  casemate explain --image oci:./layout -- true
 
 Exit status: 0 the plan was printed, 125 there is none: a wrong option, a mount source that is not there, what this host can't do.)";
-
-std::string absolute_host_path(std::string_view path) {
-  if (!path.empty() && path[0] == '/') return std::string(path);
-  char here[PATH_MAX];
-  if (!::getcwd(here, sizeof here)) return std::string(path);
-  return fmt::format("{}/{}", here, path);
-}
 
 std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
 
@@ -69,29 +63,6 @@ Result<User> parse_user(std::string_view text) {
     TRY_ASSIGN(user.gid, parse_id(text.substr(colon + 1)));
   }
   return user;
-}
-
-Result<std::uint32_t> parse_mode(std::string_view text) {
-  std::uint32_t mode = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
-  if (problem != std::errc{} || end != text.data() + text.size() || mode > 07777)
-    return invalid(fmt::format("'{}' is not an octal mode", text));
-  return mode;
-}
-
-Result<void> tmpfs_option(Mount& mount, std::string_view key, std::string_view value) {
-  if (key == "size" || key == "tmpfs-size") {
-    TRY_ASSIGN(mount.bytes, parse_bytes(value));
-  } else if (key == "mode" || key == "tmpfs-mode") {
-    TRY_ASSIGN(mount.mode, parse_mode(value));
-  } else if (key == "exec") {
-    mount.executable = true;
-  } else if (key == "noexec") {
-    mount.executable = false;
-  } else if (key != "rw" && key != "nosuid" && key != "nodev") {
-    return invalid(fmt::format("tmpfs has no option '{}' (size, mode, exec, noexec)", key));
-  }
-  return {};
 }
 
 // "A=B": sets it; "A": takes the caller's value, if there is one.
@@ -122,8 +93,9 @@ Result<void> add_environment_file(Job& job, const std::string& path) {
 /// The words of the command line as CLI11 collects them, before they are given meaning.
 struct Words {
   std::vector<std::string> env, env_files, volumes, mounts, tmpfs, cap_add, cap_drop, inputs, host_paths, command;
-  std::string workdir = "/app", memory, cpus, pids, network = "none", user, timeout, cpu_time, disk, inodes, output_limit, file_size,
-              open_files, hostname, profile = "default", image = "host", outputs, executor = "native", name;
+  std::string workdir, memory, cpus, pids, network, user, timeout, cpu_time, disk, inodes, output_limit, file_size, open_files, hostname,
+      profile = "default", outputs, executor = "native", name;
+  RootWords root;
   bool read_only = false, interactive = false, tty = false, json = false, quiet = false, rm = false, init = false;
 };
 
@@ -140,14 +112,15 @@ void declare(CLI::App& app, Words& words) {
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false);
-  app.add_option("-w,--workdir", words.workdir, "working directory in the cell")->type_name("DIR")->capture_default_str();
+  app.add_option("-w,--workdir", words.workdir, "working directory in the cell [/app; of an image: its own]")->type_name("DIR");
   app.add_option("-v,--volume", words.volumes, "show a host path in the cell (read-only with :ro)")
       ->type_name("SRC:DST[:ro]")
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false);
   app.add_option("--mount", words.mounts,
-                 "type=bind|tmpfs|overlay,source=...,target=...[,readonly]; an overlay can be written, its source stays as it is")
+                 "type=bind|overlay|tmpfs|proc|sysfs|mqueue|devpts|device,source=...,target=...[,readonly]; an overlay can be written, "
+                 "its source stays as it is")
       ->type_name("SPEC")
       ->expected(1)
       ->take_all()
@@ -168,11 +141,10 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--open-files", words.open_files, "open files a process [1024]")->type_name("N");
   app.add_option("--output-limit", words.output_limit, "end the command when it has written more than this to stdout and stderr")
       ->type_name("SIZE");
-  app.add_option("--network,--net", words.network, "none (only loopback), outbound (through pasta or slirp4netns), host")
-      ->type_name("KIND")
-      ->capture_default_str();
+  app.add_option("--network,--net", words.network, "none (only loopback), outbound (through pasta or slirp4netns), host [none]")
+      ->type_name("KIND");
   app.add_flag("--read-only", words.read_only, "only /tmp, /dev/shm and mounts can be written");
-  app.add_option("-u,--user", words.user, "numeric ids in the cell [0:0]")->type_name("UID[:GID]");
+  app.add_option("-u,--user", words.user, "ids in the cell, or names of the image [0:0; of an image: its own]")->type_name("USER[:GROUP]");
   app.add_option("--cap-add", words.cap_add, "keep a capability, in the cell's user namespace (all are dropped)")
       ->type_name("NAME")
       ->expected(1)
@@ -198,7 +170,7 @@ void declare(CLI::App& app, Words& words) {
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false);
-  app.add_option("--image", words.image, "host; images of registries are not done yet")->type_name("IMAGE")->capture_default_str();
+  declare_root_options(app, words.root);
   app.add_option("--executor", words.executor, "native")->type_name("NAME")->capture_default_str();
   app.add_option("--name", words.name, "for reports and history")->type_name("NAME");
   app.add_flag("--json", words.json, "print one JSON object with everything instead of the command's output");
@@ -259,8 +231,29 @@ Result<void> set_limits(Limits& limits, const Words& words) {
   return {};
 }
 
+// What a container's file says, below the command line's words.
+void take_container(RunRequest& request, const ContainerSpec& container) {
+  Job& job = request.job;
+  if (container.working_directory) job.cwd = *container.working_directory;
+  request.directory_chosen = container.working_directory.has_value();
+  job.read_only = !container.enable_writable_file_system;
+  job.mounts = container.mounts;
+  if (container.network) job.network = *container.network;
+  const Limits& asked = container.limits;
+  const auto take = [](const auto& from, auto& into) {
+    if (from) into = from;
+  };
+  take(asked.memory_bytes, job.limits.memory_bytes);
+  take(asked.pids, job.limits.pids);
+  take(asked.cpus, job.limits.cpus);
+  take(asked.wall, job.limits.wall);
+  take(asked.disk_bytes, job.limits.disk_bytes);
+}
+
 Result<void> set_mounts(RunRequest& request, const Words& words) {
   Job& job = request.job;
+  const std::vector<Mount> below = std::move(job.mounts);
+  job.mounts.clear();
   for (const std::string& text : words.volumes) {
     TRY_ASSIGN(Mount mount, parse_volume(text));
     job.mounts.push_back(std::move(mount));
@@ -273,6 +266,13 @@ Result<void> set_mounts(RunRequest& request, const Words& words) {
     TRY_ASSIGN(Mount mount, parse_tmpfs(text));
     job.mounts.push_back(std::move(mount));
   }
+  const auto is_replaced = [&](const Mount& mount) {
+    return std::any_of(job.mounts.begin(), job.mounts.end(), [&](const Mount& typed) { return typed.target == mount.target; });
+  };
+  std::vector<Mount> all;
+  std::copy_if(below.begin(), below.end(), std::back_inserter(all), [&](const Mount& mount) { return !is_replaced(mount); });
+  all.insert(all.end(), job.mounts.begin(), job.mounts.end());
+  job.mounts = std::move(all);
   request.inputs = words.inputs;
   if (!words.outputs.empty()) request.outputs = absolute_host_path(words.outputs);
   return {};
@@ -291,27 +291,19 @@ Result<std::vector<std::string>> command_of(const std::vector<std::string>& argu
   return rest;
 }
 
-Result<RunRequest> meaning(const Words& words) {
-  RunRequest request;
-  Job& job = request.job;
-  job.limits = default_limits();
-  job.argv = words.command;
-  job.name = words.name;
-  job.cwd = words.workdir;
-  job.image = words.image;
-  job.host_paths = words.host_paths;
-  job.read_only = words.read_only;
-  job.capabilities = words.cap_add;
-  job.forward_stdin = words.interactive;
-  job.stdin_fd = 0;
-  job.env = {{"PATH", kDefaultPath}, {"HOME", "/root"}};
-  if (!words.hostname.empty()) job.hostname = words.hostname;
-  if (job.argv.empty()) return invalid("no command; write: casemate run [flags] -- COMMAND [ARGUMENT...]");
-  if (words.tty)
-    return invalid(fmt::format("-t is not supported yet: a cell has no terminal; {}",
-                               words.interactive ? "-i is: write -i for -it, and standard input goes to the command through a pipe"
-                                                 : "leave it out, or write -i to pass standard input on through a pipe"));
-  if (words.network == "none") {
+void set_directory(RunRequest& request, const Words& words) {
+  if (!words.workdir.empty()) {
+    request.job.cwd = words.workdir;
+    request.directory_chosen = true;
+  } else if (!request.directory_chosen) {
+    request.job.cwd = request.root ? "" : "/app";  // the root's own, when it is there
+  }
+}
+
+Result<void> set_walls(Job& job, const Words& words) {
+  if (words.network.empty()) {
+    // none, or the container's
+  } else if (words.network == "none") {
     job.network = Network::none;
   } else if (words.network == "outbound" || words.network == "bridge") {
     job.network = Network::outbound;
@@ -325,11 +317,41 @@ Result<RunRequest> meaning(const Words& words) {
   } else if (words.profile != "default") {
     return invalid(fmt::format("--profile '{}': choose default or strict", words.profile));
   }
-  if (!words.user.empty()) {
+  return {};
+}
+
+Result<RunRequest> meaning(const Words& words) {
+  RunRequest request;
+  Job& job = request.job;
+  job.limits = default_limits();
+  TRY_ASSIGN(const std::optional<ContainerSpec> container, read_container(words.root));
+  TRY_ASSIGN(request.root, root_request(words.root, container));
+  if (container) take_container(request, *container);
+  job.argv = words.command;
+  job.name = words.name;
+  set_directory(request, words);
+  job.host_paths = words.host_paths;
+  job.read_only = job.read_only || words.read_only;
+  job.capabilities = words.cap_add;
+  job.forward_stdin = words.interactive;
+  job.stdin_fd = 0;
+  if (!words.hostname.empty()) job.hostname = words.hostname;
+  // What command there is an image says when it is there.
+  const bool has_image = request.root && request.root->image.kind != ImageReference::Kind::host;
+  const bool has_entrypoint = request.root && request.root->entrypoint && !request.root->entrypoint->empty();
+  if (job.argv.empty() && !has_image && !has_entrypoint) return invalid("no command; write: casemate run [flags] -- COMMAND [ARGUMENT...]");
+  if (words.tty)
+    return invalid(fmt::format("-t is not supported yet: a cell has no terminal; {}",
+                               words.interactive ? "-i is: write -i for -it, and standard input goes to the command through a pipe"
+                                                 : "leave it out, or write -i to pass standard input on through a pipe"));
+  TRY(set_walls(job, words));
+  request.user = words.user;
+  if (!has_image && !words.user.empty()) {
     TRY_ASSIGN(job.user, parse_user(words.user));
   }
   for (const std::string& path : words.env_files) TRY(add_environment_file(job, path));
   for (const std::string& text : words.env) TRY(add_environment(job, text));
+  if (!request.root) add_least_environment(job);
   TRY(set_limits(job.limits, words));
   TRY(set_mounts(request, words));
   request.executor = words.executor;
@@ -352,84 +374,6 @@ Result<void> add_work_layer(RunRequest& request, const std::string& staged) {
     job.collect_to = request.outputs;
   }
   return {};
-}
-
-Result<Mount> parse_volume(std::string_view text) {
-  const auto colon = text.find(':');
-  if (colon == std::string_view::npos || colon == 0) return invalid(fmt::format("'{}': write SRC:DST or SRC:DST:ro", text));
-  std::string_view rest = text.substr(colon + 1);
-  const auto second = rest.find(':');
-  Mount mount{.kind = Mount::Kind::bind,
-              .source = absolute_host_path(text.substr(0, colon)),
-              .target = std::string(rest.substr(0, second)),
-              .writable = true,
-              .owned = true};
-  if (second != std::string_view::npos) {
-    const std::string_view option = rest.substr(second + 1);
-    if (option == "ro") {
-      mount.writable = false;
-    } else if (option != "rw") {
-      return invalid(fmt::format("'{}': after the second colon comes ro or rw", text));
-    }
-  }
-  mount.owned = mount.writable;
-  return mount;
-}
-
-Result<Mount> parse_tmpfs(std::string_view text) {
-  const auto colon = text.find(':');
-  Mount mount{.kind = Mount::Kind::tmpfs, .target = std::string(text.substr(0, colon)), .mode = 01777};
-  std::string_view rest = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
-  while (!rest.empty()) {
-    const auto comma = rest.find(',');
-    const std::string_view option = rest.substr(0, comma);
-    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
-    const auto equals = option.find('=');
-    TRY(tmpfs_option(mount, option.substr(0, equals), equals == std::string_view::npos ? std::string_view() : option.substr(equals + 1)));
-  }
-  return mount;
-}
-
-Result<Mount> parse_mount(std::string_view text) {
-  if (text.find('=') == std::string_view::npos) return parse_volume(text);
-  Mount mount{.writable = true};
-  std::string type = "bind";
-  std::string source;
-  for (std::string_view rest = text; !rest.empty();) {
-    const auto comma = rest.find(',');
-    const std::string_view option = rest.substr(0, comma);
-    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
-    const auto equals = option.find('=');
-    const std::string_view key = option.substr(0, equals);
-    const std::string_view value = equals == std::string_view::npos ? std::string_view() : option.substr(equals + 1);
-    if (key == "type") {
-      type = value;
-    } else if (key == "source" || key == "src") {
-      source = absolute_host_path(value);
-    } else if (key == "target" || key == "destination" || key == "dst") {
-      mount.target = value;
-    } else if (key == "readonly" || key == "ro") {
-      mount.writable = value == "false" || value == "0";
-    } else if (auto taken = tmpfs_option(mount, key, value); !taken) {
-      const bool known = key == "size" || key == "mode" || key.starts_with("tmpfs-");  // then it is the value that is wrong
-      if (known) return std::unexpected(std::move(taken.error()));
-      return invalid(fmt::format("--mount has no option '{}' (type, source, target, readonly; of a tmpfs size, mode, exec, noexec)", key));
-    }
-  }
-  if (mount.target.empty()) return invalid(fmt::format("--mount '{}' has no target=", text));
-  if (type == "bind") {
-    if (source.empty()) return invalid(fmt::format("--mount '{}' has no source=", text));
-    mount.source = source;
-  } else if (type == "tmpfs") {
-    mount.kind = Mount::Kind::tmpfs;
-  } else if (type == "overlay") {
-    mount.kind = Mount::Kind::overlay;
-    if (!source.empty()) mount.lower = {source};
-  } else {
-    return invalid(fmt::format("--mount type '{}': choose bind, tmpfs or overlay", type));
-  }
-  mount.owned = mount.writable;
-  return mount;
 }
 
 namespace {

@@ -1,10 +1,12 @@
 // arguments: the flags of `casemate run` and `casemate explain`, spelled as docker spells them, turned into a Job.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "apps/run/root_options.h"
 #include "casemate/job.h"
 #include "casemate/result.h"
 
@@ -15,6 +17,9 @@ struct RunRequest {
   Job job;
   std::vector<std::string> inputs;  ///< host files and directories to copy into the working directory
   std::string outputs;              ///< host directory for changed files; "" for none
+  std::optional<RootRequest> root;  ///< an image, layers, a container: JobRoot::furnish() completes the job; nullopt: it is complete
+  std::string user;                 ///< with `root`: as typed ("" : not), in the words of the image
+  bool directory_chosen = false;    ///< -w, or a container's
   std::string executor = "native";
   bool json = false;
   bool quiet = false;
@@ -34,13 +39,5 @@ ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view 
 /// Puts the writable layer over the working directory that --inputs and --outputs ask for, over `staged` ("" for none), the directory with
 /// the copies of the inputs. Nothing if neither was asked for. invalid_input where the working directory is /.
 Result<void> add_work_layer(RunRequest& request, const std::string& staged);
-
-/// "SRC:DST[:ro|rw]" as docker's -v has it. invalid_input says what is wrong.
-Result<Mount> parse_volume(std::string_view text);
-/// "type=bind,source=S,target=T[,readonly]", "type=tmpfs,target=T[,tmpfs-size=64M][,tmpfs-mode=1777]", "type=overlay,source=S,target=T", or
-/// a -v text.
-Result<Mount> parse_mount(std::string_view text);
-/// "PATH[:size=64M,mode=1777]".
-Result<Mount> parse_tmpfs(std::string_view text);
 
 }  // namespace casemate

@@ -4,13 +4,16 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <optional>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "apps/run/arguments.h"
 #include "apps/run/ending.h"
 #include "apps/run/input.h"
+#include "apps/run/job_root.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"
 #include "base/units.h"
@@ -18,7 +21,9 @@
 #include "image/staging.h"
 #include "report/live_output.h"
 #include "report/printing.h"
+#include "report/pull_progress.h"
 #include "report/result_json.h"
+#include "report/table.h"
 #include "store/history.h"
 #include "store/store.h"
 #include "sys/fd.h"
@@ -28,6 +33,18 @@ namespace {
 
 constexpr const char* kProgram = "casemate run";
 constexpr std::size_t kFilesListed = 20;
+
+/// Passes the output of a job that makes a layer to a function.
+class OutputTo final : public JobListener {
+ public:
+  explicit OutputTo(std::function<void(Stream, std::string_view)> function) : function_(std::move(function)) {}
+  void output(Stream stream, std::string_view bytes) override {
+    if (function_) function_(stream, bytes);
+  }
+
+ private:
+  std::function<void(Stream, std::string_view)> function_;
+};
 
 /// Passes the job's output on as it comes.
 class Forwarder final : public JobListener {
@@ -85,13 +102,17 @@ int put_error_object(std::string_view what) {
 /// One call of `casemate run`.
 class Run {
  public:
-  explicit Run(RunRequest request) : request_(std::move(request)), name_(printable_name(join_shell_words(request_.job.argv))) {}
+  explicit Run(RunRequest request) : request_(std::move(request)) {}
 
   int go() {
     if (request_.executor == "docker" || request_.executor == "remote")
       return complain({ErrorCode::not_supported,
                        fmt::format("executor '{}' is not built yet; leave --executor out or use native", request_.executor), 0, ""});
-    if (auto staged = stage(); !staged) return complain(staged.error());
+    // Before the engine, which takes the signals over: one that comes while an image is fetched ends us.
+    if (auto opened = open_root(); !opened) return complain(opened.error());
+    if (!root_) {
+      if (auto staged = stage(); !staged) return complain(staged.error());
+    }
     // Before the engine: the process that feeds the pipe must not hold any of the engine's descriptors, nor its blocked signals.
     Result<Input> input;
     if (request_.job.forward_stdin) {
@@ -102,6 +123,10 @@ class Run {
     auto engine = Engine::create({.executor = request_.executor, .slots = 1});
     if (!engine) return complain(engine.error());
     if (auto watched = (*engine)->cancel_on_signals(); !watched) return complain(watched.error());
+    if (root_) {
+      if (auto furnished = furnish(**engine); !furnished) return complain(furnished.error());
+      if (const int signal = (*engine)->cancelled_by_signal(); signal != 0) return 128 + signal;
+    }
     if (!request_.json) request_.job.capture_bytes = 0;
     Forwarder forwarder;
     auto result = (*engine)->run(request_.job, request_.json ? nullptr : &forwarder);
@@ -120,6 +145,28 @@ class Run {
   }
 
  private:
+  Result<void> open_root() {
+    if (!request_.root) return {};
+    const bool silent = request_.quiet || request_.json;
+    PullDisplay display(STDERR_FILENO, silent ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO),
+                        colored(Color::automatic, STDERR_FILENO));
+    TRY_ASSIGN(root_, JobRoot::open(*request_.root, display.teller()));
+    return {};
+  }
+
+  // What needs the root to be there: layers that commands make, the image's word on how to run, the directory of the inputs.
+  Result<void> furnish(Engine& engine) {
+    const RunJob run = [&](Job job, const std::function<void(Stream, std::string_view)>& on_output) {
+      OutputTo listener(on_output);
+      return engine.run(std::move(job), &listener);
+    };
+    const Progress progress = [this](std::string_view line) {
+      if (!request_.quiet && !request_.json) say(fmt::format("{}\n", printable_line(line)));
+    };
+    TRY(root_->furnish(request_, run, progress));
+    return stage();
+  }
+
   // Inputs are copied, so that the command may change its copy; outputs are what it leaves in the writable layer over them.
   Result<void> stage() {
     if (request_.inputs.empty()) return add_work_layer(request_, "");
@@ -139,6 +186,9 @@ class Run {
     object["exit_status"] = status;
     object["command"] = Json::array();
     for (const std::string& word : request_.job.argv) object["command"].push_back(to_utf8(word));
+    if (root_) {
+      if (auto image = root_->to_json(); !image.is_null()) object["image"] = std::move(image);
+    }
     put_result(object, result);
     object["outcome_word"] = word(result.outcome.kind);
     if (!result.collect_error.empty()) object["collect_error"] = to_utf8(result.collect_error);
@@ -148,14 +198,21 @@ class Run {
   }
 
   [[nodiscard]] std::vector<std::string> notes(const JobResult& result) const {
-    std::vector<std::string> all = skipped_;
+    std::vector<std::string> all = before();
     all.insert(all.end(), result.notes.begin(), result.notes.end());
+    return all;
+  }
+
+  // What there was to note before the job began.
+  [[nodiscard]] std::vector<std::string> before() const {
+    std::vector<std::string> all = root_ ? root_->notes() : std::vector<std::string>();
+    all.insert(all.end(), skipped_.begin(), skipped_.end());
     return all;
   }
 
   // What a person wants to know beyond the command's own output: why it was ended, and what came back.
   void tell(const JobResult& result) const {
-    for (const std::string& note : skipped_) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
+    for (const std::string& note : before()) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
     const Outcome& outcome = result.outcome;
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)
       casemate::complain(kProgram, ending_line(outcome));
@@ -176,7 +233,7 @@ class Run {
     RunRecord run;
     run.started_ms = started_ms_;
     run.front_end = "run";
-    run.name = request_.job.name.empty() ? name_ : printable_name(request_.job.name);
+    run.name = printable_name(request_.job.name.empty() ? join_shell_words(request_.job.argv) : request_.job.name);
     run.outcome = word(result.outcome.kind);
     run.code = result.outcome.code;
     run.wall_us = result.resources.wall.count();
@@ -187,7 +244,7 @@ class Run {
   }
 
   RunRequest request_;
-  std::string name_;
+  std::optional<JobRoot> root_;  // outlives the job
   std::int64_t started_ms_ =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   std::optional<Store> store_;

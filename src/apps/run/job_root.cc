@@ -1,0 +1,140 @@
+#include "apps/run/job_root.h"
+
+#include <charconv>
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include "base/terminal.h"
+#include "image/project_layers.h"
+
+namespace casemate {
+namespace {
+
+constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr const char* kDefaultHome = "/root";
+constexpr std::size_t kLongestPasswd = 1 << 20;
+
+std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
+
+std::vector<std::string> fields_of(const std::string& line) {
+  std::vector<std::string> fields(1);
+  for (const char c : line) {
+    if (c == ':') {
+      fields.emplace_back();
+    } else {
+      fields.back() += c;
+    }
+  }
+  return fields;
+}
+
+}  // namespace
+
+void add_least_environment(Job& job) {
+  job.env.emplace("PATH", kDefaultPath);
+  job.env.emplace("HOME", kDefaultHome);
+}
+
+Result<JobRoot> JobRoot::open(const RootRequest& request, const TellPull& tell) {
+  JobRoot made(request);
+  made.root_.notes = request.notes;
+  if (request.is_plain_host()) return made;
+  TRY_ASSIGN(made.store_, Store::open());
+  Pin pin(request.image);
+  if (!request.lock.empty()) {
+    TRY_ASSIGN(pin, Pin::read(request.lock, request.image, false));
+  }
+  TRY_ASSIGN(made.root_, open_root(*made.store_, pin.wanted(), request.pull, tell));
+  made.root_.notes.insert(made.root_.notes.begin(), request.notes.begin(), request.notes.end());
+  using Kind = ImageReference::Kind;
+  if (request.image.kind != Kind::host && request.image.kind != Kind::root_directory) {
+    TRY_ASSIGN(const auto known, find_image(*made.store_, pin.wanted(), request.pull.platform));
+    if (known) made.digest_ = known->digest;
+  }
+  if (request.lock_grows && !pin.before() && !made.digest_.empty()) {
+    TRY_ASSIGN(const bool pinned, pin.keep(made.digest_));
+    if (pinned) made.root_.notes.push_back(fmt::format("{}: {} pinned to {}", request.lock, to_text(request.image), made.digest_));
+  }
+  if (!request.image_layers && !made.root_.is_host()) {
+    made.root_.layers.clear();
+    made.root_.leases.clear();
+    made.root_.identity = "empty";
+  }
+  return made;
+}
+
+Result<void> JobRoot::add_groups(const RunJob& run, const Progress& progress) {
+  for (const LayerGroup& group : request_.layers)
+    TRY(add_layers(root_, group.layers, LayerContext{*store_, group.directory, run, progress}));
+  return {};
+}
+
+Result<void> JobRoot::set_environment(Job& job) const {
+  if (request_.environment.empty()) return {};
+  Job below;
+  for (const std::string& variable : request_.use.env ? root_.config.env : std::vector<std::string>()) {
+    const auto equals = variable.find('=');
+    if (equals != std::string::npos) below.env[variable.substr(0, equals)] = variable.substr(equals + 1);
+  }
+  add_least_environment(below);
+  for (const auto& [name, value] : request_.environment) {
+    if (job.env.contains(name)) continue;
+    TRY_ASSIGN(job.env[name], expand_value(value, below.env));
+  }
+  return {};
+}
+
+Result<void> JobRoot::set_user(Job& job, const std::string& typed) const {
+  const std::string& wanted = typed.empty() ? request_.user : typed;
+  if (wanted.empty() || (root_.is_host() && !typed.empty())) return {};  // on the host the command line's is in the job already
+  auto user = resolve_user(root_, wanted);
+  if (!user) return invalid(fmt::format("user {}: {}", in_quotes(wanted), user.error().what));
+  job.user = *user;
+  return {};
+}
+
+// As docker sets HOME where neither image nor caller do.
+std::string JobRoot::home_of(const User& user) const {
+  const auto passwd = root_.is_host() ? std::nullopt : read_root_file(root_, "etc/passwd", kLongestPasswd).value_or(std::nullopt);
+  std::istringstream lines(passwd.value_or(""));
+  for (std::string line; std::getline(lines, line);) {
+    const std::vector<std::string> fields = fields_of(line);
+    const bool whole = fields.size() >= 6 && fields[5].starts_with('/') && fields[5].find('\0') == std::string::npos;
+    if (whole && fields[2] == std::to_string(user.uid)) return fields[5];
+  }
+  return user.uid == 0 || root_.is_host() ? kDefaultHome : "/";
+}
+
+Result<void> JobRoot::furnish(RunRequest& request, const RunJob& run, const Progress& progress) {
+  Job& job = request.job;
+  TRY(add_groups(run, progress));
+  if (request_.entrypoint && !request_.entrypoint->empty()) job.argv.insert(job.argv.begin(), *request_.entrypoint);
+  TRY(set_environment(job));
+  TRY(put_root(job, root_));
+  ConfigUse use = request_.use;
+  use.user = use.user && request.user.empty() && request_.user.empty();
+  if (!root_.is_host()) {
+    if (job.argv.empty() && !use.entrypoint)
+      return invalid(fmt::format("no command; write: casemate run --image {} -- COMMAND [ARGUMENT...]", printable_name(root_.image)));
+    TRY(take_config(job, root_, use));
+  }
+  if (job.argv.empty()) return invalid("no command; write: casemate run [flags] -- COMMAND [ARGUMENT...]");
+  TRY(set_user(job, request.user));
+  if (job.cwd.empty()) job.cwd = root_.is_host() ? "/app" : "/";
+  // What comes in and goes out needs a directory of its own.
+  const bool own_directory = !request.inputs.empty() || !request.outputs.empty();
+  if (job.cwd == "/" && own_directory && !request.directory_chosen) job.cwd = "/app";
+  job.env.emplace("HOME", home_of(job.user));
+  add_least_environment(job);
+  return {};
+}
+
+nlohmann::ordered_json JobRoot::to_json() const {
+  if (root_.is_host()) return nullptr;
+  nlohmann::ordered_json json = {{"name", to_utf8(root_.image)}, {"digest", nullptr}};
+  if (!digest_.empty()) json["digest"] = digest_;
+  return json;
+}
+
+}  // namespace casemate
