@@ -1,0 +1,174 @@
+#include "image/command_layer.h"
+
+#include <algorithm>
+#include <optional>
+#include <unordered_set>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include "base/digest.h"
+#include "base/shell_words.h"
+#include "base/terminal.h"
+#include "image/file_tree.h"
+#include "image/merged_root.h"
+#include "sys/path.h"
+
+namespace casemate {
+namespace {
+
+constexpr int kDeepest = 255;
+constexpr std::size_t kTold = 2000;  // bytes of a failed command's output in the message
+
+Result<Job> job_for(const Root& root, const CommandLayer& layer, const std::string& directory) {
+  Job job;
+  job.name = "layer";
+  job.argv = layer.argv;
+  job.env["HOME"] = "/root";
+  job.cwd = "/";
+  job.network = Network::outbound;
+  job.limits = default_limits();
+  job.limits.memory_bytes = 4ull << 30;
+  job.limits.pids = 1024;
+  job.limits.wall = std::chrono::minutes(30);
+  job.limits.open_files = 65'536;
+  job.limits.disk_bytes = 8ull << 30;
+  job.limits.disk_inodes = 1u << 20;
+  TRY(put_root(job, root));
+  TRY(take_config(job, root, {.env = true, .working_directory = false, .entrypoint = false, .user = false}));
+  job.env.emplace("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+  job.collect = {"/"};
+  job.collect_to = directory;
+  return job;
+}
+
+// The end of what it wrote, on one line.
+std::string last_words(const JobResult& result) {
+  std::string_view text = result.output.merged;
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
+  if (text.size() > kTold) text = text.substr(text.size() - kTold);
+  std::size_t start = text.size();
+  for (int lines = 0; lines < 5 && start != std::string_view::npos && start > 0; ++lines) start = text.rfind('\n', start - 1);
+  if (start != std::string_view::npos && start > 0) text.remove_prefix(start + 1);
+  std::string line;
+  for (const char byte : text) line += byte == '\n' ? std::string(" | ") : std::string(1, byte);
+  return printable_name(line);
+}
+
+Result<void> judge(const JobResult& result, const std::string& label) {
+  const Outcome& outcome = result.outcome;
+  if (outcome.succeeded()) return {};
+  const std::string said = last_words(result);
+  const auto say = [&](ErrorCode code) {
+    return fail(code,
+                fmt::format("{}: the command ended with '{}'{}{}", label, printable_line(words(outcome)), said.empty() ? "" : ": ", said));
+  };
+  switch (outcome.kind) {
+    case Outcome::Kind::timed_out:
+    case Outcome::Kind::out_of_memory:
+    case Outcome::Kind::disk_limit:
+    case Outcome::Kind::too_many_processes:
+      return say(ErrorCode::exhausted);
+    case Outcome::Kind::cancelled:
+      return say(ErrorCode::cancelled);
+    case Outcome::Kind::setup_failed:
+    case Outcome::Kind::lost:
+      return say(ErrorCode::system);
+    default:
+      return say(ErrorCode::refused);
+  }
+}
+
+// Directories that the command did not change are only there for what lies in them: they are as they are in the root.
+class DirectoryModes {
+ public:
+  DirectoryModes(MergedRoot& root, const std::vector<Change>& changes) : root_(root) {
+    for (const Change& change : changes) {
+      if (change.type == Change::Type::directory && change.kind != Change::Kind::deleted) changed_.insert(change.path);
+    }
+  }
+
+  Attempt<void> apply(int directory, const std::string& path, int depth) {
+    if (depth > kDeepest) return std::unexpected(ELOOP);
+    DirectoryReader reader(directory);
+    for (auto entry = reader.next(); !entry || *entry; entry = reader.next()) {
+      if (!entry) return std::unexpected(entry.error());
+      const std::string name((*entry)->name);
+      const auto info = stat_beneath(directory, name);
+      if (!info) return std::unexpected(info.error());
+      if (!S_ISDIR(info->st_mode)) continue;
+      const std::string here = path.empty() ? name : path + "/" + name;
+      const auto below = open_despite_mode(directory, name, O_RDONLY | O_DIRECTORY, 0700);
+      if (!below) return std::unexpected(below.error());
+      if (const auto done = apply(below->get(), here, depth + 1); !done) return done;
+      const auto& place = root_.at(here);
+      const bool as_before = !changed_.contains(here) && place.kind == MergedRoot::Place::Kind::directory;
+      if (const auto set = change_mode(below->get(), as_before ? place.mode : info->st_mode & 01777); !set) return set;
+    }
+    return {};
+  }
+
+ private:
+  MergedRoot& root_;
+  std::unordered_set<std::string> changed_;
+};
+
+Result<void> add_whiteouts(const JobResult& result, const std::string& directory, const std::string& label) {
+  TRY_ASSIGN(FileTree tree, FileTree::open(directory, label));
+  std::vector<std::string> deleted;
+  for (const Change& change : result.changes) {
+    if (change.kind == Change::Kind::deleted) deleted.push_back(change.path);
+  }
+  std::sort(deleted.begin(), deleted.end());
+  std::unordered_set<std::string> hidden;
+  TRY_ASSIGN(const UniqueFd top, open_file(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  for (const std::string& path : deleted) {
+    bool covered = false;  // by a whiteout of a directory above
+    for (std::size_t slash = path.find('/'); slash != std::string::npos && !covered; slash = path.find('/', slash + 1))
+      covered = hidden.contains(path.substr(0, slash));
+    if (covered) continue;
+    // Something new of that name hides it too.
+    if (open_beneath(top.get(), path, O_PATH)) continue;
+    TRY(tree.add_whiteout(path));
+    hidden.insert(path);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<MadeLayer> make_command_layer(const Root& root, const CommandLayer& layer, const LayerContext& context, const std::string& label) {
+  if (layer.argv.empty() || layer.argv.front().empty()) return fail(ErrorCode::invalid_input, label + ": a command layer needs a command");
+  if (root.is_host())
+    return fail(ErrorCode::not_supported, label + ": on image 'host' a command has no files that it may change; name an image");
+  if (!context.run) return fail(ErrorCode::internal, label + ": nothing to run commands with");
+  std::string text = fmt::format("casemate command layer 1\n{}\n", root.identity);
+  for (const std::string& word : layer.argv) text += fmt::format("{}:{}", word.size(), word);
+  const std::string key = sha256_hex(text);
+  const std::string shown = printable_line(join_shell_words(layer.argv));
+  const auto fill = [&](const std::string& directory) -> Result<void> {
+    TRY_ASSIGN(Job job, job_for(root, layer, directory));
+    if (context.progress) context.progress(fmt::format("{}: running it", label));
+    TRY_ASSIGN(const JobResult result, context.run(std::move(job), {}));
+    TRY(judge(result, label));
+    if (!result.collect_error.empty() || result.changes_truncated) {
+      return fail(ErrorCode::exhausted,
+                  fmt::format("{}: what the command changed can't be kept: {}", label,
+                              result.collect_error.empty() ? "too many files" : printable_line(result.collect_error)));
+    }
+    TRY(add_whiteouts(result, directory, label));
+    TRY_ASSIGN(const UniqueFd top, open_file(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    MergedRoot below(root);
+    if (const auto set = DirectoryModes(below, result.changes).apply(top.get(), "", 0); !set)
+      return fail_errno(label + ": set the modes of the layer's directories", set.error());
+    if (const auto set = change_mode(top.get(), 0755); !set) return fail_errno(label + ": open up the layer", set.error());
+    return {};
+  };
+  const auto waiting = [&] {
+    if (context.progress) context.progress(fmt::format("{}: another casemate runs it; waiting", label));
+  };
+  TRY_ASSIGN(StoreLease lease, context.store.make_layer(key, fmt::format("command: {} on {}", shown, root.image), fill, nullptr, waiting));
+  return MadeLayer{std::move(lease), key};
+}
+
+}  // namespace casemate
