@@ -53,6 +53,7 @@ Result<std::optional<Interpreter>> ask(const Root& root, const std::string& prog
   TRY_ASSIGN(const JobResult result, run(std::move(job), {}));
   const Outcome& outcome = result.outcome;
   if (outcome.kind == Outcome::Kind::cancelled) return fail(ErrorCode::cancelled, "looking for the image's Python was cancelled");
+  if (outcome.kind == Outcome::Kind::setup_failed && outcome.step.starts_with("execve ")) return std::optional<Interpreter>();
   if (outcome.kind == Outcome::Kind::setup_failed || outcome.kind == Outcome::Kind::lost)
     return fail(ErrorCode::system, fmt::format("no cell on image {}: {}", in_quotes(root.image), words(outcome)));
   if (outcome.kind == Outcome::Kind::exited && (outcome.code == 127 || outcome.code == 126)) return std::optional<Interpreter>();
