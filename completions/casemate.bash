@@ -13,7 +13,7 @@ _casemate() {
   else
     command=${COMP_WORDS[1]}
     if ((COMP_CWORD == 1)); then
-      mapfile -t COMPREPLY < <(compgen -W 'run script explain doctor cache history --help --version' -- "$cur")
+      mapfile -t COMPREPLY < <(compgen -W 'run script explain image doctor cache history --help --version' -- "$cur")
       return
     fi
     asked+=("$command")
@@ -35,19 +35,30 @@ _casemate() {
     --profile) mapfile -t COMPREPLY < <(compgen -W 'default strict' -- "$cur") && return ;;
     --executor) mapfile -t COMPREPLY < <(compgen -W 'native docker' -- "$cur") && return ;;
     --color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur") && return ;;
-    --image) mapfile -t COMPREPLY < <(compgen -W 'host' -- "$cur") && return ;;
-    --outputs | --results)
+    --image)
+      mapfile -t COMPREPLY < <(compgen -W "host docker:// oci: oci-archive: docker-archive: docker-daemon: dir: $("$program" image list -q 2>/dev/null)" -- "$cur")
+      # Names have colons, at which bash breaks words.
+      declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions "$cur"
+      return
+      ;;
+    --pull | --policy) mapfile -t COMPREPLY < <(compgen -W 'missing always never' -- "$cur") && return ;;
+    --outputs | --results | --cert-dir)
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
       compopt -o filenames 2>/dev/null
       return
       ;;
   esac
+  [[ $command == image && $COMP_CWORD -gt 2 && ${COMP_WORDS[2]} != -* ]] && asked+=("${COMP_WORDS[2]}")
   if [[ $cur == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$(_casemate_options "${asked[@]}")" -- "$cur")
     return
   fi
   if [[ $command == cache && $COMP_CWORD == 2 ]]; then
     mapfile -t COMPREPLY < <(compgen -W 'info list prune verify' -- "$cur")
+    return
+  fi
+  if [[ $command == image && $COMP_CWORD == 2 ]]; then
+    mapfile -t COMPREPLY < <(compgen -W 'pull list inspect remove prune import export' -- "$cur")
     return
   fi
   if [[ $command == history && $COMP_CWORD == 2 ]]; then

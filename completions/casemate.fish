@@ -6,6 +6,7 @@ function __casemate_options
     set -l asked $words[1]
     if not string match -q '*py_test_runner' -- $words[1]; and set -q words[2]
         set -a asked $words[2]
+        test "$words[2]" = image; and set -q words[3]; and set -a asked $words[3]
     end
     $asked --help 2>/dev/null | string match -ra -- '(?<=^|[ ,\[])--?[a-zA-Z][a-z-]*' | sort -u
 end
@@ -13,6 +14,9 @@ end
 complete -c casemate -f -n __fish_use_subcommand -a run -d 'run one command in a fresh cell'
 complete -c casemate -f -n __fish_use_subcommand -a script -d 'run a Python script with its requirements and files'
 complete -c casemate -f -n __fish_use_subcommand -a explain -d 'show what would be done for a job'
+complete -c casemate -f -n __fish_use_subcommand -a image -d 'images as roots of jobs: pull, list, inspect, remove, prune, import, export'
+complete -c casemate -f -n '__fish_seen_subcommand_from image; and not __fish_seen_subcommand_from pull list inspect remove prune import export' -a 'pull list inspect remove prune import export'
+complete -c casemate -n 'string match -q -- --image (commandline -opc)[-1]' -x -a 'host docker:// oci: oci-archive: docker-archive: docker-daemon: dir: (casemate image list -q 2>/dev/null)'
 complete -c casemate -f -n __fish_use_subcommand -a doctor -d 'show what this host offers and how to fix what is missing'
 complete -c casemate -f -n __fish_use_subcommand -a cache -d 'show and prune the cache'
 complete -c casemate -f -n __fish_use_subcommand -a history -d 'show what was run'

@@ -88,7 +88,8 @@ class Compiler {
 
  private:
   void add(Step step) {
-    const bool ours = step.path.starts_with("../");  // beside an image's root, where nobody else has been
+    // Beside an image's root nobody else has been, nor in these directories of it before the job's mounts.
+    const bool ours = step.path.starts_with("../") || (!mounting_ && (covers("dev", step.path) || covers("proc", step.path)));
     step.scoped = !ours && (mounting_ || entered_ ||
                             std::any_of(trees_.begin(), trees_.end(), [&](const Tree& tree) { return covers(tree.path, step.path); }));
     plan_.cell.push_back(std::move(step));
@@ -217,7 +218,7 @@ class Compiler {
   // layer, over the image's: so whatever the image has in these places, they are directories and files of ours, and what the job itself
   // wrote is all there is in the writable one.
   void image_root() {
-    for (const char* name : {"upper", "work", "base", "root"}) mkdir(name);
+    for (const char* name : {"upper", "work", "base", "root", "dev"}) mkdir(name);
     std::string lowers = "base";
     for (std::size_t i = 0; i < job_.root.size(); ++i) {
       const std::string name = std::to_string(i);
@@ -233,15 +234,14 @@ class Compiler {
     file("base/etc/hostname", job_.hostname + "\n");
     file("base/etc/hosts", fmt::format("127.0.0.1 localhost {0}\n::1 localhost ip6-localhost ip6-loopback\n", job_.hostname));
     if (job_.network != Network::none && !resolver_text().empty()) file("base/etc/resolv.conf", resolver_text());
-    // userxattr: the mount belongs to the cell's user namespace. volatile: nobody needs the upper layer after a crash.
-    add({.op = Step::Op::overlay,
-         .path = "root",
-         .data = fmt::format("lowerdir={},upperdir=upper,workdir=work,userxattr,volatile", lowers)});
+    // userxattr: the mount belongs to the cell's user namespace. The upper layer is a tmpfs, so `volatile` would save no sync, only cost 15
+    // us.
+    add({.op = Step::Op::overlay, .path = "root", .data = fmt::format("lowerdir={},upperdir=upper,workdir=work,userxattr", lowers)});
     add({.op = Step::Op::enter, .path = "root"});
     entered_ = true;
     for (const char* path : {"dev", "proc", "sys", "etc", "tmp"}) made_.emplace_back(path);
     if (job_.network == Network::host) add({.op = Step::Op::bind, .path = "etc/hosts", .source = "/etc/hosts", .optional = true});
-    add({.op = Step::Op::mount, .path = "dev", .source = "tmpfs", .data = tmpfs_options(disk_bytes(), disk_inodes(), 0755), .number = 1});
+    add({.op = Step::Op::bind, .path = "dev", .source = "../dev"});
   }
 
   // What a cell reads as its /etc/resolv.conf.
@@ -516,10 +516,11 @@ class Compiler {
         add({.op = Step::Op::attach, .path = at, .slot = source(std::move(lowers[i]))});
         places += (i ? ":" : "") + at;
       }
-      // userxattr: the mount belongs to the cell's user namespace. volatile: nobody needs the upper layer after a crash.
+      // userxattr: the mount belongs to the cell's user namespace. The upper layer is a tmpfs, so `volatile` would save no sync, only cost
+      // 15 us.
       add({.op = Step::Op::overlay,
            .path = path,
-           .data = fmt::format("lowerdir={},upperdir={}/upper,workdir={}/work,userxattr,volatile", places, base, base)});
+           .data = fmt::format("lowerdir={},upperdir={}/upper,workdir={}/work,userxattr", places, base, base)});
     }
     covered_by_new(path);
     if (std::find(job_.collect.begin(), job_.collect.end(), mount.target) != job_.collect.end()) {

@@ -174,6 +174,8 @@ Result<Image> ImageLayout::read_image(const ImageReference& wanted, const Platfo
   Image image;
   image.manifest_digest = resolved.descriptor.digest;
   image.config_digest = resolved.manifest.config.digest;
+  image.manifest = resolved.descriptor;
+  image.config_document = resolved.manifest.config;
   TRY_ASSIGN(image.config, read_image_config(resolved.manifest, platform, read));
   image.layers.reserve(resolved.manifest.layers.size());
   for (const LayerDescriptor& layer : resolved.manifest.layers) {

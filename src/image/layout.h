@@ -27,6 +27,8 @@ struct ImageLayer {
 struct Image {
   std::string manifest_digest;
   std::string config_digest;
+  Descriptor manifest;  ///< the documents themselves, for read_blob()
+  Descriptor config_document;
   ImageConfig config;
   std::vector<ImageLayer> layers;  ///< lowest first
 };

@@ -11,6 +11,11 @@ TREE = pathlib.Path(__file__).resolve().parents[2]
 MANUAL = TREE / "docs" / "man"
 CASEMATE = os.environ.get("CASEMATE", str(TREE / "build" / "bin" / "casemate"))
 COMMANDS = sorted(path.stem.removeprefix("casemate-") for path in MANUAL.glob("casemate-*.1"))
+ACTIONS = {
+    "cache": ("info", "list", "prune", "verify"),
+    "history": ("show", "prune"),
+    "image": ("pull", "list", "inspect", "remove", "prune", "import", "export"),
+}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
@@ -32,7 +37,7 @@ def page(command):
 def options_of_help(command):
     """Options at the beginning of a line; subcommands' too where a command has them."""
     text = help_of(command)
-    for action in {"cache": ("info", "list", "prune", "verify"), "history": ("show", "prune")}.get(command, ()):
+    for action in ACTIONS.get(command, ()):
         text += help_of(command, action)
     found = set()
     for line in text.splitlines():

@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 
 #include "base/units.h"
 #include "image/installer.h"
@@ -145,6 +146,29 @@ HostFeature cache_space(const std::string& cache_directory) {
   return {"cache", State::ok, said, "", false};
 }
 
+HostFeature skopeo() {
+  const std::string path = program_on_path("skopeo");
+  if (path.empty())
+    return {"skopeo", State::missing, "images of registries and archives can't be had; oci:DIR and dir:ROOTFS work",
+            "`apt-get install skopeo`", false};
+  const std::string version = version_of({path, "--version"});
+  if (version.empty())
+    return {"skopeo", State::missing, fmt::format("{} does not run", path), "`apt-get install --reinstall skopeo`", false};
+  return {"skopeo", State::ok, fmt::format("{}: {}", path, version), "", false};
+}
+
+// Layers of images mark replaced directories by an extended attribute, on a file system of the cache's; a file without a name tries it.
+HostFeature layer_marks(const std::string& cache_directory) {
+  const std::string place = existing_directory(cache_directory);
+  const UniqueFd file(::open(place.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (file && ::fsetxattr(file.get(), "user.overlay.opaque", "y", 1, 0) == 0)
+    return {"image layers", State::ok, fmt::format("the file system of {} holds their marks (user xattrs)", place), "", false};
+  return {"image layers", State::fallback,
+          fmt::format("{} on {} ({}): images whose layers replace directories can't be unpacked",
+                      file ? "no user xattrs" : "no file can be made", place, std::strerror(errno)),
+          "set CASEMATE_CACHE_DIR to a directory on ext4, xfs, btrfs or tmpfs (Linux 6.6)", false};
+}
+
 }  // namespace
 
 std::string program_on_path(const std::string& name) {
@@ -175,6 +199,8 @@ std::vector<HostFeature> probe_programs(const HostFacts& host, const std::string
   for (HostFeature& row : network()) rows.push_back(std::move(row));
   for (HostFeature& row : python()) rows.push_back(std::move(row));
   rows.push_back(cache_space(cache_directory));
+  rows.push_back(skopeo());
+  rows.push_back(layer_marks(cache_directory));
   return rows;
 }
 

@@ -11,6 +11,7 @@
 
 #include "apps/run/arguments.h"
 #include "apps/run/job_root.h"
+#include "apps/run/work_layer.h"
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "base/units.h"
@@ -138,6 +139,8 @@ std::string plan_text(const Job& job, const Plan& plan, const HostFacts& host, c
 Result<JobRoot> open_root(RunRequest& request) {
   PullDisplay display(STDERR_FILENO, request.json ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO),
                       colored(Color::automatic, STDERR_FILENO));
+  if (!request.root->policy_chosen) request.root->pull.policy = PullOptions::Policy::never;
+  request.root->lock_grows = false;
   TRY_ASSIGN(JobRoot root, JobRoot::open(*request.root, display.teller()));
   const RunJob run = [](const Job&, const auto&) -> Result<JobResult> {
     return fail(ErrorCode::not_supported, "explain runs nothing, and this layer is yet to be made by a command: 'casemate run' makes it");
@@ -164,7 +167,8 @@ int explain_main(const std::vector<std::string>& arguments) {
   }
   // The copies of the inputs are made when the job is run; here stands where they would lie.
   const std::string staged = parsed.request.inputs.empty() ? "" : cache_directory() + "/tmp/<this run>/inputs";
-  if (const auto layered = add_work_layer(parsed.request, staged); !layered) return complain(kProgram, layered.error().what);
+  const std::vector<std::string> below = root ? root->at(parsed.request.job.cwd) : std::vector<std::string>();
+  if (const auto layered = add_work_layer(parsed.request, staged, below); !layered) return complain(kProgram, layered.error().what);
   Job& job = parsed.request.job;
   HostFacts host = read_host_facts();
   resolve_sources(job, host);

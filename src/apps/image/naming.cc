@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "image/catalogue.h"
+
 namespace casemate {
 namespace {
 
@@ -86,7 +88,8 @@ Result<std::vector<StoredImage>> images_named(const std::vector<StoredImage>& al
                   fmt::format("{} are the first digits of {} images; give more of them", in_quotes(text), manifests.size()));
     if (!found.empty() || text.starts_with(kAlgorithm)) return found;
   }
-  TRY_ASSIGN(const ImageReference reference, read_image_name(text));
+  TRY_ASSIGN(const ImageReference typed, read_image_name(text));
+  TRY_ASSIGN(const ImageReference reference, absolute(typed));
   for (const StoredImage& image : all) {
     if (image.reference == reference) found.push_back(image);
   }

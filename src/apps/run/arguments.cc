@@ -360,24 +360,6 @@ Result<RunRequest> meaning(const Words& words) {
   return request;
 }
 
-}  // namespace
-
-Result<void> add_work_layer(RunRequest& request, const std::string& staged) {
-  if (request.inputs.empty() && request.outputs.empty()) return {};
-  Job& job = request.job;
-  if (job.cwd == "/") return invalid("--inputs and --outputs need a working directory other than /");
-  Mount work{.kind = Mount::Kind::overlay, .target = job.cwd, .owned = true};
-  if (!staged.empty()) work.lower = {staged};
-  job.mounts.push_back(std::move(work));
-  if (!request.outputs.empty()) {
-    job.collect = {job.cwd};
-    job.collect_to = request.outputs;
-  }
-  return {};
-}
-
-namespace {
-
 // The words of a command line with options, by CLI11; where that ends the matter (help, a mistake) `parsed` says so.
 Words read_words(const std::vector<std::string>& arguments, std::string_view program, ParsedRun& parsed) {
   Words words;

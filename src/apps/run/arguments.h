@@ -36,8 +36,4 @@ struct ParsedRun {
 /// Parses the arguments after the subcommand's name. `program` is "casemate run" or "casemate explain", for the texts.
 ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view program);
 
-/// Puts the writable layer over the working directory that --inputs and --outputs ask for, over `staged` ("" for none), the directory with
-/// the copies of the inputs. Nothing if neither was asked for. invalid_input where the working directory is /.
-Result<void> add_work_layer(RunRequest& request, const std::string& staged);
-
 }  // namespace casemate

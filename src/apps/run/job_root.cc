@@ -1,10 +1,8 @@
 #include "apps/run/job_root.h"
 
-#include <charconv>
-#include <sstream>
-
 #include <fmt/format.h>
 
+#include "apps/run/work_layer.h"
 #include "base/terminal.h"
 #include "image/project_layers.h"
 
@@ -13,21 +11,8 @@ namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr const char* kDefaultHome = "/root";
-constexpr std::size_t kLongestPasswd = 1 << 20;
 
 std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
-
-std::vector<std::string> fields_of(const std::string& line) {
-  std::vector<std::string> fields(1);
-  for (const char c : line) {
-    if (c == ':') {
-      fields.emplace_back();
-    } else {
-      fields.back() += c;
-    }
-  }
-  return fields;
-}
 
 }  // namespace
 
@@ -94,24 +79,13 @@ Result<void> JobRoot::set_user(Job& job, const std::string& typed) const {
   return {};
 }
 
-// As docker sets HOME where neither image nor caller do.
-std::string JobRoot::home_of(const User& user) const {
-  const auto passwd = root_.is_host() ? std::nullopt : read_root_file(root_, "etc/passwd", kLongestPasswd).value_or(std::nullopt);
-  std::istringstream lines(passwd.value_or(""));
-  for (std::string line; std::getline(lines, line);) {
-    const std::vector<std::string> fields = fields_of(line);
-    const bool whole = fields.size() >= 6 && fields[5].starts_with('/') && fields[5].find('\0') == std::string::npos;
-    if (whole && fields[2] == std::to_string(user.uid)) return fields[5];
-  }
-  return user.uid == 0 || root_.is_host() ? kDefaultHome : "/";
-}
-
 Result<void> JobRoot::furnish(RunRequest& request, const RunJob& run, const Progress& progress) {
   Job& job = request.job;
   TRY(add_groups(run, progress));
   if (request_.entrypoint && !request_.entrypoint->empty()) job.argv.insert(job.argv.begin(), *request_.entrypoint);
   TRY(set_environment(job));
   TRY(put_root(job, root_));
+  TRY(set_user(job, request.user));
   ConfigUse use = request_.use;
   use.user = use.user && request.user.empty() && request_.user.empty();
   if (!root_.is_host()) {
@@ -120,15 +94,15 @@ Result<void> JobRoot::furnish(RunRequest& request, const RunJob& run, const Prog
     TRY(take_config(job, root_, use));
   }
   if (job.argv.empty()) return invalid("no command; write: casemate run [flags] -- COMMAND [ARGUMENT...]");
-  TRY(set_user(job, request.user));
   if (job.cwd.empty()) job.cwd = root_.is_host() ? "/app" : "/";
   // What comes in and goes out needs a directory of its own.
   const bool own_directory = !request.inputs.empty() || !request.outputs.empty();
   if (job.cwd == "/" && own_directory && !request.directory_chosen) job.cwd = "/app";
-  job.env.emplace("HOME", home_of(job.user));
   add_least_environment(job);
   return {};
 }
+
+std::vector<std::string> JobRoot::at(std::string_view path) const { return directories_at(root_.layers, path); }
 
 nlohmann::ordered_json JobRoot::to_json() const {
   if (root_.is_host()) return nullptr;

@@ -29,6 +29,8 @@ class JobRoot {
   Result<void> furnish(RunRequest& request, const RunJob& run, const Progress& progress);
 
   [[nodiscard]] const std::vector<std::string>& notes() const { return root_.notes; }
+  /// The image's and the layers' directories at a path of the root, topmost first.
+  [[nodiscard]] std::vector<std::string> at(std::string_view path) const;
   /// {"name", "digest"} (null where there is none); null for the host.
   [[nodiscard]] nlohmann::ordered_json to_json() const;
 
@@ -37,7 +39,6 @@ class JobRoot {
   Result<void> add_groups(const RunJob& run, const Progress& progress);
   Result<void> set_environment(Job& job) const;
   Result<void> set_user(Job& job, const std::string& typed) const;
-  [[nodiscard]] std::string home_of(const User& user) const;
 
   RootRequest request_;
   std::optional<Store> store_;

@@ -114,6 +114,7 @@ Result<std::optional<RootRequest>> root_request(const RootWords& words, const st
   auto policy = PullOptions::Policy::missing;
   if (!words.policy.empty()) {
     TRY_ASSIGN(policy, parse_policy("--pull", words.policy));
+    request.policy_chosen = true;
   }
   TRY_ASSIGN(request.pull, pull_options(words.pull, policy));
   TRY_ASSIGN(request.layers, layers_of(words, container));

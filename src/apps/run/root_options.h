@@ -36,9 +36,10 @@ struct LayerGroup {
 struct RootRequest {
   ImageReference image;  ///< host: no image
   PullOptions pull;
-  std::string lock;          ///< path of the lock file; "": none
-  bool lock_grows = false;   ///< a tag that has no pin in it gets one
-  bool image_layers = true;  ///< false: of the image only what it says of how to run, not its files
+  bool policy_chosen = false;  ///< --pull was typed
+  std::string lock;            ///< path of the lock file; "": none
+  bool lock_grows = false;     ///< a tag that has no pin in it gets one
+  bool image_layers = true;    ///< false: of the image only what it says of how to run, not its files
   std::vector<LayerGroup> layers;
   ConfigUse use;
   std::optional<std::string> entrypoint;           ///< in place of the image's entrypoint and cmd; "": none

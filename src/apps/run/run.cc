@@ -14,6 +14,7 @@
 #include "apps/run/ending.h"
 #include "apps/run/input.h"
 #include "apps/run/job_root.h"
+#include "apps/run/work_layer.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"
 #include "base/units.h"
@@ -169,13 +170,14 @@ class Run {
 
   // Inputs are copied, so that the command may change its copy; outputs are what it leaves in the writable layer over them.
   Result<void> stage() {
-    if (request_.inputs.empty()) return add_work_layer(request_, "");
+    const std::vector<std::string> below = root_ ? root_->at(request_.job.cwd) : std::vector<std::string>();
+    if (request_.inputs.empty()) return add_work_layer(request_, "", below);
     TRY_ASSIGN(store_, Store::open());
     TRY_ASSIGN(temp_, store_->make_temp());
     TRY_ASSIGN(Staging staging, Staging::create(temp_->path() + "/inputs", request_.job.cwd));
     for (const std::string& input : request_.inputs) TRY(staging.add("--inputs", input, true));
     skipped_ = staging.take_skipped();
-    return add_work_layer(request_, staging.directory());
+    return add_work_layer(request_, staging.directory(), below);
   }
 
   int complain(const Error& error) const { return request_.json ? put_error_object(error.what) : casemate::complain(kProgram, error.what); }

@@ -1,0 +1,21 @@
+// work_layer: the writable layer over the working directory that --inputs and --outputs ask for.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apps/run/arguments.h"
+#include "casemate/result.h"
+
+namespace casemate {
+
+/// Puts it over `staged` ("" for none), the directory with the copies of the inputs, which lies over `below` (topmost first). Nothing if
+/// neither was asked for. invalid_input where the working directory is /.
+Result<void> add_work_layer(RunRequest& request, const std::string& staged, const std::vector<std::string>& below = {});
+
+/// What the layers of a root (topmost first) have at `path`, an absolute one: the directories that overlayfs would merge there, topmost
+/// first. Layers are hostile: nothing is found behind a symlink, nor below what is no directory.
+[[nodiscard]] std::vector<std::string> directories_at(const std::vector<std::string>& layers, std::string_view path);
+
+}  // namespace casemate

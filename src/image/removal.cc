@@ -1,0 +1,52 @@
+// Removal of images: their records first, so that a crash leaves layers that nobody names (which eviction takes), never the reverse.
+#include <set>
+#include <string>
+
+#include "image/catalogue.h"
+#include "image/layer_cache.h"
+#include "image/pull.h"
+#include "image/pull_place.h"
+
+namespace casemate {
+namespace {
+
+// The store's keys of all that an image consists of. Its layers may have been unpacked by root and by a user, each in a way of its own.
+void add_keys(const ImageRecord& record, std::set<std::string>& layers, std::set<std::string>& blobs) {
+  for (const StoredLayer& layer : record.image.layers) {
+    layers.insert(image_layer_key(layer.diff_id, true));
+    layers.insert(image_layer_key(layer.diff_id, false));
+    blobs.insert(layer.digest);
+  }
+  for (const Descriptor& document : {record.manifest, record.config}) {
+    if (!document.digest.empty()) blobs.insert(document.digest);
+  }
+}
+
+}  // namespace
+
+Result<RemovedImages> remove_images(Store& store, const std::function<bool(const StoredImage&)>& unwanted) {
+  RemovedImages removed;
+  std::set<std::string> layers;
+  std::set<std::string> blobs;
+  for (const ImageRecord& record : all_records(store)) {
+    if (!unwanted(record.image)) continue;
+    add_keys(record, layers, blobs);
+    TRY_ASSIGN(const bool was_there, remove_record(store, record));
+    removed.images += was_there ? 1 : 0;
+  }
+  std::set<std::string> needed;
+  for (const ImageRecord& record : all_records(store)) add_keys(record, needed, needed);
+  for (const std::set<std::string>* keys : {&layers, &blobs}) {
+    for (const std::string& key : *keys) {
+      if (needed.contains(key)) continue;
+      TRY_ASSIGN(const std::optional<std::uint64_t> freed, store.remove(key));
+      if (!freed) continue;
+      removed.bytes += *freed;
+      removed.layers += keys == &layers ? 1 : 0;
+    }
+  }
+  sweep_pulls(store, std::chrono::seconds(0));
+  return removed;
+}
+
+}  // namespace casemate

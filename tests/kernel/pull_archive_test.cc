@@ -1,0 +1,155 @@
+// Images in archives, on their way in and out of the store, and their removal.
+#include <gtest/gtest.h>
+
+#include "pull_scratch.h"
+#include "sys/watched_program.h"
+
+namespace casemate {
+namespace {
+
+class PullArchive : public PullScratch {
+ protected:
+  void SetUp() override {
+    PullScratch::SetUp();
+    if (program_in_path("skopeo").empty()) GTEST_SKIP() << "skopeo is not installed";
+    image_ = image_of("image", {LayerTar().file("one", "1").bytes(), LayerTar().file("two", "2").bytes()});
+  }
+  static void skopeo(const std::string& words) {
+    const auto ran = run_program({"/bin/sh", "-c", "skopeo --insecure-policy copy -q " + words}, std::chrono::seconds(60));
+    ASSERT_TRUE(ran) << ran.error().what;
+    ASSERT_EQ(ran->end.code, 0) << ran->err;
+  }
+  [[nodiscard]] std::string at(const std::string& name) const { return (top_ / name).string(); }
+  static Result<void> write_out(Store& store, const std::string& image, const std::string& target) {
+    return export_image(store, reference(image), reference(target));
+  }
+
+  std::string image_;
+};
+
+TEST_F(PullArchive, docker_and_oci_archives_are_read_once_until_they_change) {
+  skopeo(fmt::format("{} docker-archive:{}:x/y:v1", image_, at("docker.tar")));
+  skopeo(fmt::format("{} oci-archive:{}:v1", image_, at("oci.tar")));
+  const fs::path odd = top_ / "a:b";  // skopeo would take what follows ':' for a name
+  fs::create_directory(odd);
+  fs::copy(at("oci.tar"), odd / "oci.tar");
+  fs::create_symlink(odd / "oci.tar", top_ / "link.tar");
+  Store kept = store();
+  for (const std::string& text : {"docker-archive:" + at("docker.tar"), "docker-archive:" + at("docker.tar") + ":x/y:v1",
+                                  "oci-archive:" + at("oci.tar"), "oci-archive:" + at("link.tar") + ":v1"}) {
+    const ReadyImage first = pulled(kept, text);
+    EXPECT_EQ(file_of(first, "one"), "1") << text;
+    EXPECT_EQ(file_of(first, "two"), "2") << text;
+    const fs::path path = ::getenv("PATH");
+    ::setenv("PATH", "/nowhere", 1);  // nobody runs skopeo now
+    EXPECT_TRUE(pulled(kept, text).cached);
+    ::setenv("PATH", path.c_str(), 1);
+  }
+  const std::string changed = image_of("changed", {LayerTar().file("one", "new").bytes()});
+  fs::remove(at("docker.tar"));
+  skopeo(fmt::format("{} docker-archive:{}:x/y:v1", changed, at("docker.tar")));
+  EXPECT_EQ(file_of(pulled(kept, "docker-archive:" + at("docker.tar")), "one"), "new");
+  refusal(kept, "docker-archive:" + at("docker.tar") + ":x/z:v1", ErrorCode::refused);
+  refusal(kept, "docker-archive:" + at("none.tar"), ErrorCode::not_found);
+  write(at("noise.tar"), std::string(5000, 'x'));
+  refusal(kept, "oci-archive:" + at("noise.tar"), ErrorCode::refused);
+  expect_tidy(kept);
+}
+
+TEST_F(PullArchive, an_imported_image_is_one_of_a_registry_and_outlives_its_source) {
+  Store kept = store();
+  const std::string name = "docker://registry.invalid/me/tool:v1";
+  const auto imported = import_image(kept, reference(image_), reference(name), {});
+  ASSERT_TRUE(imported) << imported.error().what;
+  EXPECT_EQ(to_text(imported->reference), name);
+  fs::remove_all(top_ / "image");
+  EXPECT_TRUE(pulled(kept, name).cached);
+  // Its blobs are in the store: an evicted layer is unpacked again.
+  ASSERT_TRUE(*kept.remove(imported->layers[1].key));
+  const ReadyImage ready = pulled(kept, name);
+  EXPECT_FALSE(ready.cached);
+  EXPECT_EQ(file_of(ready, "two"), "2");
+  EXPECT_FALSE(import_image(kept, reference("docker://registry.invalid/none:v1"), reference(name), {.policy = PullOptions::Policy::never}));
+  const auto wrong = import_image(kept, reference(name), reference("oci:" + at("x")), {});
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code, ErrorCode::invalid_input);
+  expect_tidy(kept);
+}
+
+TEST_F(PullArchive, an_exported_image_is_the_same_one) {
+  Store kept = store();
+  const std::string name = "docker://registry.invalid/me/tool:v1";
+  const StoredImage imported = import_image(kept, reference(image_), reference(name), {}).value();
+  Store other = Store::open({.directory = at("other")}).value();
+  for (const char* target : {"oci:{}:v1", "oci-archive:{}:v1", "docker-archive:{}:me/tool:v1", "docker-archive:{}"}) {
+    const std::string text = fmt::format(fmt::runtime(target), at("out"));
+    const auto done = write_out(kept, name, text);
+    ASSERT_TRUE(done) << text << ": " << done.error().what;
+    const ReadyImage back = pulled(other, text);
+    EXPECT_EQ(file_of(back, "two"), "2") << text;
+    if (std::string(target).starts_with("oci")) EXPECT_EQ(back.image.manifest_digest, imported.manifest_digest) << text;
+    const auto again = write_out(kept, name, text);
+    ASSERT_FALSE(again) << text;
+    EXPECT_EQ(again.error().code, ErrorCode::refused);
+    fs::remove_all(at("out"));
+  }
+  EXPECT_EQ(write_out(kept, "docker://none", "oci:" + at("out")).error().code, ErrorCode::not_found);
+  EXPECT_EQ(write_out(kept, name, "docker://registry.invalid/x").error().code, ErrorCode::invalid_input);
+  ASSERT_TRUE(*kept.remove(imported.layers[0].digest));
+  EXPECT_EQ(write_out(kept, name, "oci:" + at("out")).error().code, ErrorCode::not_found);
+  for (const auto& entry : fs::directory_iterator(top_)) EXPECT_FALSE(entry.path().filename().string().starts_with("out")) << entry.path();
+  expect_tidy(kept);
+}
+
+TEST_F(PullArchive, removal_takes_what_no_other_image_needs_and_nobody_holds) {
+  Store kept = store();
+  const std::string base = LayerTar().file("base", "shared").bytes();
+  const std::string one = "docker://registry.invalid/one:v1";
+  const std::string two = "docker://registry.invalid/two:v1";
+  ASSERT_TRUE(import_image(kept, reference(image_of("a", {base, LayerTar().file("a", "a").bytes()})), reference(one), {}));
+  ASSERT_TRUE(import_image(kept, reference(image_of("b", {base, LayerTar().file("b", "b").bytes()})), reference(two), {}));
+  ASSERT_TRUE(kept.make_layer(std::string(64, 'e'), "environment: of somebody", [](const std::string&) -> Result<void> { return {}; }));
+  const auto forget = [&](const std::string& text) {
+    auto removed = remove_images(kept, [&](const StoredImage& image) { return to_text(image.reference) == text; });
+    EXPECT_TRUE(removed) << removed.error().what;
+    return removed.value_or(RemovedImages{});
+  };
+  forget("oci:" + at("a"));
+  forget("oci:" + at("b"));
+  {
+    const ReadyImage held = pulled(kept, two);
+    const RemovedImages removed = forget(one);
+    EXPECT_EQ(removed.images, 1u);
+    EXPECT_EQ(removed.layers, 1u);
+    EXPECT_GT(removed.bytes, 0u);
+    EXPECT_EQ(forget(two).layers, 0u);  // held
+    EXPECT_EQ(file_of(held, "base"), "shared");
+  }
+  EXPECT_TRUE(list_images(kept)->empty());
+  EXPECT_TRUE(*kept.layer(std::string(64, 'e')));
+  std::size_t blobs = 0;
+  const auto left = kept.entries();
+  ASSERT_TRUE(left);
+  for (const StoreEntry& entry : *left) blobs += entry.kind == "blob" ? 1 : 0;
+  EXPECT_EQ(blobs, 0u);
+  expect_tidy(kept);
+}
+
+TEST_F(PullArchive, the_docker_engine) {
+  const auto there = run_program({"/bin/sh", "-c", "docker version"}, std::chrono::seconds(20));
+  if (!there || there->end.code != 0) {
+    Store kept = store();
+    const std::string why = refusal(kept, "docker-daemon:casemate-none:v1", ErrorCode::not_supported);
+    EXPECT_NE(why.find("Docker"), std::string::npos) << why;
+    GTEST_SKIP() << "no Docker Engine answers here";
+  }
+  skopeo(fmt::format("{} docker-daemon:casemate-pull-test:v1", image_));
+  Store kept = store();
+  EXPECT_EQ(file_of(pulled(kept, "docker-daemon:casemate-pull-test:v1"), "two"), "2");
+  EXPECT_TRUE(pulled(kept, "docker-daemon:casemate-pull-test:v1").cached);
+  refusal(kept, "docker-daemon:casemate-none:v1", ErrorCode::not_found);
+  run_program({"/bin/sh", "-c", "docker image rm casemate-pull-test:v1"}, std::chrono::seconds(20)).value();
+}
+
+}  // namespace
+}  // namespace casemate

@@ -1,0 +1,105 @@
+// What the store writes down about an image, and what skopeo says about one.
+#include <gtest/gtest.h>
+
+#include "image/catalogue.h"
+#include "image/layer_cache.h"
+#include "image/skopeo.h"
+
+namespace casemate {
+namespace {
+
+std::string digest_of(char c) { return "sha256:" + std::string(64, c); }
+
+ImageRecord example() {
+  ImageRecord record;
+  StoredImage& image = record.image;
+  image.reference = parse_image_reference("docker://python:3.10").value();
+  image.digest = digest_of('1');
+  image.manifest_digest = digest_of('2');
+  image.platform = {"linux", "arm64", "v8"};
+  image.config.platform = image.platform;
+  image.config.env = {"A=1", "B=\"two\"\n"};
+  image.config.working_dir = "/work";
+  image.config.entrypoint = {"/bin/sh", "-c"};
+  image.config.cmd = {"true"};
+  image.config.user = "1000:1000";
+  image.layers = {{digest_of('3'), digest_of('4'), 1234, image_layer_key(digest_of('4'), keeps_owners())}};
+  image.config.diff_ids = {digest_of('4')};
+  image.pulled = 1'700'000'000;
+  record.manifest = {.media_type = "application/vnd.oci.image.manifest.v1+json", .digest = digest_of('2'), .size = 400};
+  record.config = {.media_type = "application/vnd.oci.image.config.v1+json", .digest = digest_of('5'), .size = 300};
+  record.origin = "1:2 3 4.5 6.7";
+  return record;
+}
+
+TEST(ImageRecord, comes_back_as_it_was) {
+  const ImageRecord record = example();
+  const auto again = parse_image_record(to_json(record));
+  ASSERT_TRUE(again) << again.error().what;
+  EXPECT_EQ(*again, record);
+  EXPECT_EQ(again->image.reference, record.image.reference);
+  EXPECT_EQ(again->image.platform, record.image.platform);
+  EXPECT_EQ(again->image.config.env, record.image.config.env);
+  EXPECT_EQ(again->image.config.diff_ids, record.image.config.diff_ids);
+  EXPECT_EQ(again->image.layers[0].key, record.image.layers[0].key);
+  EXPECT_EQ(again->manifest.size, 400u);
+}
+
+TEST(ImageRecord, any_damage_is_noticed_or_harmless) {
+  const std::string text = to_json(example());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto cut = parse_image_record(std::string_view(text).substr(0, i));
+    EXPECT_TRUE(!cut || i + 1 == text.size()) << i;
+    if (!cut) EXPECT_EQ(cut.error().code, ErrorCode::corrupt);
+  }
+  std::string other = text;
+  other.replace(other.find("\"version\":1"), 11, "\"version\":2");
+  EXPECT_FALSE(parse_image_record(other));
+  other = text;
+  other.replace(other.find(digest_of('3')), 71, "sha256:../../../../etc");
+  EXPECT_FALSE(parse_image_record(other));
+}
+
+TEST(ImageLayerKey, tells_owners_and_tars_apart) {
+  EXPECT_NE(image_layer_key(digest_of('1'), true), image_layer_key(digest_of('1'), false));
+  EXPECT_NE(image_layer_key(digest_of('1'), true), image_layer_key(digest_of('2'), true));
+  EXPECT_EQ(image_layer_key(digest_of('1'), true).size(), 64u);
+}
+
+struct Saying {
+  const char* text;
+  ErrorCode code;
+  const char* words;
+};
+
+TEST(SkopeoErrors, become_one_line_that_says_what_to_do) {
+  const Saying sayings[] = {
+      {R"(time="2026-11-21T16:49:52Z" level=fatal msg="Error parsing image name \"docker://127.0.0.1:5999/x/y:none\": reading manifest none in 127.0.0.1:5999/x/y: manifest unknown: manifest unknown")",
+       ErrorCode::not_found,
+       "there is no such image: look at its name and tag (skopeo: reading manifest none in 127.0.0.1:5999/x/y: manifest unknown: manifest "
+       "unknown)"},
+      {R"(time="x" level=warning msg="Failed, retrying in 1s ... (1/2). Error: x509: nothing"
+time="x" level=fatal msg="Error parsing image name \"docker://r/x:v1\": pinging container registry r: Get \"https://r/v2/\": http: server gave HTTP response to HTTPS client")",
+       ErrorCode::refused, "--tls-verify=false"},
+      {R"(time="x" level=fatal msg="initializing source docker://r:1/x:v1: reading manifest v1 in r:1/x: unauthorized: authentication required")",
+       ErrorCode::refused, "skopeo login"},
+      {R"(time="x" level=fatal msg="pinging container registry r: Get \"https://r/v2/\": x509: certificate signed by unknown authority")",
+       ErrorCode::refused, "--cert-dir"},
+      {R"(time="x" level=fatal msg="writing blob: storing blob to file \"/a/oci-put-blob1\": write /a/oci-put-blob1: no space left on device")",
+       ErrorCode::exhausted, "disk is full"},
+      {R"(time="x" level=fatal msg="copying system image from manifest list: writing blob: Digest did not match, expected sha256:1, got sha256:2")",
+       ErrorCode::refused, "other bytes"},
+      {"panic: something\n", ErrorCode::refused, "skopeo failed: panic: something"},
+      {"", ErrorCode::refused, "without a word"},
+      {"level=fatal msg=\"\x1b[31mred\\nlines\"", ErrorCode::refused, "red lines"}};
+  for (const Saying& saying : sayings) {
+    const Error error = read_skopeo_error(saying.text);
+    EXPECT_EQ(error.code, saying.code) << error.what;
+    EXPECT_NE(error.what.find(saying.words), std::string::npos) << error.what;
+    EXPECT_EQ(error.what.find_first_of("\n\x1b"), std::string::npos) << error.what;
+  }
+  EXPECT_LT(read_skopeo_error("level=fatal msg=\"" + std::string(100'000, 'x')).what.size(), 1000u);
+}
+
+}  // namespace
+}  // namespace casemate
