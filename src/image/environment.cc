@@ -50,6 +50,21 @@ Environment environment_of(std::string key, StoreLease lease, const Interpreter&
   return made;
 }
 
+// The request's store, or one that is open as long as this lives.
+class OpenStore {
+ public:
+  explicit OpenStore(const EnvironmentRequest& request) : given_(request.store) {}
+  Result<Store*> store() {
+    if (given_) return given_;
+    TRY_ASSIGN(own_, Store::open());
+    return &*own_;
+  }
+
+ private:
+  Store* given_;
+  std::optional<Store> own_;
+};
+
 // The host's interpreter may write into the new layer; what an image's writes is looked at first: it may do more than compile, and the
 // files of the layer are those of the environment.
 Job compiling_job(const Environment& environment, const Interpreter& interpreter) {
@@ -98,10 +113,11 @@ std::expected<Environment, EnvironmentFailure> make_environment(const Environmen
   }
   const std::string key = sha256_hex(fmt::format("{}\n{}\n{}\n", kFormat, interpreter.identity, wanted));
 
-  auto store = Store::open();
+  OpenStore opened(request);
+  auto store = opened.store();
   if (!store) return failed(store.error());
   for (const bool bytecode : {true, false}) {
-    auto there = store->layer(bytecode ? bytecode_key(key) : key);
+    auto there = (*store)->layer(bytecode ? bytecode_key(key) : key);
     if (!there) return failed(there.error());
     if (!*there) continue;
     Environment environment = environment_of(key, std::move(**there), interpreter);
@@ -116,7 +132,7 @@ std::expected<Environment, EnvironmentFailure> make_environment(const Environmen
     if (nothing) {
       TRY(write_bare_environment(directory, interpreter));
     } else {
-      auto done = install(directory, interpreter, request.root, installation, *store, request.wall, run, progress);
+      auto done = install(directory, interpreter, request.root, installation, **store, request.wall, run, progress);
       if (!done) {
         failure = done.error();
         return std::unexpected(done.error().error);
@@ -127,8 +143,8 @@ std::expected<Environment, EnvironmentFailure> make_environment(const Environmen
     return write_all(file.get(), installed.installer);
   };
   bool created = false;
-  auto lease = store->make_layer(key, description_of(*requirements, interpreter, request.root), fill, &created,
-                                 [&] { progress("environment: another casemate is making it; waiting"); });
+  auto lease = (*store)->make_layer(key, description_of(*requirements, interpreter, request.root), fill, &created,
+                                    [&] { progress("environment: another casemate is making it; waiting"); });
   if (!lease) return failure ? failed(failure->error, failure->log) : failed(lease.error());
   Environment environment = environment_of(key, std::move(*lease), interpreter);
   environment.cached = !created;
@@ -136,16 +152,18 @@ std::expected<Environment, EnvironmentFailure> make_environment(const Environmen
   return environment;
 }
 
-Result<bool> compile_environment(const Environment& environment, const Interpreter& interpreter, const RunJob& run, const Root& root) {
+Result<bool> compile_environment(const Environment& environment, const EnvironmentRequest& request, const RunJob& run) {
   if (environment.bytecode) return true;
-  TRY_ASSIGN(Store store, Store::open());
+  const Interpreter& interpreter = request.interpreter;
+  OpenStore opened(request);
+  TRY_ASSIGN(Store * store, opened.store());
   const auto fill = [&](const std::string& directory) -> Result<void> {
     TRY(link_environment(environment.layer, directory));
     Job job = compiling_job(environment, interpreter);
-    TRY(put_root(job, root));
+    TRY(put_root(job, request.root));
     std::unique_ptr<StoreTemp> collected;
     if (interpreter.in_image()) {
-      TRY_ASSIGN(collected, store.make_temp());
+      TRY_ASSIGN(collected, store->make_temp());
       job.mounts.push_back({.kind = Mount::Kind::overlay, .target = environment.mount_point, .lower = {environment.layer}, .owned = true});
       job.limits.disk_bytes = 1ull << 30;
       job.limits.disk_inodes = 1u << 20;
@@ -166,7 +184,7 @@ Result<bool> compile_environment(const Environment& environment, const Interpret
     return add_bytecode(collected->path() + "/changed", directory);
   };
   auto lease =
-      store.make_layer(bytecode_key(environment.key), fmt::format("environment with bytecode, for Python {}", interpreter.version), fill);
+      store->make_layer(bytecode_key(environment.key), fmt::format("environment with bytecode, for Python {}", interpreter.version), fill);
   if (lease) return true;
   if (lease.error().code == ErrorCode::refused) return false;
   return std::unexpected(lease.error());

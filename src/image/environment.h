@@ -21,6 +21,7 @@ struct EnvironmentRequest {
   std::string requirements_path;                              ///< host path of the requirements file; nested -r and -c are read beside it
   std::chrono::milliseconds wall = std::chrono::minutes(30);  ///< for each run of an installer
   Root root = {};                                             ///< where the interpreter is: host, or the image that it was found in
+  Store* store = nullptr;                                     ///< where environments are kept; nullptr: Store::open()
 };
 
 /// A ready environment: bind `layer` read-only at `mount_point`, on the root it was made for, and run `python`.
@@ -50,6 +51,6 @@ std::expected<Environment, EnvironmentFailure> make_environment(const Environmen
 /// make_environment() find first. Without it every start compiles what it imports again, since the layer is read-only. For after a result
 /// is out: it takes longer than many an installation (docs/design/environments.md has figures). True if there is such a layer now; false if
 /// a module's package made that impossible, which harms nobody.
-Result<bool> compile_environment(const Environment& environment, const Interpreter& interpreter, const RunJob& run, const Root& root = {});
+Result<bool> compile_environment(const Environment& environment, const EnvironmentRequest& request, const RunJob& run);
 
 }  // namespace casemate

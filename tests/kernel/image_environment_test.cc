@@ -278,7 +278,7 @@ TEST_P(WithInstaller, makes_an_environment_on_the_image_once) {
 TEST_P(WithInstaller, compiles_modules_without_giving_the_image_the_layer) {
   const Made made = make(mine_, from_links("casefour<1.1"));
   ASSERT_TRUE(made) << made.error().error.what << made.error().log;
-  const auto compiled = compile_environment(*made, interpreter_, run_, mine_);
+  const auto compiled = compile_environment(*made, {.interpreter = interpreter_, .requirements_path = "", .root = mine_}, run_);
   ASSERT_TRUE(compiled) << compiled.error().what;
   ASSERT_TRUE(*compiled);
   const Made again = make(mine_, from_links("casefour<1.1"));
