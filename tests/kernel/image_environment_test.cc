@@ -9,6 +9,7 @@
 #include "casemate/engine.h"
 #include "image/environment.h"
 #include "image/image_interpreter.h"
+#include "image/project_layers.h"
 #include "scratch.h"
 #include "sys/process.h"
 
@@ -320,9 +321,9 @@ TEST_F(ImageEnvironments, a_uv_that_does_not_run_on_the_image_gives_way_to_its_p
 
 TEST_F(ImageEnvironments, an_image_cannot_write_what_others_install_from) {
   if (find_uv().empty()) GTEST_SKIP() << "no uv on this host";
-  const Root wrapped = with_program("usr/bin/python3.11", R"(#!/bin/sh
+  const Root wrapped = with_program("usr/bin/python3.11", R"(#!/bin/bash
 for place in /casemate/workshop/cache /casemate/workshop /casemate/env/bin; do touch $place/poison 2>/dev/null; done
-exec -a /usr/bin/python3.11 /usr/bin/python3.11-real "$@"
+exec -a "$0" /usr/bin/python3.11-real "$@"
 )");
   fs::create_hard_link(fs::path(root_.layers.back()) / "usr/bin/python3.11", fs::path(wrapped.layers[0]) / "usr/bin/python3.11-real");
   const Made made = make(wrapped, from_links("casefour"));
@@ -335,6 +336,53 @@ exec -a /usr/bin/python3.11 /usr/bin/python3.11-real "$@"
     EXPECT_TRUE(entry.path().string().starts_with(own) || entry.path().string().starts_with(made->layer)) << entry.path();
   }
   EXPECT_GT(poisoned, 0);
+}
+
+// Packages as a layer: what runs on the root finds them without knowing of them.
+TEST_F(ImageEnvironments, a_layer_of_packages_is_what_the_images_own_python_imports) {
+  auto store = Store::open();
+  ASSERT_TRUE(store) << store.error().what;
+  const fs::path project = shared_ / "project";
+  fs::create_directories(project);
+  write(project / "requirements.txt", from_links("casefour"));
+  const LayerContext context{.store = *store, .project = project, .run = run_, .progress = {}};
+  Root root = root_;
+  const auto added = add_layers(root, {EnvironmentLayer{"requirements.txt"}}, context);
+  ASSERT_TRUE(added) << added.error().what;
+  ASSERT_EQ(root.layers.size(), root_.layers.size() + 1);
+  EXPECT_NE(root.identity, root_.identity);
+  const std::string what = "import casefour, os, sys; print(casefour.VALUE, casefour.__file__, os.path.exists(casefour.__cached__))";
+  const std::string said = "1.1 /casemate/env/lib/python3.11/site-packages/casefour/__init__.py True\n";
+  for (const char* python : {"python3", "/usr/bin/python3", "/usr/bin/python3.11", "/casemate/env/bin/python"})
+    EXPECT_EQ(output(root, {}, {python, "-c", what}), said) << python;
+  EXPECT_EQ(output(root, {}, {"casefour-say"}), "said 1.1\n");
+  EXPECT_EQ(output(root, {}, {"/usr/bin/python3", "-c", "import pip; print(pip.__file__)"}),
+            "/usr/lib/python3/dist-packages/pip/__init__.py\n");
+  // Directories of the image keep their modes.
+  const std::vector<std::string> modes = {"stat", "-c", "%n %a", "/usr", "/usr/local", "/usr/local/lib", "/usr/local/lib/python3.11"};
+  EXPECT_EQ(output(root, {}, modes), output(root_, {}, modes));
+  jobs_ = 0;
+  Root again = root_;
+  ASSERT_TRUE(add_layers(again, {EnvironmentLayer{"requirements.txt"}}, context));
+  EXPECT_EQ(again.identity, root.identity);
+  EXPECT_EQ(jobs_, 0);
+  const auto missing = add_layers(again, {EnvironmentLayer{"gone.txt"}}, context);
+  ASSERT_FALSE(missing);
+  EXPECT_TRUE(missing.error().what.starts_with("layers[0]: ")) << missing.error().what;
+}
+
+// What the image has itself gives way to what was asked for, as in an environment.
+TEST_F(ImageEnvironments, a_layer_of_packages_stands_before_the_images_own) {
+  auto store = Store::open();
+  ASSERT_TRUE(store) << store.error().what;
+  const fs::path project = shared_ / "project";
+  fs::create_directories(project);
+  write(project / "requirements.txt", from_links("casefour==1.0"));
+  Root root = with_program("usr/local/lib/python3.11/dist-packages/casefour.py", "VALUE = 'of the image'\n");
+  ASSERT_EQ(output(root, {}, {"python3", "-c", "import casefour; print(casefour.VALUE)"}), "of the image\n");
+  const auto added = add_layers(root, {EnvironmentLayer{"requirements.txt"}}, LayerContext{*store, project, run_, {}});
+  ASSERT_TRUE(added) << added.error().what;
+  EXPECT_EQ(output(root, {}, {"python3", "-c", "import casefour; print(casefour.VALUE)"}), "1.0\n");
 }
 
 }  // namespace
