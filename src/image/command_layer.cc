@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <unordered_map>
 #include <unordered_set>
 
 #include <fmt/format.h>
@@ -25,7 +26,6 @@ Result<Job> job_for(const Root& root, const CommandLayer& layer, const std::stri
   job.name = "layer";
   job.argv = layer.argv;
   job.env["HOME"] = "/root";
-  job.cwd = "/";
   job.network = Network::outbound;
   job.limits = default_limits();
   job.limits.memory_bytes = 4ull << 30;
@@ -79,12 +79,13 @@ Result<void> judge(const JobResult& result, const std::string& label) {
   }
 }
 
-// Directories that the command did not change are only there for what lies in them: they are as they are in the root.
-class DirectoryModes {
+// What is delivered has the modes that a user's files have. Here entries get those that the command gave them; directories that it left
+// alone, and are only there for what lies in them, are as they are in the root.
+class Modes {
  public:
-  DirectoryModes(MergedRoot& root, const std::vector<Change>& changes) : root_(root) {
+  Modes(MergedRoot& root, const std::vector<Change>& changes) : root_(root) {
     for (const Change& change : changes) {
-      if (change.type == Change::Type::directory && change.kind != Change::Kind::deleted) changed_.insert(change.path);
+      if (change.kind != Change::Kind::deleted) modes_.emplace(change.path, change.mode & 01777);
     }
   }
 
@@ -96,21 +97,27 @@ class DirectoryModes {
       const std::string name((*entry)->name);
       const auto info = stat_beneath(directory, name);
       if (!info) return std::unexpected(info.error());
-      if (!S_ISDIR(info->st_mode)) continue;
       const std::string here = path.empty() ? name : path + "/" + name;
-      const auto below = open_despite_mode(directory, name, O_RDONLY | O_DIRECTORY, 0700);
+      if (!S_ISDIR(info->st_mode) && !S_ISREG(info->st_mode)) continue;
+      const auto below = open_despite_mode(directory, name, O_RDONLY, 0700);
       if (!below) return std::unexpected(below.error());
-      if (const auto done = apply(below->get(), here, depth + 1); !done) return done;
-      const auto& place = root_.at(here);
-      const bool as_before = !changed_.contains(here) && place.kind == MergedRoot::Place::Kind::directory;
-      if (const auto set = change_mode(below->get(), as_before ? place.mode : info->st_mode & 01777); !set) return set;
+      if (S_ISDIR(info->st_mode)) {
+        if (const auto done = apply(below->get(), here, depth + 1); !done) return done;
+      }
+      if (const auto set = change_mode(below->get(), wanted(here, info->st_mode)); !set) return set;
     }
     return {};
   }
 
  private:
+  std::uint32_t wanted(const std::string& path, std::uint32_t now) {
+    if (const auto found = modes_.find(path); found != modes_.end()) return found->second;
+    const auto& place = root_.at(path);
+    return place.kind == MergedRoot::Place::Kind::directory ? place.mode : now & 01777;
+  }
+
   MergedRoot& root_;
-  std::unordered_set<std::string> changed_;
+  std::unordered_map<std::string, std::uint32_t> modes_;
 };
 
 Result<void> add_whiteouts(const JobResult& result, const std::string& directory, const std::string& label) {
@@ -159,8 +166,8 @@ Result<MadeLayer> make_command_layer(const Root& root, const CommandLayer& layer
     TRY(add_whiteouts(result, directory, label));
     TRY_ASSIGN(const UniqueFd top, open_file(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     MergedRoot below(root);
-    if (const auto set = DirectoryModes(below, result.changes).apply(top.get(), "", 0); !set)
-      return fail_errno(label + ": set the modes of the layer's directories", set.error());
+    if (const auto set = Modes(below, result.changes).apply(top.get(), "", 0); !set)
+      return fail_errno(label + ": set the modes of the layer's files", set.error());
     if (const auto set = change_mode(top.get(), 0755); !set) return fail_errno(label + ": open up the layer", set.error());
     return {};
   };

@@ -39,8 +39,7 @@ Character character_at(std::string_view text, std::size_t at) {
 
 // "./a//b/" is "a/b"; "/" stays.
 std::string tidied(std::string_view text) {
-  std::string tidy;
-  if (text.starts_with('/')) tidy = "/";
+  std::string tidy(text.starts_with('/') ? 1 : 0, '/');
   while (!text.empty()) {
     const std::size_t slash = std::min(text.find('/'), text.size());
     const std::string_view part = text.substr(0, slash);

@@ -220,7 +220,8 @@ class Pull {
     // What lay on our disk was damaged: without it, once more.
     if (!ready && ready.error().code == ErrorCode::corrupt && drop_damaged(place, image)) ready = fetched_once(skopeo, place, image);
     // What came whole need not come again, whatever was wrong with the rest.
-    TRY(place.adopt(store_, image.layers, !ready));
+    const auto adopted = place.adopt(store_, image.layers, !ready);
+    if (ready && !adopted) return std::unexpected(adopted.error());
     return ready;
   }
 

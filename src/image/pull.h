@@ -38,7 +38,7 @@ struct PullOptions {
   std::chrono::milliseconds stall = std::chrono::seconds(60);  ///< no byte for this long: the registry is given up
 };
 
-/// How far a pull is. Called a few times a second, and at each change of `phase`.
+/// How far a pull is. Called a few times a second, and at each change of `phase`; from any thread, by one at a time.
 struct PullProgress {
   enum class Phase { resolving, fetching, unpacking, done };
   Phase phase = Phase::resolving;
@@ -81,7 +81,8 @@ struct ReadyImage {
 /// and unpacks the layers that the store has not, each once whoever asks. All or nothing; what a killed pull had fetched whole is not
 /// fetched again. not_found: no such image (registry, file, or policy never); refused: a registry that wants other credentials, TLS that
 /// does not hold, a registry that lies (wrong digest or size), a layer that unpack_layer() refuses; not_supported: no skopeo, or as
-/// manifest.h says; exhausted: disk full, or no answer within `stall`. One line each, with the image's name.
+/// manifest.h says; exhausted: disk full, or no answer within `stall`. One line each, with the image's name. Waits for another process that
+/// is pulling the same image.
 Result<ReadyImage> pull_image(Store& store, const ImageReference& reference, const PullOptions& options, const TellPull& tell = {});
 
 /// All images that the store knows, by name; damaged records are left out.
@@ -101,7 +102,8 @@ struct RemovedImages {
 /// environments and projects stay.
 Result<RemovedImages> remove_images(Store& store, const std::function<bool(const StoredImage&)>& unwanted);
 
-/// Records an image of another place under the name `name` (registry, with a tag), as if it had been pulled from there.
+/// Records an image of another place under the name `name` (registry, with a tag), as if it had been pulled from there. Its blobs are
+/// copied into the store: the source may go away.
 Result<StoredImage> import_image(Store& store, const ImageReference& source, const ImageReference& name, const PullOptions& options,
                                  const TellPull& tell = {});
 

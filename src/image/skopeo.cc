@@ -10,6 +10,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "image/document.h"
+#include "image/requirements.h"
 #include "sys/watched_program.h"
 
 namespace casemate {
@@ -20,9 +21,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kLongestError = 400;
 
 // The variables that skopeo gets, by name or by the start of it.
-constexpr std::array<std::string_view, 9> kVariables{
-    "HOME",         "PATH",        "REGISTRY_AUTH_FILE", "DOCKER_CONFIG",    "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "DOCKER_HOST", "DOCKER_CERT_PATH",   "DOCKER_TLS_VERIFY"};
+constexpr std::array<std::string_view, 6> kVariables{"HOME",          "PATH",          "REGISTRY_AUTH_FILE",
+                                                     "DOCKER_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR"};
 constexpr std::array<std::string_view, 2> kVariablesBeginning{"XDG_", "CONTAINERS_"};
 constexpr std::array<std::string_view, 4> kProxies{"http_proxy", "https_proxy", "no_proxy", "all_proxy"};
 
@@ -71,7 +71,7 @@ std::string without_names(std::string message) {
     if (const std::size_t end = message.find(": ", start.size()); end != std::string::npos) message.erase(0, end + 2);
   }
   if (message.size() > kLongestError) message = message.substr(0, kLongestError) + "...";
-  return printable_line(message);
+  return printable_line(redacted(message));
 }
 
 // What is in skopeo's words, what it means, and what to do; the first that fits counts.
@@ -82,7 +82,7 @@ struct Meaning {
 };
 constexpr const char* kLogIn = "log in with `skopeo login` or name a file of credentials (--authfile)";
 constexpr const char* kTrust = "name a directory with its CA's certificate (--cert-dir), or go without verification (--tls-verify=false)";
-constexpr std::array<Meaning, 37> kMeanings{{
+constexpr std::array<Meaning, 41> kMeanings{{
     {"no space left on device", ErrorCode::exhausted, "the disk is full: make room, or set CASEMATE_CACHE_DIR"},
     {"disk quota exceeded", ErrorCode::exhausted, "the quota is used up: make room, or set CASEMATE_CACHE_DIR"},
     {"toomanyrequests", ErrorCode::refused, kLogIn},
@@ -91,6 +91,10 @@ constexpr std::array<Meaning, 37> kMeanings{{
     {"x509:", ErrorCode::refused, kTrust},
     {"certificate", ErrorCode::refused, kTrust},
     {"tls:", ErrorCode::refused, kTrust},
+    {"docker-credential", ErrorCode::refused,
+     "the program that keeps credentials failed: look at credHelpers in auth.json, or log in anew"},
+    {"error getting credentials", ErrorCode::refused, "the program that keeps credentials failed: log in anew"},
+    {"permission denied", ErrorCode::refused, "look at who may read it"},
     {"unauthorized", ErrorCode::refused, kLogIn},
     {"authentication required", ErrorCode::refused, kLogIn},
     {"invalid username/password", ErrorCode::refused, kLogIn},
@@ -121,6 +125,7 @@ constexpr std::array<Meaning, 37> kMeanings{{
     {"unexpected eof", ErrorCode::refused, "the connection broke, or less came than was announced: try again"},
     {"404 (not found)", ErrorCode::not_found, "there is no such image: look at its name and tag"},
     {"no such file or directory", ErrorCode::not_found, "look at the path"},
+    {"not found", ErrorCode::not_found, "there is no such image: look at its name and tag"},
 }};
 
 Result<std::string> absolute_or_empty(const std::string& path) {
@@ -212,6 +217,9 @@ Result<void> Skopeo::copy(const Copy& copy) const {
     if (!access_.authfile.empty()) program.argv.push_back("--src-authfile=" + access_.authfile);
     if (!access_.cert_directory.empty()) program.argv.push_back("--src-cert-dir=" + access_.cert_directory);
   }
+  // skopeo does not look at DOCKER_HOST itself.
+  if (const char* host = std::getenv("DOCKER_HOST"); host && *host && copy.source.starts_with("docker-daemon:"))
+    program.argv.push_back(fmt::format("--src-daemon-host={}", host));
   program.argv.push_back(copy.source);
   program.argv.push_back(copy.target);
   program.env = environment(copy.directory + "/tmp");

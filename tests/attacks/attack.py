@@ -81,7 +81,7 @@ class Verdict:
 
 
 class Attack:
-    """Runs probes by `casemate run` with one profile, as one user of the host."""
+    """Runs probes by `casemate run` with one profile, as one user of the host; "image" is the default profile on an image's root."""
 
     def __init__(self, casemate, host: Host, profile, alone=False):
         self.casemate = casemate
@@ -114,7 +114,11 @@ class Attack:
         return self._once(probe, collect, remove=True)
 
     def command(self, probe, out, token, collect):
-        command = [self.casemate, "run", "--timeout", "%ds" % probe.timeout, "--profile", self.profile]
+        command = [self.casemate, "run", "--timeout", "%ds" % probe.timeout]
+        if self.profile == "image":
+            command += ["--image", "dir:%s" % self.host.root, "-v", "/usr:/usr:ro"]
+        else:
+            command += ["--profile", self.profile]
         if "interactive" in probe.header:
             command.append("-i")
         command += ["--outputs", str(out), "--workdir", "/out"] if collect else ["-v", "%s:/out" % out]

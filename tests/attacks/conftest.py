@@ -34,6 +34,16 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("caller", [me] + (["as-" + also] if also else []), indirect=True, scope="session")
 
 
+def pytest_collection_modifyitems(items):
+    """Limits and processes have nothing to do with the root that a job runs on."""
+
+    def needless(item):
+        params = getattr(item, "callspec", None) and item.callspec.params
+        return params and params.get("profile") == "image" and params["probe"].kind in ("resource", "robust")
+
+    items[:] = [item for item in items if not needless(item)]
+
+
 @pytest.fixture(scope="session")
 def casemate(request):
     path = Path(request.config.getoption("--casemate")).resolve()
@@ -67,7 +77,7 @@ def runs(program, host):
         return False
 
 
-@pytest.fixture(scope="session", params=["default", "strict"])
+@pytest.fixture(scope="session", params=["default", "strict", "image"])
 def profile(request):
     return request.param
 

@@ -61,6 +61,11 @@ class Host:
         self.input.write_text("input of the caller\n")
         self.home = self.base / "home"
         self.home.mkdir()
+        self.root = self.base / "root"  # an image: the host's programs below links of its own
+        (self.root / "etc").mkdir(parents=True)
+        (self.root / "usr").mkdir()
+        for name in ("bin", "sbin", "lib", "lib64"):
+            (self.root / name).symlink_to("usr/" + name)
         self.own = [self.base / name for name in ("cache", "state", "run")]  # casemate's
         for path in self.own:
             path.mkdir(mode=0o700)
@@ -69,7 +74,7 @@ class Host:
             path.write_text(self.token)
         self.listeners = []
         self._listen()
-        for path in (self.base, self.canary, self.input, self.home, *self.own, *self.shared):
+        for path in (self.base, self.canary, self.input, self.home, self.root, self.root / "etc", *self.own, *self.shared):
             self._give_away(path)
         self.victim = subprocess.Popen(["sleep", "3600"], env={"VICTIM_SECRET": self.token, "PATH": os.environ["PATH"]}, **self.as_user())
         self.shm_key = int(self.token[2:9], 16) & 0x7FFFFFFF

@@ -1,4 +1,4 @@
-"""Every probe against `casemate run`: default and strict profile, started by root and by an ordinary user.
+"""Every probe against `casemate run`: default and strict profile and on an image, started by root and by an ordinary user.
 
 A probe that is policy in a profile (header `policy:`) must get through there, or its note is out of date. docs/design/attacks.md has the reasons.
 """

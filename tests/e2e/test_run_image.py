@@ -125,7 +125,8 @@ def test_json_names_image_and_digest(run, layout, small):  # noqa: F811
     assert "image" not in run.object("--", "true")[0]
 
 
-def test_progress_is_told_once_and_in_plain_lines(run, small):
+def test_progress_is_told_once_and_in_plain_lines(run, small, tmp_path):
+    run.environment = run.environment | {"CASEMATE_CACHE_DIR": str(tmp_path / "cache")}
     first = run("--image", small, "--", "true")
     assert first.returncode == 0
     assert first.stderr.decode() == f"{small}: unpacking 1 layer\n"
@@ -158,7 +159,8 @@ def test_what_is_not_there_is_told_in_one_line(run, small, tmp_path):
         assert (told["status"], status) == ("error", 125)
 
 
-def test_explain_shows_the_layers_and_fetches_nothing(run, small):
+def test_explain_shows_the_layers_and_fetches_nothing(run, small, tmp_path):
+    run.environment = run.environment | {"CASEMATE_CACHE_DIR": str(tmp_path / "cache")}
     before = explain(run, "--image", small, "--", "true")
     assert before.returncode == 125
     assert before.stderr.count("\n") == 1
@@ -207,6 +209,8 @@ def test_layers_over_the_image(run, small):
 
 def test_a_layer_that_a_command_makes(run, small):
     layers = ["--layer", '{ command = ["sh", "-c", "echo built > /built"] }']
+    if b"network 'outbound' needs" in run("-q", "--image", small, *layers, "--", "true").stderr:
+        pytest.skip("a command layer has the network 'outbound', which this user can't have here")
     for _ in range(2):
         assert quiet(run, "--image", small, *layers, "--", "cat", "/built") == "built\n"
 

@@ -12,10 +12,13 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/image/naming.h"
+#include "apps/image/orphans.h"
 #include "apps/image/pulling.h"
 #include "apps/image/showing.h"
 #include "base/terminal.h"
 #include "base/units.h"
+#include "image/registry.h"
+#include "image/skopeo.h"
 #include "report/printing.h"
 #include "report/pull_progress.h"
 #include "report/table.h"
@@ -74,16 +77,22 @@ struct Pulled {
   ReadyImage ready;
   std::optional<std::string> pinned_before;
   bool pin_changed = false;
+  std::string moved_to;  // what the tag names now, if that is not what the lock says
   std::vector<std::string> notes;
 };
 
-// The tag of an image with a pin is not what is got, so that it moved is only known where the store has seen it elsewhere.
-void note_moved_tag(const Store& store, const ImageReference& reference, const Pin& pin, const PullOptions& pull, Pulled& pulled) {
-  if (!pin.before()) return;
-  const auto known = find_image(store, reference, pull.platform);
-  if (known && *known && (*known)->digest != *pin.before())
-    pulled.notes.push_back(
-        fmt::format("{} is now {}; the lock has {}, --update moves it", to_text(reference), (*known)->digest, *pin.before()));
+// The tag of an image with a pin is not what is got: whether it has moved the registry is asked apart. One that does not answer is no
+// failure, for the image is there.
+void note_moved_tag(const ImageReference& reference, const Pin& pin, const PullOptions& pull, Pulled& pulled) {
+  if (!pin.before() || pull.policy != PullOptions::Policy::always) return;
+  const auto skopeo = Skopeo::find(pull.access, pull.stall);
+  const auto now = skopeo ? resolve_in_registry(*skopeo, reference, pull.platform) : Result<RegistryImage>(std::unexpected(skopeo.error()));
+  if (!now) {
+    pulled.notes.push_back(fmt::format("whether {} has moved can't be told: {}", to_text(reference), now.error().what));
+  } else if (now->digest != *pin.before()) {
+    pulled.moved_to = now->digest;
+    pulled.notes.push_back(fmt::format("{} is now {}; the lock has {}, --update moves it", to_text(reference), now->digest, *pin.before()));
+  }
 }
 
 Result<Pulled> pull_one(Store& store, const std::string& name, const Options& options, const PullOptions& pull, const TellPull& tell) {
@@ -103,7 +112,7 @@ Result<Pulled> pull_one(Store& store, const std::string& name, const Options& op
   if (options.update || !pin.before()) {
     TRY_ASSIGN(pulled.pin_changed, pin.keep(pulled.ready.image.digest));
   } else {
-    note_moved_tag(store, reference, pin, pull, pulled);
+    note_moved_tag(reference, pin, pull, pulled);
   }
   return pulled;
 }
@@ -121,7 +130,8 @@ Json pulled_json(const std::string& name, const Pulled& pulled, const Options& o
                {"notes", Json::array()}};
   for (const std::string& note : pulled.notes) json["notes"].push_back(to_utf8(note));
   if (!options.words.lock.empty()) {
-    json["lock"] = {{"file", to_utf8(options.words.lock)}, {"changed", pulled.pin_changed}, {"before", nullptr}};
+    json["lock"] = {{"file", to_utf8(options.words.lock)}, {"changed", pulled.pin_changed}, {"before", nullptr}, {"moved_to", nullptr}};
+    if (!pulled.moved_to.empty()) json["lock"]["moved_to"] = pulled.moved_to;
     if (pulled.pinned_before) json["lock"]["before"] = *pulled.pinned_before;
   }
   return json;
@@ -149,7 +159,7 @@ int pull(Store& store, const Options& options) {
   const auto policy = parse_policy("--policy", options.policy);
   if (!policy) return complain(policy.error().what);
   const auto how = pull_options(options.words, *policy);
-  if (!how) return complain("--platform: " + how.error().what);
+  if (!how) return complain(how.error().what);
   Json all = Json::array();
   int status = kOk;
   for (const std::string& name : options.names) {
@@ -204,7 +214,7 @@ std::vector<StoredImage> named(const Store& store, const std::string& name, cons
   if (!found) return told(complain(found.error().what));
   if (!options.words.platform.empty()) {
     const auto platform = parse_platform(options.words.platform);
-    if (!platform) return told(complain("--platform: " + platform.error().what));
+    if (!platform) return told(complain(platform.error().what));
     std::erase_if(*found, [&](const StoredImage& image) { return !fitness(image.platform, *platform); });
   }
   if (found->empty()) return told(complain(not_in_store(name), kNoSuchImage));
@@ -288,9 +298,12 @@ int prune(Store& store, const Options& options) {
       if (!shown.in_use && now - shown.last_used >= least) unwanted.insert(identity(shown.image));
     }
   }
-  // Without any of them it takes away what no image needs any more.
-  const auto removed = remove_images(store, [&](const StoredImage& image) { return unwanted.contains(identity(image)); });
+  auto removed = remove_images(store, [&](const StoredImage& image) { return unwanted.contains(identity(image)); });
   if (!removed) return complain(removed.error().what);
+  const auto orphans = remove_orphans(store);
+  if (!orphans) return complain(orphans.error().what);
+  removed->layers += orphans->layers;
+  removed->bytes += orphans->bytes;
   return tell_removed(*removed, options, kOk);
 }
 
@@ -305,7 +318,7 @@ int import(Store& store, const Options& options) {
   if (name->kind != ImageReference::Kind::registry || is_pinned(*name))
     return complain(fmt::format("{}: an image is imported under a name with a tag: docker://NAME[:TAG]", in_quotes(options.target)));
   const auto how = pull_options(options.words, PullOptions::Policy::always);
-  if (!how) return complain("--platform: " + how.error().what);
+  if (!how) return complain(how.error().what);
   PullDisplay display(STDERR_FILENO, style_of(options), colored(options.color, STDERR_FILENO));
   const auto image = import_image(store, *source, *name, *how, display.teller());
   display.clear();
@@ -354,7 +367,7 @@ struct Commands {
 void add_quiet(CLI::App& app, Options& options, const char* what) { app.add_flag("-q,--quiet", options.quiet, what); }
 
 void add_platform(CLI::App& app, Options& options) {
-  app.add_option("--platform", options.words.platform, "Only the image for this platform")->option_text("OS/ARCH[/VARIANT]");
+  app.add_option("--platform", options.words.platform, "only the image for this platform")->option_text("OS/ARCH[/VARIANT]");
 }
 
 void add_names(CLI::App& app, Options& options, const char* what) {
@@ -364,39 +377,39 @@ void add_names(CLI::App& app, Options& options, const char* what) {
 Commands declare(CLI::App& app, Options& options) {
   Commands commands{};
   commands.pull = app.add_subcommand("pull", "Get images, or look whether their tags have moved");
-  add_names(*commands.pull, options, "What to get");
+  add_names(*commands.pull, options, "what to get");
   declare_pull_options(*commands.pull, options.words);
   commands.pull->add_flag("--update", options.update, "with --lock: move the pins to what the tags name now");
   commands.pull->add_option("--policy", options.policy, "always ask; missing: only for what the store has not; never")
       ->option_text("POLICY");
-  add_quiet(*commands.pull, options, "No progress, only the names and digests");
+  add_quiet(*commands.pull, options, "no progress, only the names and digests");
   commands.list = app.add_subcommand("list", "Each image, the last used first");
-  add_quiet(*commands.list, options, "Only the names");
+  add_quiet(*commands.list, options, "only the names");
   commands.inspect = app.add_subcommand("inspect", "Config, layers and digests of images in the store");
-  add_names(*commands.inspect, options, "Its name or the first digits of its digest");
+  add_names(*commands.inspect, options, "its name or the first digits of its digest");
   add_platform(*commands.inspect, options);
   commands.remove = app.add_subcommand("remove", "Forget images, and remove layers that no other image needs");
-  add_names(*commands.remove, options, "Its name or the first digits of its digest");
+  add_names(*commands.remove, options, "its name or the first digits of its digest");
   add_platform(*commands.remove, options);
   commands.prune = app.add_subcommand("prune", "Remove what no image needs any more");
-  commands.prune->add_flag("-a,--all", options.all, "And all images that no job is using now");
-  commands.prune->add_option("--unused-for", options.unused_for, "And images that no job has used for so long: 30d, 2w, 12h")
+  commands.prune->add_flag("-a,--all", options.all, "and all images that no job is using now");
+  commands.prune->add_option("--unused-for", options.unused_for, "and images that no job has used for so long: 30d, 2w, 12h")
       ->option_text("AGE");
   commands.import = app.add_subcommand("import", "Take an image from somewhere into the store under another name");
-  commands.import->add_option("source", options.source, "Where it is")->required()->option_text("SOURCE");
-  commands.import->add_option("name", options.target, "What it is called from now on: docker://NAME[:TAG]")
+  commands.import->add_option("source", options.source, "where it is")->required()->option_text("SOURCE");
+  commands.import->add_option("name", options.target, "what it is called from now on: docker://NAME[:TAG]")
       ->required()
       ->option_text("NAME");
   declare_pull_options(*commands.import, options.words);
   commands.import->remove_option(commands.import->get_option("--lock"));
-  add_quiet(*commands.import, options, "No progress, only name and digest");
+  add_quiet(*commands.import, options, "no progress, only name and digest");
   commands.export_to = app.add_subcommand("export", "Write an image of the store to an archive or a layout, which must not be there");
-  commands.export_to->add_option("image", options.source, "Its name or the first digits of its digest")->required()->option_text("IMAGE");
+  commands.export_to->add_option("image", options.source, "its name or the first digits of its digest")->required()->option_text("IMAGE");
   commands.export_to->add_option("target", options.target, "oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]")
       ->required()
       ->option_text("TARGET");
   add_platform(*commands.export_to, options);
-  add_quiet(*commands.export_to, options, "Say nothing");
+  add_quiet(*commands.export_to, options, "say nothing");
   return commands;
 }
 
@@ -419,8 +432,8 @@ int image_main(const std::vector<std::string>& arguments) {
   app.fallthrough();
   Options options;
   const std::map<std::string, Color> words{{"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
-  app.add_flag("--json", options.json, "Print JSON");
-  app.add_option("--color", options.color, "Colours: auto, always or never")
+  app.add_flag("--json", options.json, "print JSON");
+  app.add_option("--color", options.color, "colours: auto, always or never")
       ->transform(CLI::CheckedTransformer(words))
       ->option_text("WHEN");
   app.footer(kFooter);
@@ -430,9 +443,13 @@ int image_main(const std::vector<std::string>& arguments) {
   } catch (const CLI::Success& asked) {  // --help
     return app.exit(asked);
   } catch (const CLI::Error& wrong) {
+    const bool unknown = !arguments.empty() && !arguments[0].starts_with('-') && app.get_subcommands().empty();
+    if (unknown)
+      return complain(fmt::format("there is no command {}: pull, list, inspect, remove, prune, import or export", in_quotes(arguments[0])));
     return complain(fmt::format("{} (see 'casemate image --help')", wrong.what()));
   }
-  if (options.update && options.words.lock.empty()) options.words.lock = "casemate.lock";
+  if (options.update && options.words.lock.empty()) options.words.lock = "true";
+  options.words.lock = lock_path(options.words);
   return printed(kProgram, [&] { return dispatch(commands, options); });
 }
 

@@ -12,9 +12,11 @@ void declare_pull_options(CLI::App& app, PullWords& words) {
   app.add_flag("--tls-verify", words.verify_tls, "--tls-verify=false: also registries with any certificate, and plain http");
   app.add_option("--authfile", words.authfile, "credentials of registries [as skopeo finds them]")->option_text("FILE");
   app.add_option("--cert-dir", words.cert_directory, "certificates (*.crt, *.cert, *.key) of the registry")->option_text("DIR");
-  app.add_flag("--lock{casemate.lock}", words.lock,
-               "take the digest that this file has for the tag, and note new ones there: --lock[=FILE]");
+  app.add_flag("--lock", words.lock,
+               "--lock[=FILE]: take the digest that this file [casemate.lock] has for the tag, and note new ones there");
 }
+
+std::string lock_path(const PullWords& words) { return words.lock == "true" ? "casemate.lock" : words.lock; }
 
 Result<PullOptions::Policy> parse_policy(std::string_view option, std::string_view text) {
   if (text == "missing") return PullOptions::Policy::missing;

@@ -19,9 +19,11 @@ namespace casemate {
 struct PullWords {
   std::string platform, authfile, cert_directory;
   bool verify_tls = true;
-  std::string lock;  ///< "": none
+  std::string lock;  ///< path; "": none, "true": --lock alone, which is casemate.lock
 };
 
+/// The lock file that --lock names; "" for none.
+[[nodiscard]] std::string lock_path(const PullWords& words);
 /// Declares those options; the words are filled when the line is parsed.
 void declare_pull_options(CLI::App& app, PullWords& words);
 /// missing, always or never, as docker's --pull has it. invalid_input names `option`.

@@ -82,7 +82,7 @@ void declare_root_options(CLI::App& app, RootWords& words) {
   app.add_option("--image", words.image, "what is at /: host, docker://NAME[:TAG], oci:DIR, oci-archive:FILE, dir:ROOTFS, ... [host]")
       ->type_name("IMAGE");
   app.add_option("--pull", words.policy,
-                 "missing: get the image when the store has it not; always: ask whether it has changed; never [missing]")
+                 "missing: get the image when the store lacks it; always: ask whether it has changed; never [missing]")
       ->type_name("POLICY");
   declare_pull_options(app, words.pull);
   app.add_option("--image-config", words.image_config,
@@ -119,7 +119,7 @@ Result<std::optional<RootRequest>> root_request(const RootWords& words, const st
   TRY_ASSIGN(request.pull, pull_options(words.pull, policy));
   TRY_ASSIGN(request.layers, layers_of(words, container));
   request.entrypoint = words.entrypoint;
-  request.lock = words.pull.lock;
+  request.lock = lock_path(words.pull);
   request.lock_grows = !request.lock.empty();
   if (container) {
     request.user = user_of(*container);

@@ -1,0 +1,48 @@
+"""What `casemate image` and `casemate run --image` say to a wrong command line, word for word: one line each, exit status 125."""
+
+import os
+import subprocess
+
+import pytest
+from py_test_runner import CASEMATE
+
+POLICY = "choose missing, always or never"
+
+WRONG = [
+    (("image",), "casemate image: A subcommand is required (see 'casemate image --help')"),
+    (("image", "push"), "casemate image: there is no command 'push': pull, list, inspect, remove, prune, import or export"),
+    (("image", "pull"), "casemate image: image is required (see 'casemate image --help')"),
+    (("image", "pull", "python:3.11-slim"), "casemate image: image 'python:3.11-slim': did you mean docker://python:3.11-slim?"),
+    (("image", "pull", "/usr"), "casemate image: image '/usr': did you mean dir:/usr?"),
+    (("image", "pull", "host"), "casemate image: image 'host' is used where it is: there is nothing to pull"),
+    (("image", "pull", "--policy", "newer", "docker://a"), f"casemate image: --policy 'newer': {POLICY}"),
+    (
+        ("image", "pull", "--platform", "arm64", "docker://a"),
+        "casemate image: platform 'arm64': write OS/ARCHITECTURE[/VARIANT], for example linux/arm64/v8",
+    ),
+    (("image", "prune", "--unused-for", "ages"), "casemate image: --unused-for: 'ages' is no age: write 30d, 2w, 12h or 90m"),
+    (("image", "import", "docker://a", "oci:b"), "casemate image: 'oci:b': an image is imported under a name with a tag: docker://NAME[:TAG]"),
+    (("run", "--image", "python:3.11-slim"), "casemate run: image 'python:3.11-slim': did you mean docker://python:3.11-slim?"),
+    (("run", "--image", "host"), "casemate run: no command; write: casemate run [flags] -- COMMAND [ARGUMENT...]"),
+    (("run", "--image", "docker://a", "--pull", "newer"), f"casemate run: --pull 'newer': {POLICY}"),
+    (
+        ("run", "--image", "docker://a", "--image-config", "cmd"),
+        "casemate run: --image-config 'cmd': write all, none, or some of env,workdir,entrypoint,user",
+    ),
+    (("run", "--mount", "type=proc,source=x", "--", "true"), "casemate run: --mount 'type=proc,source=x': a proc has no source"),
+]
+
+
+@pytest.mark.parametrize("arguments, line", WRONG, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+def test_wrong_usage_is_one_line(casemate_directories, arguments, line):
+    done = subprocess.run(
+        [CASEMATE, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ) | casemate_directories,
+        timeout=30,
+        check=False,
+    )
+    assert done.stderr == line + "\n"
+    assert (done.returncode, done.stdout) == (125, "")
