@@ -1,6 +1,8 @@
 """py_test_runner in images: Debian's Python from a registry that stands in for docker.io, packages from PyPI."""
 
 import json
+import signal
+import socket
 
 import pytest
 from images import UV, image_layout
@@ -163,3 +165,19 @@ def test_limits_hold_in_an_image(runner):
     told, status = runner.object("with open('/big', 'wb', 0) as f:\n    while True: f.write(bytes(1 << 20))\n", "--disk", "16M", "--image", image)
     assert status == 1
     assert told["details"]["outcome"].startswith("disk limit"), told
+
+
+def test_an_interruption_ends_a_pull(runner):
+    """A registry that takes the connection and never answers."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(8)
+        runner.write("script.py", "pass")
+        image = f"docker://localhost:{silent.getsockname()[1]}/a:b"
+        begun = runner.start("--script", "script.py", "--reqs", "/dev/null", "--image", image, "--tls-verify=false", "--json-output")
+        silent.accept()
+        begun.send_signal(signal.SIGINT)
+        out, err = begun.communicate(timeout=30)
+    assert (begun.returncode, err) == (130, b"")
+    told = json.loads(out)
+    assert (told["error_type"], told["details"]["reason"]) == ("runner_internal_error", "interrupted")

@@ -172,7 +172,9 @@ class ScriptRun {
     PullDisplay display(STDERR_FILENO, request_.json || request_.quiet ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO),
                         colored(request_.color, STDERR_FILENO));
     console_.forget_progress();
-    auto found = find_interpreter_root(request_, *store_, run_job(), display.teller());
+    ScriptRequest request = request_;
+    request.pull.access.cancelled = [this] { return engine_->cancelled_by_signal() != 0 || Interrupts::pending() != 0; };
+    auto found = find_interpreter_root(request, *store_, run_job(), display.teller());
     display.clear();
     if (!found) return std::unexpected(failure(ScriptErrorType::environment_setup_failed, found.error()));
     python_ = std::move(*found);
