@@ -1,4 +1,5 @@
-// Any bytes as a lock file: refused in one line, or read, and then a pin can be added which is there when it is read again, with all others.
+// Any bytes as a lock file: refused in one line, or read, and then a pin can be added which is there when it is read again, with all
+// others.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -12,9 +13,9 @@
 
 namespace {
 
-// A file of this process alone.
+// A file of this process alone; its name outlives what atexit() calls.
 const std::string& path() {
-  static const std::string made = [] {
+  static const std::string& made = *new std::string([] {
     char name[] = "/dev/shm/casemate_fuzz.XXXXXX";
     if (!::mkdtemp(name)) std::abort();
     std::atexit([] {
@@ -22,7 +23,7 @@ const std::string& path() {
       ::rmdir(path().substr(0, path().rfind('/')).c_str());
     });
     return std::string(name) + "/lock";
-  }();
+  }());
   return made;
 }
 

@@ -1,4 +1,5 @@
-// Any bytes as the record of an image, and as what skopeo says: refused in one line, or a record that survives being written and read again.
+// Any bytes as the record of an image, and as what skopeo says: refused in one line, or a record that survives being written and read
+// again.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,6 @@
 #include "image/image_lock.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/terminal.h"
 #include "sys/fd.h"
 
 // No exceptions: parse() returns what went wrong.
@@ -30,7 +32,7 @@ constexpr std::string_view kHeading =
 
 // "FILE:LINE: WHAT".
 std::unexpected<Error> wrong(const std::string& path, const toml::source_region& where, const std::string& what) {
-  return fail(ErrorCode::invalid_input, fmt::format("{}:{}: {}", path, where.begin.line, what));
+  return fail(ErrorCode::invalid_input, fmt::format("{}:{}: {}", path, where.begin.line, printable_line(what)));
 }
 
 // A repository as people spell it, with all that they leave out.
@@ -42,6 +44,12 @@ Result<std::string> full_name(std::string_view spelled) {
 }
 
 Result<toml::table> parse(const std::string& text, const std::string& path) {
+  // toml++ 3.3.0 runs into undefined behaviour on U+00A1 to U+0499 and others outside of strings (is_non_ascii_horizontal_whitespace);
+  // names of images, tags and digests are ASCII anyway.
+  if (const auto byte = std::find_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 0x7e; });
+      byte != text.end())
+    return fail(ErrorCode::invalid_input, fmt::format("{}:{}: there is a character that is not ASCII: lock files have none", path,
+                                                      1 + std::count(text.begin(), byte, '\n')));
   toml::parse_result parsed = toml::parse(text, path);
   if (!parsed) return wrong(path, parsed.error().source(), std::string(parsed.error().description()));
   toml::table table = std::move(parsed).table();

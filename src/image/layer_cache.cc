@@ -88,7 +88,7 @@ class Unpackers {
       notes = std::move(unpacked.notes);
       return {};
     };
-    auto lease = store_.make_layer(layer.key, "image layer: " + layer.diff_id, fill);
+    auto lease = store_.make_layer(layer.key, std::string(kImageLayer) + layer.diff_id, fill);
     if (!lease) {
       return fail(lease.error().code, fmt::format("{}: {}", layer_name(layers_, i), lease.error().what), lease.error().errno_value,
                   lease.error().where);

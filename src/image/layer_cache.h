@@ -18,6 +18,9 @@ namespace casemate {
 /// The store's key of a layer: what its tar is, and how it is unpacked.
 [[nodiscard]] std::string image_layer_key(std::string_view diff_id, bool keep_owners);
 
+/// How descriptions of these layers begin in the store.
+inline constexpr std::string_view kImageLayer = "image layer: ";
+
 /// The layers of one image on their way to being unpacked: a lease for each that is, an empty one for the rest.
 struct LayerLeases {
   std::vector<StoreLease> leases;

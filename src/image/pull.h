@@ -104,6 +104,10 @@ struct RemovedImages {
 /// environments and projects stay.
 Result<RemovedImages> remove_images(Store& store, const std::function<bool(const StoredImage&)>& unwanted);
 
+/// Removes layers and blobs of images that no record needs any more, as when a tag has moved, but for what somebody holds (a pull that is
+/// under way, a job). Blobs of the store are images' alone.
+Result<RemovedImages> remove_orphans(Store& store);
+
 /// Records an image of another place under the name `name` (registry, with a tag), as if it had been pulled from there. Its blobs are
 /// copied into the store: the source may go away.
 Result<StoredImage> import_image(Store& store, const ImageReference& source, const ImageReference& name, const PullOptions& options,

@@ -20,6 +20,14 @@ void add_keys(const ImageRecord& record, std::set<std::string>& layers, std::set
   for (const Descriptor& document : {record.manifest, record.config}) {
     if (!document.digest.empty()) blobs.insert(document.digest);
   }
+  blobs.insert({record.image.digest, record.image.manifest_digest});
+}
+
+// All that the images on record consist of.
+std::set<std::string> needed_keys(const Store& store) {
+  std::set<std::string> needed;
+  for (const ImageRecord& record : all_records(store)) add_keys(record, needed, needed);
+  return needed;
 }
 
 }  // namespace
@@ -34,8 +42,7 @@ Result<RemovedImages> remove_images(Store& store, const std::function<bool(const
     TRY_ASSIGN(const bool was_there, remove_record(store, record));
     removed.images += was_there ? 1 : 0;
   }
-  std::set<std::string> needed;
-  for (const ImageRecord& record : all_records(store)) add_keys(record, needed, needed);
+  const std::set<std::string> needed = needed_keys(store);
   for (const std::set<std::string>* keys : {&layers, &blobs}) {
     for (const std::string& key : *keys) {
       if (needed.contains(key)) continue;
@@ -46,6 +53,22 @@ Result<RemovedImages> remove_images(Store& store, const std::function<bool(const
     }
   }
   sweep_pulls(store, std::chrono::seconds(0));
+  return removed;
+}
+
+Result<RemovedImages> remove_orphans(Store& store) {
+  RemovedImages removed;
+  TRY_ASSIGN(const std::vector<StoreEntry> entries, store.entries());
+  // After the entries: what a pull publishes meanwhile is not among them.
+  const std::set<std::string> needed = needed_keys(store);
+  for (const StoreEntry& entry : entries) {
+    const bool layer = entry.kind == "layer";
+    if (needed.contains(entry.key) || (layer && !entry.description.starts_with(kImageLayer))) continue;
+    TRY_ASSIGN(const std::optional<std::uint64_t> freed, store.remove(entry.key));
+    if (!freed) continue;
+    removed.bytes += *freed;
+    removed.layers += layer ? 1 : 0;
+  }
   return removed;
 }
 

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
-#include <filesystem>
 #include <functional>
 #include <memory>
 
@@ -21,7 +20,6 @@
 namespace casemate {
 namespace {
 
-namespace fs = std::filesystem;
 using Kind = ImageReference::Kind;
 
 std::unexpected<Error> about(const ImageReference& reference, const Error& error) {

@@ -95,9 +95,14 @@ class TarReader {
     archive_entry* entry = nullptr;
     const int code = ::archive_read_next_header(archive_.get(), &entry);
     in_header_ = false;
-    if (code == ARCHIVE_EOF && !failure_) return nullptr;
+    if (code == ARCHIVE_EOF && !failure_) {
+      if (padded_ > last_padding_) return fail(ErrorCode::corrupt, "the layer is damaged: it ends in the middle of its last entry");
+      return nullptr;
+    }
     TRY(check(code));
     in_entry_ = true;
+    const bool sparse = ::archive_entry_sparse_count(entry) > 0;  // then the size is not that of the bytes in the tar
+    last_padding_ = sparse ? 0 : padding(static_cast<std::uint64_t>(std::max<la_int64_t>(::archive_entry_size(entry), 0)));
     return entry;
   }
 
@@ -130,9 +135,20 @@ class TarReader {
       failure_ = std::make_unique<Error>(std::move(got).error());
       return -1;
     }
+    read_ += got->size();
+    if (got->empty() && padded_ == 0) {
+      // Go's writer of tars leaves out the padding of the last entry when nobody closes it (umoci 0.4.7 does not), and its reader takes
+      // that.
+      static constexpr char kZeros[kBlock] = {};
+      padded_ = padding(read_);
+      got = std::string_view(kZeros, padded_);
+    }
     *bytes = got->data();
     return static_cast<la_ssize_t>(got->size());
   }
+
+  static constexpr std::size_t kBlock = 512;  // of a tar
+  static std::size_t padding(std::uint64_t bytes) { return (kBlock - bytes % kBlock) % kBlock; }
 
   Result<void> check(int code) {
     if (failure_) return std::unexpected(*failure_);
@@ -147,6 +163,9 @@ class TarReader {
   bool in_header_ = false;
   bool in_entry_ = false;
   std::uint64_t header_bytes_ = 0;
+  std::uint64_t read_ = 0;
+  std::size_t padded_ = 0;        // what we put at the end
+  std::size_t last_padding_ = 0;  // what the last entry may lack
 };
 
 // ---- one layer

@@ -345,5 +345,21 @@ TEST_F(UnpackTest, MemoryStaysFlatAndDescriptorsAreClosed) {
   EXPECT_EQ(open_fds(), fds + 2);
 }
 
+TEST_F(UnpackTest, ATarMayLackItsLastPaddingButNoContents) {
+  const std::string whole = LayerTar().file("one", "text").file("two", "text").bytes();
+  const std::size_t end = 3 * 512 + 4;  // of the second file's contents
+  for (const std::size_t size : {end, end + 1, end + 507, end + 508, end + 508 + 512}) {
+    unpacked(whole.substr(0, size));
+    EXPECT_EQ(read(out_ / "two"), "text") << size;
+    TearDown();
+    SetUp();
+  }
+  for (const std::size_t size : {end - 1, end - 4 - 100, std::size_t{512 + 2}}) {
+    EXPECT_NE(refusal(whole.substr(0, size), ErrorCode::corrupt), "it worked") << size;
+    TearDown();
+    SetUp();
+  }
+}
+
 }  // namespace
 }  // namespace casemate

@@ -1,5 +1,7 @@
 #include "image/container.h"
 
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <string_view>
 
@@ -181,9 +183,34 @@ TEST(Container, hostile_files_get_a_line) {
   EXPECT_NE(problem("\"a\\nb\\u001b\" = 1").find("c.toml:1: "), std::string::npos);
   for (const char* text : {"[", "=", "a", "a=", "\"", "'''", "\"\"\"\\", "[[x]]\n[x]", "a=1979-05-27T07:32:00Z", "\xef\xbb\xbf="})
     EXPECT_NE(problem(text).find("c.toml:"), std::string::npos) << text;
+  EXPECT_EQ(problem("{ co\xc9\x92 = 1"), "c.toml:1: a character that is not ASCII must be in quotes");
+  EXPECT_EQ(parsed("environment = { \"\xc9\x92\" = \"\xc9\x92\" } # \xc9\x92").environment.size(), 1u);
   const std::string dotted =
       "environment = { A = \"" + std::string(100, '.') + "\", B = '''" + std::string(100, '.') + "''' } # " + std::string(100, '.') + "\n";
   EXPECT_EQ(parsed(dotted).environment.size(), 2u);
+}
+
+// Everything in backquotes and braces of one section of the guide.
+std::vector<std::string> examples(const std::string& guide, const std::string& section) {
+  const std::size_t start = guide.find("## " + section + "\n");
+  EXPECT_NE(start, std::string::npos);
+  const std::string text = guide.substr(start, guide.find("\n## ", start) - start);
+  std::vector<std::string> found;
+  for (std::size_t at = text.find("`{ "); at != std::string::npos; at = text.find("`{ ", at + 1))
+    found.push_back(text.substr(at + 1, text.find('`', at + 1) - at - 1));
+  return found;
+}
+
+TEST(Container, the_guide_s_examples_are_right) {
+  std::ostringstream text;
+  text << std::ifstream(CASEMATE_SOURCE_DIR "/docs/guide/containers.md").rdbuf();
+  const std::string guide = text.str();
+  const std::size_t start = guide.find("```toml\n") + 8;
+  EXPECT_EQ(parsed(guide.substr(start, guide.find("```", start) - start)).layers.size(), 2u);
+  EXPECT_EQ(examples(guide, "Layers").size(), 8u);
+  for (const std::string& example : examples(guide, "Layers")) layer(example);
+  EXPECT_EQ(examples(guide, "Mounts").size(), 5u);
+  for (const std::string& example : examples(guide, "Mounts")) EXPECT_FALSE(mounts(example).empty());
 }
 
 }  // namespace

@@ -116,7 +116,9 @@ TEST_F(ImageLockFile, what_is_wrong_is_told_with_its_line) {
   EXPECT_TRUE(refusal("version = 1\n[python]\na = \"sha256:1\"\n").starts_with("3: "));
   const std::string twice = "version = 1\n[python]\na = \"" + kOne + "\"\n[\"docker.io/library/python\"]\na = \"" + kTwo + "\"\n";
   EXPECT_NE(refusal(twice).find("has two digests"), std::string::npos);
-  ImageLock locked;
+  EXPECT_TRUE(refusal("version = 1\nv\u00e4r = 1\n").starts_with("2: "));
+  EXPECT_TRUE(refusal("v\u03d8 =\ufeff\n[versi").starts_with("1: "));
+  EXPECT_TRUE(refusal("version = 1\nx = [1, {00a = 1 \"2\n\"3\" = \"4\"").starts_with("2: "));
   EXPECT_FALSE(ImageLock::read(directory_));
 }
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "apps/run/mounts.h"
 #include "apps/run/root_options.h"
@@ -142,6 +143,44 @@ TEST(RunMounts, binds_and_overlays_are_as_they_were) {
   ASSERT_TRUE(overlay);
   EXPECT_EQ(overlay->lower, Words{"/etc"});
   EXPECT_TRUE(overlay->writable && overlay->owned);
+}
+
+// What a container's file says, and what of it the command line's words replace.
+TEST(RunContainer, the_command_line_wins_over_the_file) {
+  char name[] = "/tmp/casemate-container-XXXXXX";
+  const int fd = ::mkstemp(name);
+  ASSERT_GE(fd, 0);
+  const std::string toml =
+      "image = { name = \"oci:box\", use = [\"environment\"] }\n"
+      "working_directory = \"/srv\"\nuser = \"worker\"\nnetwork = \"local\"\ntimeout = 5\n"
+      "mounts = [{ type = \"tmp\", mount_point = \"/a\" }, { type = \"tmp\", mount_point = \"/b\" }]\n";
+  ASSERT_EQ(::write(fd, toml.data(), toml.size()), static_cast<ssize_t>(toml.size()));
+  ::close(fd);
+  RunRequest request = parsed({"--container", name, "true"});
+  ASSERT_TRUE(request.root);
+  EXPECT_EQ(request.root->image.path, "/tmp/box") << "beside the file";
+  EXPECT_EQ(request.root->lock, "/tmp/casemate.lock");
+  EXPECT_FALSE(request.root->lock_grows);
+  EXPECT_FALSE(request.root->image_layers);
+  EXPECT_EQ(request.root->user, "worker");
+  EXPECT_EQ(request.job.cwd, "/srv");
+  EXPECT_EQ(request.job.network, Network::host);
+  EXPECT_EQ(request.job.limits.wall, std::chrono::seconds(5));
+  EXPECT_EQ(request.job.mounts.size(), 2u);
+  EXPECT_TRUE(request.job.read_only);
+  request = parsed(
+      {"--container", name, "--image", "docker://a", "-w", "/", "--network", "none", "--timeout", "1", "--tmpfs", "/b:size=64k", "true"});
+  EXPECT_EQ(request.root->image.kind, Kind::registry);
+  EXPECT_TRUE(request.root->use.entrypoint) << "docker's, for an image of the command line";
+  EXPECT_TRUE(request.root->image_layers);
+  EXPECT_EQ(request.root->lock, "");
+  EXPECT_EQ(request.job.cwd, "/");
+  EXPECT_EQ(request.job.network, Network::none);
+  EXPECT_EQ(request.job.limits.wall, std::chrono::seconds(1));
+  ASSERT_EQ(request.job.mounts.size(), 2u);
+  EXPECT_EQ(request.job.mounts[1].bytes, 64u << 10);
+  EXPECT_NE(problem({"--container", "/no/such/file", "true"}).find("/no/such/file"), std::string::npos);
+  ::unlink(name);
 }
 
 TEST(RunContainer, values_take_the_callers_and_the_images_variables_in) {

@@ -12,6 +12,7 @@
 
 #include "base/terminal.h"
 #include "base/units.h"
+#include "image/pull_place.h"
 #include "image/workshop.h"
 #include "report/printing.h"
 #include "report/table.h"
@@ -125,6 +126,7 @@ int prune(Store& store, const Options& options) {
   // First: it only spares downloads, and what layers share with it stays.
   const auto installer = prune_installer_cache(store, most, sum_of(*before, "layer").bytes + sum_of(*before, "blob").bytes);
   if (!installer) problems.push_back(installer.error());
+  sweep_pulls(store, std::chrono::seconds(0));
   const auto freed = store.prune(most, &problems);
   if (!freed) return complain(freed.error().what);
   const auto left = store.entries();

@@ -12,7 +12,6 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/image/naming.h"
-#include "apps/image/orphans.h"
 #include "apps/image/pulling.h"
 #include "apps/image/showing.h"
 #include "base/terminal.h"
