@@ -14,6 +14,7 @@
 
 #include "base/terminal.h"
 #include "base/units.h"
+#include "image/image_interpreter.h"
 #include "image/workshop.h"
 #include "sys/fd.h"
 
@@ -34,6 +35,16 @@ shift
 /casemate/bin/uv --version
 exec /casemate/bin/uv pip install --python /casemate/env/bin/python "$@")";
 
+// The same for an image, which need not have a shell; a uv that is linked for other systems than the image's does not start.
+constexpr const char* kUvOnImage = R"(import os, sys
+os.symlink(sys.argv[1], '/casemate/env')
+sys.stdout.flush()
+uv = '/casemate/bin/uv'
+if os.spawnv(os.P_WAIT, uv, [uv, '--version']):
+    sys.exit(124)
+os.execv(uv, [uv, 'pip', 'install', '--python', '/casemate/env/bin/python'] + sys.argv[2:]))";
+constexpr int kUvDoesNotStart = 124;
+
 // pip of the interpreter installs into the environment from outside (since 22.3), or one that is unpacked beside it: an environment holds
 // what was asked for and no pip. Only where ensurepip's is older does the environment get it.
 constexpr const char* kPipScript = R"(ln -s "$1" /casemate/env || exit 125
@@ -45,7 +56,7 @@ reaches_out() {
 if ! reaches_out "$python"; then
   "$python" -I -m venv /casemate/pip >/casemate/ensurepip 2>&1 || {
     cat /casemate/ensurepip
-    echo "ERROR: this Python has neither pip nor ensurepip: install python3-venv or uv on the host"
+    echo "ERROR: this Python has neither pip nor ensurepip: $CASEMATE_ADVICE"
     exit 1
   }
   python=/casemate/pip/bin/python
@@ -117,9 +128,9 @@ std::string second_word_after(std::string_view log, std::string_view program) {
 
 class Installing {
  public:
-  Installing(const Interpreter& interpreter, const Installation& installation, Store& store, std::chrono::milliseconds wall,
-             const RunJob& run, const Progress& progress)
-      : interpreter_(interpreter), installation_(installation), store_(store), wall_(wall), run_(run), progress_(progress) {}
+  Installing(const Interpreter& interpreter, const Root& root, const Installation& installation, Store& store,
+             std::chrono::milliseconds wall, const RunJob& run, const Progress& progress)
+      : interpreter_(interpreter), root_(root), installation_(installation), store_(store), wall_(wall), run_(run), progress_(progress) {}
 
   std::expected<Installed, EnvironmentFailure> into(const std::string& directory);
 
@@ -129,7 +140,7 @@ class Installing {
   Step with_uv(const std::string& uv, const std::string& directory);
   Step with_pip(const std::string& directory);
   Result<std::unique_ptr<Workshop>> workshop(bool shared);
-  Job job(const Workshop& workshop, const char* script, const std::map<std::string, std::string>& env) const;
+  Job job(const Workshop& workshop, std::vector<std::string> command, const std::map<std::string, std::string>& env) const;
   std::vector<std::string> files(const Workshop& workshop, const char* requirement, const char* constraint) const;
   // Output that names files of the bench, with the user's files in their place.
   [[nodiscard]] std::string renamed(const Workshop& workshop, std::string_view output) const;
@@ -140,6 +151,7 @@ class Installing {
   EnvironmentFailure failure(Error error) const { return {std::move(error), bounded_log(log_)}; }
 
   const Interpreter& interpreter_;
+  const Root& root_;
   const Installation& installation_;
   Store& store_;
   std::chrono::milliseconds wall_;
@@ -147,10 +159,11 @@ class Installing {
   const Progress& progress_;
   std::string log_;
   std::string installer_;
+  bool uv_starts_ = true;
 };
 
 Result<std::unique_ptr<Workshop>> Installing::workshop(bool shared) {
-  TRY_ASSIGN(auto made, shared ? Workshop::shared(store_) : Workshop::own(store_));
+  TRY_ASSIGN(auto made, shared ? Workshop::shared(store_, root_.is_host() ? "" : root_.identity) : Workshop::own(store_));
   TRY(write_bare_environment(made->tree(), interpreter_));
   const auto write = [&](const char* name, const std::string& text) -> Result<void> {
     TRY_ASSIGN(const UniqueFd file, open_file(made->bench() + "/" + name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
@@ -161,12 +174,22 @@ Result<std::unique_ptr<Workshop>> Installing::workshop(bool shared) {
   return made;
 }
 
-Job Installing::job(const Workshop& workshop, const char* script, const std::map<std::string, std::string>& env) const {
+// What an image sets for its programs is theirs, but for what says where packages come from: that is the caller's to say.
+void add_image_environment(Job& job, const Root& root) {
+  Job image;
+  take_environment(image, root);
+  for (const auto& [name, value] : image.env) {
+    if (!name.starts_with("PIP_") && !name.starts_with("UV_")) job.env.emplace(name, value);
+  }
+}
+
+Job Installing::job(const Workshop& workshop, std::vector<std::string> command, const std::map<std::string, std::string>& env) const {
   Job job;
   job.name = "environment";
-  job.argv = {"/bin/sh", "-c", script, "sh", workshop.tree_in_cell()};
+  job.argv = std::move(command);
+  job.argv.push_back(workshop.tree_in_cell());
   job.env = env;
-  job.env["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  job.env["PATH"] = search_path(root_);
   job.env["HOME"] = job.env["TMPDIR"] = workshop.temp_in_cell();
   job.env["LANG"] = "C.UTF-8";
   job.env["NO_COLOR"] = "1";
@@ -187,7 +210,13 @@ Job Installing::job(const Workshop& workshop, const char* script, const std::map
                         .writable = true,
                         .owned = true,
                         .bytes = std::max(kMostBytes, store_.max_bytes())});
-  for (const Mount& mount : interpreter_mounts(interpreter_, default_host_paths())) job.mounts.push_back(mount);
+  if (root_.is_host()) {
+    for (const Mount& mount : interpreter_mounts(interpreter_, default_host_paths())) job.mounts.push_back(mount);
+  } else {
+    job.image = root_.image;
+    job.root = root_.layers;
+    add_image_environment(job, root_);
+  }
   for (const Mount& mount : installation_.mounts) job.mounts.push_back(mount);
   return job;
 }
@@ -216,21 +245,28 @@ Result<JobResult> Installing::installed(Job job, const Workshop& workshop, std::
 }
 
 Result<JobResult> Installing::uv_job(const std::string& uv, const Workshop& workshop, bool wheels_only) {
-  Job job = this->job(workshop, kUvScript, installation_.uv_env);
+  const bool host = root_.is_host();
+  Job job = this->job(workshop,
+                      host ? std::vector<std::string>{"/bin/sh", "-c", kUvScript, "sh"}
+                           : std::vector<std::string>{interpreter_.path, "-I", "-S", "-c", kUvOnImage},
+                      installation_.uv_env);
   job.mounts.push_back({.kind = Mount::Kind::bind, .source = uv, .target = std::string(kUvInCell)});
   job.env["UV_CACHE_DIR"] = std::string(Workshop::kInCell) + "/cache";
   job.env["UV_PYTHON_DOWNLOADS"] = "never";
   for (const auto& words : {files(workshop, "--requirements", "--constraints"), installation_.uv_flags})
     job.argv.insert(job.argv.end(), words.begin(), words.end());
   if (wheels_only) job.argv.emplace_back("--no-build");
-  return installed(std::move(job), workshop, "uv");
+  auto result = installed(std::move(job), workshop, "uv");
+  const Outcome* outcome = result ? &result->outcome : nullptr;
+  uv_starts_ = host || !outcome || outcome->kind != Outcome::Kind::exited || outcome->code != kUvDoesNotStart;
+  return result;
 }
 
 // Without leave to build, uv takes an older release that has a wheel where the newest has none, and does not say so. Asked again offline,
 // with all it just learned at hand, it names the file that it would rather have. What it does for that is thrown away, and what it might
 // run sees neither cache nor network.
 Result<bool> Installing::prefers_source(const std::string& uv, const Workshop& workshop) {
-  Job job = this->job(workshop, R"(exec "$@")", installation_.uv_env);
+  Job job = this->job(workshop, {}, installation_.uv_env);
   job.network = Network::none;
   job.limits.wall = std::min<std::chrono::milliseconds>(wall_, std::chrono::minutes(2));
   const std::string requirements = std::string(kRequirementsDirectory);
@@ -331,7 +367,9 @@ Installing::Step Installing::with_uv(const std::string& uv, const std::string& d
 Installing::Step Installing::with_pip(const std::string& directory) {
   auto shop = workshop(false);
   if (!shop) return std::unexpected(failure(shop.error()));
-  Job job = this->job(**shop, kPipScript, installation_.pip_env);
+  Job job = this->job(**shop, {"/bin/sh", "-c", kPipScript, "sh"}, installation_.pip_env);
+  job.env["CASEMATE_ADVICE"] =
+      root_.is_host() ? "install python3-venv or uv on the host" : "take an image with pip, or a uv that runs on it";
   job.argv.push_back(interpreter_.path);
   for (const char* word : {"--no-cache-dir", "--no-compile", "--progress-bar", "off", "--no-warn-script-location"})
     job.argv.emplace_back(word);
@@ -346,7 +384,13 @@ std::expected<Installed, EnvironmentFailure> Installing::into(const std::string&
   const std::string uv = installation_.pip_only.empty() ? find_uv() : "";
   if (!installation_.pip_only.empty()) log_ += fmt::format("casemate: using pip ({})\n", installation_.pip_only);
   progress_(fmt::format("environment: resolving requirements with {}", uv.empty() ? "pip" : "uv"));
-  if (auto done = uv.empty() ? with_pip(directory) : with_uv(uv, directory); !done) return std::unexpected(done.error());
+  auto done = uv.empty() ? with_pip(directory) : with_uv(uv, directory);
+  if (!done && !uv_starts_) {
+    log_ = "casemate: this uv does not run on the image; using the image's pip\n";
+    progress_("environment: resolving requirements with the image's pip");
+    done = with_pip(directory);
+  }
+  if (!done) return std::unexpected(done.error());
   return Installed{printable_name(installer_.substr(0, 64)), bounded_log(log_)};
 }
 
@@ -393,10 +437,10 @@ Result<void> write_bare_environment(const std::string& directory, const Interpre
                                            interpreter.path.substr(0, interpreter.path.rfind('/')), interpreter.version, interpreter.path));
 }
 
-std::expected<Installed, EnvironmentFailure> install(const std::string& directory, const Interpreter& interpreter,
+std::expected<Installed, EnvironmentFailure> install(const std::string& directory, const Interpreter& interpreter, const Root& root,
                                                      const Installation& installation, Store& store, std::chrono::milliseconds wall,
                                                      const RunJob& run, const Progress& progress) {
-  return Installing(interpreter, installation, store, wall, run, progress).into(directory);
+  return Installing(interpreter, root, installation, store, wall, run, progress).into(directory);
 }
 
 }  // namespace casemate

@@ -13,6 +13,7 @@
 #include "casemate/result.h"
 #include "image/interpreter.h"
 #include "image/package_index.h"
+#include "image/root.h"
 #include "store/store.h"
 
 namespace casemate {
@@ -48,8 +49,8 @@ std::string find_uv();
 Result<void> write_bare_environment(const std::string& directory, const Interpreter& interpreter);
 
 /// Fills the empty `directory`, which must be on the file system of `store`, with an environment that has what `installation` asks for. See
-/// docs/design/environments.md for the cells that this takes and what each may touch.
-std::expected<Installed, EnvironmentFailure> install(const std::string& directory, const Interpreter& interpreter,
+/// docs/design/environments.md for the cells that this takes and what each may touch. They run on `root`, which has the interpreter.
+std::expected<Installed, EnvironmentFailure> install(const std::string& directory, const Interpreter& interpreter, const Root& root,
                                                      const Installation& installation, Store& store, std::chrono::milliseconds wall,
                                                      const RunJob& run, const Progress& progress);
 

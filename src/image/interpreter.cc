@@ -20,25 +20,10 @@ namespace casemate {
 namespace {
 
 constexpr std::chrono::seconds kProbeTime{20};
-constexpr std::string_view kCacheHeader = "casemate interpreters 1";
-
-// Runs in any Python since 2.6. Fields end in newlines; the first says what follows. The current directory leaves sys.path: nothing of it
-// may be imported.
-constexpr const char* kProbe = R"(
-import sys
-sys.path = [path for path in sys.path if path]
-if sys.version_info < (3, 7):
-    print('old\n%d.%d.%d' % sys.version_info[:3])
-    sys.exit(0)
-import os, sysconfig
-scheme = 'venv' if 'venv' in sysconfig.get_scheme_names() else 'posix_prefix'
-base = {k: '/@' for k in ('base', 'platbase', 'installed_base', 'installed_platbase')}
-site = sysconfig.get_path('purelib', scheme, vars=base)
-program = os.path.realpath(getattr(sys, '_base_executable', None) or sys.executable)
-abi = sysconfig.get_config_var('SOABI') or sysconfig.get_config_var('EXT_SUFFIX') or ''
-print('\n'.join(['python', program, '%d.%d.%d' % sys.version_info[:3], sys.base_prefix, os.path.relpath(site, '/@'),
-                 ' '.join((sys.implementation.name + ' ' + sys.version + ' ' + abi).split())]))
-)";
+constexpr std::string_view kCacheHeader = "casemate interpreters 2";
+constexpr std::string_view kNone = "-";  // an empty field of the cache
+constexpr std::size_t kLongestPath = 1024;
+constexpr std::size_t kLongestField = 2048;
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -87,23 +72,6 @@ std::vector<std::string> entries_of(const std::string& directory) {
   return names;
 }
 
-// "3.11.7" as numbers; empty if it is none.
-std::vector<int> version_numbers(std::string_view text) {
-  std::vector<int> numbers;
-  for (const std::string& part : split(text, '.')) {
-    if (part.size() > 4 || part.find_first_not_of("0123456789") != std::string::npos) return {};
-    numbers.push_back(std::atoi(part.c_str()));
-  }
-  return text.ends_with('.') || text.starts_with('.') || text.find("..") != std::string_view::npos || numbers.size() > 3
-             ? std::vector<int>{}
-             : numbers;
-}
-
-bool version_fits(const std::vector<int>& wanted, std::string_view version) {
-  const std::vector<int> have = version_numbers(version);
-  return have.size() >= wanted.size() && std::equal(wanted.begin(), wanted.end(), have.begin());
-}
-
 // One line of the cache: digest, stamp of the asked program, its path, stamp of the found program, then the fields of Interpreter. Tabs
 // between.
 struct Known {
@@ -115,8 +83,8 @@ struct Known {
 
 std::string line_of(const Known& known) {
   const Interpreter& it = known.interpreter;
-  const std::string body = fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}", known.asked, known.asked_stamp, known.found_stamp, it.path,
-                                       it.version, it.prefix, it.site_packages, it.identity);
+  const std::string body = fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}", known.asked, known.asked_stamp, known.found_stamp, it.path,
+                                       it.version, it.prefix, it.site_packages, it.identity, it.in_image() ? it.site_directory : kNone);
   return body.find('\n') == std::string::npos ? fmt::format("{}\t{}\n", sha256_hex(body).substr(0, 16), body) : "";
 }
 
@@ -124,8 +92,9 @@ std::optional<Known> known_of(std::string_view line) {
   const std::size_t tab = line.find('\t');
   if (tab != 16 || sha256_hex(line.substr(17)).substr(0, 16) != line.substr(0, 16)) return std::nullopt;
   const auto fields = split(line.substr(17), '\t');
-  if (fields.size() != 8) return std::nullopt;
-  return Known{fields[0], fields[1], fields[2], {fields[3], fields[4], fields[5], fields[7], fields[6]}};
+  if (fields.size() != 9) return std::nullopt;
+  return Known{
+      fields[0], fields[1], fields[2], {fields[3], fields[4], fields[5], fields[7], fields[6], fields[8] == kNone ? "" : fields[8]}};
 }
 
 std::string cache_path() { return cache_directory() + "/interpreters"; }
@@ -154,20 +123,28 @@ void save_cache(const std::vector<Known>& all) {
 }
 
 Result<Interpreter> probe(const std::string& program) {
-  TRY_ASSIGN(const ProgramResult ran, run_program({program, "-E", "-s", "-S", "-B", "-c", kProbe}, kProbeTime));
+  TRY_ASSIGN(const ProgramResult ran, run_program({program, "-E", "-s", "-S", "-B", "-c", kInterpreterProbe}, kProbeTime));
   if (ran.end.signaled || ran.end.code != 0)
     return fail(ErrorCode::invalid_input, fmt::format("{} is no Python interpreter that runs", printable_name(program)));
-  std::vector<std::string> fields = split(ran.out, '\n');
-  if (fields.size() == 2 && fields[0] == "old")
-    return fail(ErrorCode::not_supported, fmt::format("{} is Python {}; casemate needs 3.7 or later", program, printable_name(fields[1])));
-  if (fields.size() != 6 || fields[0] != "python" || version_numbers(fields[2]).size() != 3 || !fields[1].starts_with('/') ||
-      !fields[3].starts_with('/') || fields[4].starts_with('/') || fields[4].find("..") != std::string::npos)
-    return fail(ErrorCode::invalid_input, fmt::format("{} does not answer as a Python interpreter does", printable_name(program)));
-  for (const std::string& field : fields) {
-    if (field.find('\t') != std::string::npos)
-      return fail(ErrorCode::not_supported, fmt::format("{}: a path with a tab in it", printable_name(program)));
-  }
-  return Interpreter{fields[1], fields[2], fields[3], fmt::format("{} {} {}", fields[5], fields[1], file_stamp(fields[1])), fields[4]};
+  TRY_ASSIGN(Interpreter found, read_interpreter_answer(ran.out, program, ""));
+  found.identity += " " + file_stamp(found.path);
+  found.site_directory.clear();
+  return found;
+}
+
+void keep(Known known) {
+  std::vector<Known> all = load_cache();
+  std::erase_if(all, [&](const Known& other) { return other.asked == known.asked; });
+  all.push_back(std::move(known));
+  save_cache(all);
+}
+
+// An absolute path as the kernel gives them, and nothing that could be taken for another line, field or statement.
+bool plain_path(std::string_view path) {
+  if (!path.starts_with('/') || path.size() > kLongestPath) return false;
+  if (std::any_of(path.begin(), path.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; })) return false;
+  const std::vector<std::string> parts = split(path, '/');
+  return std::none_of(parts.begin(), parts.end(), [](const std::string& part) { return part == "." || part == ".."; });
 }
 
 // The interpreter behind one program, from the cache where it has not changed.
@@ -176,16 +153,12 @@ Result<Interpreter> interpreter_at(const std::string& path) {
   if (!real) return fail(ErrorCode::not_found, fmt::format("there is no Python interpreter {}", printable_name(path)));
   if (!is_program(*real)) return fail(ErrorCode::invalid_input, fmt::format("{} is not a program", printable_name(path)));
   const std::string stamp = file_stamp(*real);
-  std::vector<Known> all = load_cache();
-  for (const Known& known : all) {
+  for (const Known& known : load_cache()) {
     if (known.asked == *real && known.asked_stamp == stamp && known.found_stamp == file_stamp(known.interpreter.path))
       return known.interpreter;
   }
   TRY_ASSIGN(Interpreter found, probe(*real));
-  all = load_cache();
-  std::erase_if(all, [&](const Known& known) { return known.asked == *real; });
-  all.push_back({*real, stamp, file_stamp(found.path), found});
-  save_cache(all);
+  keep({*real, stamp, file_stamp(found.path), found});
   return found;
 }
 
@@ -277,6 +250,76 @@ std::string versions_there_are() {
 }
 
 }  // namespace
+
+// Runs in any Python since 2.6. Fields end in newlines; the first says what follows. The current directory leaves sys.path: nothing of it
+// may be imported.
+const char* const kInterpreterProbe = R"(
+import sys
+sys.path = [path for path in sys.path if path]
+if sys.version_info < (3, 7):
+    print('old\n%d.%d.%d' % sys.version_info[:3])
+    sys.exit(0)
+import os, sysconfig
+scheme = 'venv' if 'venv' in sysconfig.get_scheme_names() else 'posix_prefix'
+base = {k: '/@' for k in ('base', 'platbase', 'installed_base', 'installed_platbase')}
+site = sysconfig.get_path('purelib', scheme, vars=base)
+program = os.path.realpath(getattr(sys, '_base_executable', None) or sys.executable)
+abi = sysconfig.get_config_var('SOABI') or sysconfig.get_config_var('EXT_SUFFIX') or ''
+print('\n'.join(['python', program, '%d.%d.%d' % sys.version_info[:3], sys.base_prefix, os.path.relpath(site, '/@'),
+                 ' '.join((sys.implementation.name + ' ' + sys.version + ' ' + abi).split())]))
+)";
+
+// "3.11.7" as numbers; empty if it is none.
+std::vector<int> version_numbers(std::string_view text) {
+  std::vector<int> numbers;
+  for (const std::string& part : split(text, '.')) {
+    if (part.size() > 4 || part.find_first_not_of("0123456789") != std::string::npos) return {};
+    numbers.push_back(std::atoi(part.c_str()));
+  }
+  return text.ends_with('.') || text.starts_with('.') || text.find("..") != std::string_view::npos || numbers.size() > 3
+             ? std::vector<int>{}
+             : numbers;
+}
+
+bool version_fits(const std::vector<int>& wanted, std::string_view version) {
+  const std::vector<int> have = version_numbers(version);
+  return have.size() >= wanted.size() && std::equal(wanted.begin(), wanted.end(), have.begin());
+}
+
+Result<Interpreter> read_interpreter_answer(std::string_view answer, std::string_view program, std::string_view identity) {
+  const std::vector<std::string> fields = split(answer.substr(0, 8 * kLongestField), '\n');
+  if (fields.size() == 2 && fields[0] == "old")
+    return fail(ErrorCode::not_supported, fmt::format("{} is Python {}; casemate needs 3.7 or later", printable_name(program),
+                                                      printable_name(fields[1].substr(0, 40))));
+  const auto wrong = [&] {
+    return fail(ErrorCode::invalid_input, fmt::format("{} does not answer as a Python interpreter does", printable_name(program)));
+  };
+  if (fields.size() < 6 || fields.size() > 7 || fields[0] != "python" || version_numbers(fields[2]).size() != 3) return wrong();
+  for (const std::string& field : fields) {
+    if (field.size() > kLongestField) return wrong();
+    if (field.find('\t') != std::string::npos)
+      return fail(ErrorCode::not_supported, fmt::format("{}: a path with a tab in it", printable_name(program)));
+  }
+  const std::string site = fields.size() == 7 ? fields[6] : "/usr";
+  for (const std::string& path : {fields[1], fields[3], "/" + fields[4], site}) {
+    if (!plain_path(path)) return wrong();
+  }
+  if (!fields[4].starts_with("lib")) return wrong();
+  const std::string about = fmt::format("{}{}{} {}", identity, identity.empty() ? "" : " ", fields[5], fields[1]);
+  return Interpreter{fields[1], fields[2], fields[3], about, fields[4], site};
+}
+
+std::optional<Interpreter> recall_interpreter(std::string_view image, std::string_view program) {
+  const std::string asked = fmt::format("image {} {}", sha256_hex(program).substr(0, 16), image);
+  for (Known& known : load_cache()) {
+    if (known.asked == asked && known.interpreter.in_image()) return std::move(known.interpreter);
+  }
+  return std::nullopt;
+}
+
+void remember_interpreter(std::string_view image, std::string_view program, const Interpreter& interpreter) {
+  keep({fmt::format("image {} {}", sha256_hex(program).substr(0, 16), image), std::string(kNone), std::string(kNone), interpreter});
+}
 
 Result<Interpreter> find_interpreter(std::string_view wanted) {
   if (wanted.find('/') != std::string_view::npos) return interpreter_at(std::string(wanted));

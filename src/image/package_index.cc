@@ -145,7 +145,7 @@ std::vector<std::string> pip_configuration_files(const Interpreter& interpreter)
     if (!home.empty()) files.push_back(home + "/.pip/pip.conf");
     if (!config.empty() || !home.empty()) files.push_back((config.empty() ? home + "/.config" : config) + "/pip/pip.conf");
   }
-  files.push_back(interpreter.prefix + "/pip.conf");
+  if (!interpreter.in_image()) files.push_back(interpreter.prefix + "/pip.conf");
   if (!own.empty()) files.push_back(own);
   return files;
 }
@@ -437,6 +437,18 @@ Result<Installation> Planner::plan() {
   return std::move(plan_);
 }
 
+// On an image uv would read the image's /etc/uv/uv.toml and not the host's. And a directory of certificates is mostly the host's own: full
+// of links to what a cell on an image does not show.
+void keep_image_out(PackageIndex& index) {
+  if (index.uv_configuration.empty()) {
+    if (exists("/etc/uv/uv.toml") && !is_true(variable("UV_NO_CONFIG")))
+      index.uv_configuration = "/etc/uv/uv.toml";
+    else
+      index.uv["UV_NO_CONFIG"] = "1";
+  }
+  if (lies_below(index.environment["SSL_CERT_DIR"], default_host_paths())) index.environment.erase("SSL_CERT_DIR");
+}
+
 }  // namespace
 
 Result<std::map<std::string, std::map<std::string, std::string>>> parse_pip_configuration(std::string_view text, std::string_view name) {
@@ -515,6 +527,7 @@ Result<PackageIndex> read_package_index(const Interpreter& interpreter) {
   std::string toml = variable("UV_CONFIG_FILE").empty() ? (config.empty() ? home + "/.config" : config) + "/uv/uv.toml"
                                                         : absolute(variable("UV_CONFIG_FILE"));
   if (exists(toml) && !is_true(variable("UV_NO_CONFIG"))) index.uv_configuration = toml;
+  if (interpreter.in_image()) keep_image_out(index);
   return index;
 }
 

@@ -25,8 +25,9 @@ struct PackageIndex {
   std::string uv_configuration;                    ///< $UV_CONFIG_FILE or ~/.config/uv/uv.toml where it exists
 };
 
-/// Reads them: pip.conf in the order pip has (https://pip.pypa.io/en/stable/topics/configuration/), PIP_CONFIG_FILE among it, then the
-/// environment. A pip.conf that can't be read or parsed is invalid_input with its name and line.
+/// Reads them, those of the caller on the host whoever the interpreter is (an image has no say in where packages come from): pip.conf in
+/// the order pip has (https://pip.pypa.io/en/stable/topics/configuration/), PIP_CONFIG_FILE among it, then the environment. A pip.conf that
+/// can't be read or parsed is invalid_input with its name and line.
 Result<PackageIndex> read_package_index(const Interpreter& interpreter);
 
 /// All that an installer in a cell is given, and what goes into the environment's key.

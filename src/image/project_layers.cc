@@ -15,6 +15,7 @@
 #include "base/terminal.h"
 #include "image/brace_expansion.h"
 #include "image/command_layer.h"
+#include "image/environment_layer.h"
 #include "image/file_index.h"
 #include "image/file_layer.h"
 #include "image/file_list.h"
@@ -136,7 +137,12 @@ class SpecLayer {
     return {};
   }
 
-  Result<void> operator()(const EnvironmentLayer& layer) { return add_environment(layer); }
+  Result<void> operator()(const EnvironmentLayer& layer) {
+    TRY_ASSIGN(MadeLayer made, make_environment_layer(root_, layer, context_, label_));
+    add_layer(root_, std::move(made.lease), made.key);
+    put_environment_first(root_);
+    return {};
+  }
 
  private:
   FileList new_list() const { return {context_.project, label_, {context_.store.directory(), state_directory()}}; }
@@ -183,10 +189,6 @@ class SpecLayer {
       index.save({file});
     }
     return read.digest;
-  }
-
-  Result<void> add_environment(const EnvironmentLayer&) {
-    return fail(ErrorCode::not_supported, label_ + ": packages can't be installed into an image yet");
   }
 
   Root& root_;

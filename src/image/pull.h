@@ -23,6 +23,8 @@ struct RegistryAccess {
   bool verify_tls = true;      ///< false: also plain http and any certificate
   std::string authfile;        ///< "": $REGISTRY_AUTH_FILE and skopeo's defaults
   std::string cert_directory;  ///< "*.crt", "*.cert", "*.key" for this registry; "": skopeo's defaults
+  /// Asked ten times a second while skopeo runs; true ends it and the pull fails as `cancelled`. For those who have signals blocked.
+  std::function<bool()> cancelled = {};
 };
 
 /// How an image is got.

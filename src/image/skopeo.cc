@@ -148,6 +148,15 @@ Error read_skopeo_error(std::string_view text) {
   return {ErrorCode::refused, message.empty() ? "skopeo failed without a word" : fmt::format("skopeo failed: {}", message)};
 }
 
+namespace {
+
+Result<void> unless_cancelled(const RegistryAccess& access) {
+  if (!access.cancelled || !access.cancelled()) return {};
+  return fail(ErrorCode::cancelled, "getting the image was cancelled");
+}
+
+}  // namespace
+
 Result<Skopeo> Skopeo::find(const RegistryAccess& access, std::chrono::milliseconds stall) {
   Skopeo found;
   found.program_ = program_in_path("skopeo");
@@ -191,6 +200,7 @@ Result<std::string> Skopeo::inspect(const std::string& source, bool config) cons
   program.out_limit = kDocumentLimit + 1;
   const auto deadline = Clock::now() + stall_;
   program.watch = [&]() -> Result<void> {
+    TRY(unless_cancelled(access_));
     if (Clock::now() < deadline) return {};
     return fail(ErrorCode::exhausted, fmt::format("the registry gave no answer within {}", format_duration(stall_)));
   };
@@ -224,7 +234,10 @@ Result<void> Skopeo::copy(const Copy& copy) const {
   program.argv.push_back(copy.target);
   program.env = environment(copy.directory + "/tmp");
   program.directory = copy.directory;
-  program.watch = copy.watch;
+  program.watch = [&]() -> Result<void> {
+    TRY(unless_cancelled(access_));
+    return copy.watch ? copy.watch() : Result<void>();
+  };
   TRY_ASSIGN(const ProgramResult result, run_watched(program));
   if (!result.end.signaled && result.end.code == 0) return {};
   return std::unexpected(read_skopeo_error(result.err));

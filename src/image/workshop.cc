@@ -1,15 +1,19 @@
 #include "image/workshop.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/digest.h"
 #include "store/tree.h"
 #include "sys/path.h"
 
@@ -28,6 +32,7 @@ Result<void> make_directory(const std::string& path) {
 // uv's cache is not counted in the store's size (casemate cache info shows it, prune removes it). Past this many unpacked wheels (a few
 // GiB) it is begun anew.
 constexpr std::ptrdiff_t kMostArchives = 2000;
+constexpr std::size_t kMostImages = 8;
 
 // Removes benches whose builder is gone: it held a lock as long as it lived. False if some are in use.
 bool sweep(const std::string& path) {
@@ -61,26 +66,62 @@ Result<UniqueFd> lock_workshop(const std::string& path) {
 }
 
 std::string shared_workshop(const Store& store) { return store.directory() + "/uv"; }
+std::string image_workshops(const Store& store) { return store.directory() + "/uv-images"; }
+
+// All shared workshops that there are.
+std::vector<std::string> all_workshops(const Store& store) {
+  std::vector<std::string> paths;
+  std::error_code ignored;
+  if (fs::is_directory(fs::symlink_status(shared_workshop(store), ignored))) paths.push_back(shared_workshop(store));
+  for (const fs::directory_entry& entry : fs::directory_iterator(image_workshops(store), ignored)) {
+    if (entry.is_directory(ignored) && !entry.is_symlink(ignored)) paths.push_back(entry.path());
+  }
+  return paths;
+}
+
+// Removes a workshop's cache; false if somebody builds with it. The directory and its lock stay: another may be about to lock it.
+Result<bool> clear(const std::string& path) {
+  TRY_ASSIGN(const UniqueFd lock, lock_workshop(path));
+  if (!sweep(path)) return false;
+  TRY(remove_tree(path + "/cache"));
+  return true;
+}
+
+// Of the images' workshops only so many keep a cache: those that were used last, as their locks' times tell.
+void bound_images(const Store& store) {
+  std::vector<std::pair<fs::file_time_type, std::string>> kept;
+  std::error_code ignored;
+  for (const std::string& path : all_workshops(store)) {
+    if (path == shared_workshop(store) || !fs::exists(path + "/cache", ignored)) continue;
+    kept.emplace_back(fs::last_write_time(path + "/lock", ignored), path);
+  }
+  std::sort(kept.rbegin(), kept.rend());
+  for (std::size_t i = kMostImages; i < kept.size(); ++i) static_cast<void>(clear(kept[i].second));
+}
 
 }  // namespace
 
 Result<InstallerCache> look_at_installer_cache(const Store& store) {
-  const std::string cache = shared_workshop(store) + "/cache";
-  struct stat info{};
-  if (::lstat(cache.c_str(), &info) < 0) return errno == ENOENT ? Result<InstallerCache>(InstallerCache{}) : fail_errno("look at " + cache);
-  TRY_ASSIGN(const TreeSummary summary, summarize_tree(cache, TreeDepth::metadata));
-  return InstallerCache{.bytes = summary.bytes};
+  InstallerCache found;
+  for (const std::string& path : all_workshops(store)) {
+    const std::string cache = path + "/cache";
+    struct stat info{};
+    if (::lstat(cache.c_str(), &info) < 0 && errno == ENOENT) continue;
+    TRY_ASSIGN(const TreeSummary summary, summarize_tree(cache, TreeDepth::metadata));
+    found.bytes += summary.bytes;
+  }
+  return found;
 }
 
 Result<InstallerCache> clear_installer_cache(const Store& store) {
-  const std::string path = shared_workshop(store);
   TRY_ASSIGN(InstallerCache cache, look_at_installer_cache(store));
-  struct stat info{};
-  if (::lstat(path.c_str(), &info) < 0) return cache;
-  TRY_ASSIGN(const UniqueFd lock, lock_workshop(path));
-  if (!sweep(path)) return cache;
-  TRY(remove_tree(path + "/cache"));
-  cache.cleared = true;
+  bool busy = false;
+  for (const std::string& path : all_workshops(store)) {
+    TRY_ASSIGN(const bool done, clear(path));
+    busy = busy || !done;
+    cache.cleared = true;
+  }
+  cache.cleared = cache.cleared && !busy;
   return cache;
 }
 
@@ -93,16 +134,25 @@ Result<void> Workshop::furnish() {
   return {};
 }
 
-Result<std::unique_ptr<Workshop>> Workshop::shared(Store& store) {
+Result<std::unique_ptr<Workshop>> Workshop::shared(Store& store, std::string_view domain) {
   static std::atomic<unsigned> serial{0};
-  const std::string path = shared_workshop(store);
+  std::string path = shared_workshop(store);
+  if (!domain.empty()) {
+    path = fmt::format("{}/{}", image_workshops(store), sha256_hex(domain).substr(0, 32));
+    TRY(make_directory(image_workshops(store)));
+  }
   TRY(make_directory(path));
-  TRY_ASSIGN(const UniqueFd lock, lock_workshop(path));
+  TRY_ASSIGN(UniqueFd lock, lock_workshop(path));
   if (sweep(path)) bound_cache(path);
   std::unique_ptr<Workshop> made(new Workshop(path, fmt::format("{}{}-{}", kBenchPrefix, ::getpid(), serial++)));
   TRY(made->furnish());
   TRY_ASSIGN(made->lock_, open_file(made->bench(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   if (::flock(made->lock_.get(), LOCK_EX | LOCK_NB) < 0) return fail_errno("lock " + made->bench());
+  if (!domain.empty()) {
+    ::futimens(lock.get(), nullptr);
+    lock.reset();  // never two of them at a time
+    bound_images(store);
+  }
   return made;
 }
 

@@ -20,8 +20,10 @@ class Workshop {
   /// Where a cell sees path().
   static constexpr std::string_view kInCell = "/casemate/workshop";
 
-  /// <store>/uv: its cache is kept and shared by all builds, so nothing may run with it that a package brought along.
-  static Result<std::unique_ptr<Workshop>> shared(Store& store);
+  /// Its cache is kept and shared by all builds of one `domain`, so nothing may run with it that a package brought along. "": <store>/uv,
+  /// for programs of the host alone. Else <store>/uv-images/<digest of domain>: the programs of an image can write what they want into a
+  /// cache, so each has its own. The least recently used beyond eight go when one more is made.
+  static Result<std::unique_ptr<Workshop>> shared(Store& store, std::string_view domain = "");
   /// One for this build alone, its cache with it.
   static Result<std::unique_ptr<Workshop>> own(Store& store);
   ~Workshop();

@@ -141,7 +141,7 @@ def test_wrong_usage_in_json_mode_is_an_object(runner, arguments, message):
     assert done.stderr.decode().endswith(f"py_test_runner.py: error: {told['message']}\n")
 
 
-def test_an_image_is_refused_with_the_way_out(runner):
+def test_an_image_without_a_transport_is_asked_back(runner):
     done = runner(*REQUIRED, "--image", "python:3.10-slim")
     assert done.returncode == 2
-    assert b"--image host" in done.stderr
+    assert b"argument --image: image 'python:3.10-slim': did you mean docker://python:3.10-slim?" in done.stderr

@@ -269,7 +269,7 @@ TEST_P(Environments, compiles_modules_into_a_layer_that_is_found_first) {
   ASSERT_TRUE(made) << made.error().error.what;
   const std::vector<std::string> where{"-c", "import casefour, os; print(os.path.exists(casefour.__cached__))"};
   EXPECT_EQ(python(*made, where).output.merged, "False\n");
-  const auto compiled = compile_environment(*made, interpreter_, runner(*engine_));
+  const auto compiled = compile_environment(*made, {interpreter_, "", {}}, runner(*engine_));
   ASSERT_TRUE(compiled) << compiled.error().what;
   EXPECT_TRUE(*compiled);
   const Made again = make(from_links("casefour"));

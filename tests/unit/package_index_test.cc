@@ -93,6 +93,24 @@ TEST_F(PackageIndexes, reads_pips_files_in_pips_order) {
   EXPECT_EQ(plan("six").requirements, "--index-url https://env/simple\nsix\n");
 }
 
+TEST_F(PackageIndexes, of_an_images_interpreter_is_the_callers_all_the_same) {
+  interpreter_.prefix = fs::path(write("prefix/pip.conf", "[global]\nindex-url = https://of-the-image/simple\n")).parent_path();
+  write(".pip/pip.conf", "[global]\nextra-index-url = https://mine/simple\n");
+  set("SSL_CERT_DIR", "/etc/ssl/certs");
+  const auto here = read_package_index(interpreter_);
+  ASSERT_TRUE(here);
+  EXPECT_EQ(here->pip.at("index-url"), "https://of-the-image/simple");
+  EXPECT_TRUE(here->environment.contains("SSL_CERT_DIR"));
+  EXPECT_FALSE(here->uv.contains("UV_NO_CONFIG"));
+  interpreter_.site_directory = "/usr/lib/python3/dist-packages";
+  const auto there = read_package_index(interpreter_);
+  ASSERT_TRUE(there);
+  EXPECT_FALSE(there->pip.contains("index-url"));
+  EXPECT_EQ(there->pip.at("extra-index-url"), "https://mine/simple");
+  EXPECT_FALSE(there->environment.contains("SSL_CERT_DIR"));  // full of links to what the image lacks
+  EXPECT_TRUE(there->uv.contains("UV_NO_CONFIG") || there->uv_configuration == "/etc/uv/uv.toml");
+}
+
 TEST_F(PackageIndexes, says_where_a_pip_conf_is_wrong) {
   const std::string path = write(".pip/pip.conf", "[global]\nindex-url = x\nrubbish\n");
   const auto index = read_package_index(interpreter_);

@@ -38,7 +38,7 @@ TEST(ScriptArguments, shortened_options_keep_their_meaning_whatever_we_added) {
   EXPECT_EQ(parse_script_arguments({"--script=s", "--re", "r"})->request.requirements, "r");  // not --results
   EXPECT_EQ(parsed({"--res", "out"}).results, "out");
   EXPECT_EQ(problem({"--s", "x"}), "ambiguous option: --s could match --script, --script-args");
-  EXPECT_EQ(problem({"--p=3"}), "ambiguous option: --p=3 could match --python-version, --pids");
+  EXPECT_EQ(problem({"--p=3"}), "ambiguous option: --p=3 could match --python-version, --pull, --pids");
 }
 
 TEST(ScriptArguments, script_args_may_begin_with_a_dash) {

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "casemate/job.h"
 #include "casemate/result.h"
+#include "image/pull.h"
+#include "image/reference.h"
 #include "report/table.h"
 
 namespace casemate {
@@ -21,7 +24,9 @@ struct ScriptRequest {
   bool json = false;
   bool quiet = false;
   Color color = Color::automatic;
-  std::string python_version;  ///< "": the python3 first on PATH
+  std::string python_version;           ///< "": the python3 first on PATH
+  std::optional<ImageReference> image;  ///< unset: the host, or an image for a version that the host lacks
+  PullOptions pull;
   std::string executor = "native";
   std::string results = "results";
   std::map<std::string, std::string> environment;  ///< --env, over what the script gets anyway

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "apps/image/naming.h"
+#include "apps/image/pulling.h"
 #include "base/shell_words.h"
 #include "base/units.h"
 
@@ -30,9 +32,27 @@ Result<void> store_script_arguments(ScriptRequest& request, const std::string& v
   return {};
 }
 
-Result<void> store_image(ScriptRequest&, const std::string& value) {
-  if (value == "host") return {};
-  return wrong(fmt::format("'{}': this version of casemate has no OCI images yet; leave --image out or use --image host", value));
+Result<void> store_image(ScriptRequest& request, const std::string& value) {
+  TRY_ASSIGN(request.image, read_image_name(value));
+  return {};
+}
+
+Result<void> store_pull(ScriptRequest& request, const std::string& value) {
+  if (value != "missing" && value != "always" && value != "never") return not_a_choice(value, "'missing', 'always', 'never'");
+  TRY_ASSIGN(request.pull.policy, parse_policy("--pull", value));
+  return {};
+}
+
+Result<void> store_tls_verify(ScriptRequest& request, const std::string& value) {
+  if (value != "true" && value != "false") return not_a_choice(value, "'true', 'false'");
+  request.pull.access.verify_tls = value == "true";
+  return {};
+}
+
+template <std::string RegistryAccess::* member>
+Result<void> store_access(ScriptRequest& request, const std::string& value) {
+  request.pull.access.*member = value;
+  return {};
 }
 
 Result<void> store_executor(ScriptRequest& request, const std::string& value) {
@@ -149,10 +169,19 @@ constexpr ScriptOption kOptions[] = {
      store_script_arguments},
     {"--json-output", 0, Values::none, "", false, "Enable JSON output for machine readability.", store_true<&ScriptRequest::json>},
     {"--python-version", 0, Values::one, "VERSION", true,
-     "The interpreter: a version of this host (3.11, 3.12.1) or a path. Default: python3 on PATH.",
+     "The interpreter: a version (3.11, 3.12.1) or a path. Default: python3 on PATH. A version that this host lacks comes from an image, "
+     "docker://python:VERSION-slim.",
      store_text<&ScriptRequest::python_version>},
-    {"--image", 0, Values::one, "IMAGE", true, "The root of the cell. Only 'host' for now: the programs and libraries of this machine.",
+    {"--image", 0, Values::one, "IMAGE", true,
+     "The root of the cell, with the Python in it: docker://NAME[:TAG], oci:DIR, dir:ROOTFS, ... Default: host, the programs and libraries "
+     "of this machine.",
      store_image},
+    {"--pull", 0, Values::one, "WHEN", true, "When to ask for the image: missing (default), always or never.", store_pull},
+    {"--tls-verify", 0, Values::one, "BOOL", true, "false: also registries with any certificate, and plain http.", store_tls_verify},
+    {"--authfile", 0, Values::one, "FILE", true, "Credentials of registries. Default: as skopeo finds them.",
+     store_access<&RegistryAccess::authfile>},
+    {"--cert-dir", 0, Values::one, "DIR", true, "Certificates (*.crt, *.cert, *.key) of the registry.",
+     store_access<&RegistryAccess::cert_directory>},
     {"--results", 0, Values::one, "DIR", true, "Where captured files go, instead of ./results. Emptied on every run.", store_results},
     {"--timeout", 0, Values::one, "TIME", true, "End the script after this long (10, 500ms, 2m). Default: never.", store_timeout},
     {"--memory", 0, Values::one, "SIZE", true, "Memory for the script and all it starts. Default: 2G; 0: no limit.", store_memory},

@@ -34,14 +34,21 @@ struct EnvironmentSummary {
   std::string installer;
 };
 
+/// The image that the script ran on.
+struct ImageSummary {
+  std::string name;
+  std::string digest;  ///< "": it has none
+};
+
 /// All that is said about one finished `casemate script`, for people and as JSON.
 struct ScriptReport {
   ScriptErrorType error_type = ScriptErrorType::none;
   std::string message;  ///< one sentence; may hold bytes of hostile names, made printable
   std::string reason;   ///< errors of ours: word(ErrorCode), or "usage", "interrupted"; "" else
   std::string installer_log;
-  int exit_status = 0;  ///< of this program: 0 only on success
-  std::string results;  ///< absolute path of the results directory; "" if it was not touched
+  int exit_status = 0;                ///< of this program: 0 only on success
+  std::string results;                ///< absolute path of the results directory; "" if it was not touched
+  std::optional<ImageSummary> image;  ///< unset: host
   std::optional<EnvironmentSummary> environment;
   std::optional<JobResult> result;  ///< set once the script ran
   std::vector<std::string> notes;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "apps/script/interpreter_root.h"
 #include "apps/script/results.h"
 #include "apps/script/staged.h"
 #include "base/digest.h"
@@ -14,6 +15,9 @@
 #include "base/units.h"
 #include "casemate/engine.h"
 #include "image/environment.h"
+#include "image/image_interpreter.h"
+#include "report/pull_progress.h"
+#include "report/table.h"
 #include "store/history.h"
 #include "store/store.h"
 
@@ -30,18 +34,15 @@ std::chrono::microseconds since(Clock::time_point start) {
 
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
-// What the script's process gets and nothing else of the host's. Its caches stay out of /app, where they would count as its output: a
-// pycache prefix would do that too, but would also hide the packages' own caches and compile them again on every run.
-std::map<std::string, std::string> script_environment(const ScriptRequest& request, const Environment& environment) {
-  std::map<std::string, std::string> variables = {
-      {"PATH", directory_of(environment.python) + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-      {"HOME", "/root"},
-      {"LANG", "C.UTF-8"},
-      {"PYTHONUNBUFFERED", "1"},  // or stdout would arrive after stderr, and too late
-      {"PYTHONDONTWRITEBYTECODE", "1"},
-  };
-  for (const auto& [key, value] : request.environment) variables[key] = value;
-  return variables;
+// What the script's process gets and nothing else of the host's; what an image sets stands over ours. Its caches stay out of /app, where
+// they would count as its output: a pycache prefix would do that too, but would also hide the packages' own caches and compile them again
+// on every run.
+void set_environment(Job& job, const ScriptRequest& request, const Environment& environment, const Root& root) {
+  job.env = request.environment;
+  job.env.emplace("PATH", fmt::format("{}:{}", directory_of(environment.python), search_path(root)));
+  take_environment(job, root);
+  job.env.emplace("PYTHONUNBUFFERED", "1");  // or stdout would arrive after stderr, and too late
+  job.env.emplace("PYTHONDONTWRITEBYTECODE", "1");
 }
 
 // Passes a job's output to a function, for the room that builds environments.
@@ -74,9 +75,11 @@ class ScriptRun {
       report = std::move(stopped);
     }
     report.environment = std::move(summary_);
+    report.image = std::move(image_);
     report.results = results_.directory;
     results_.lock.reset();  // all that comes has come: the next run may begin
     if (staged_) report.notes.insert(report.notes.begin(), staged_->skipped.begin(), staged_->skipped.end());
+    if (python_) report.notes.insert(report.notes.begin(), python_->notes.begin(), python_->notes.end());
     report.timings = timings_;
     report.timings.emplace_back("total", since(start_));
     return report;
@@ -88,7 +91,7 @@ class ScriptRun {
     if (!environment_ || environment_->bytecode || environment_->installer == "none" || !engine_ || engine_->cancelled_by_signal() != 0)
       return;
     console_.progress("environment: compiling its modules for later runs");
-    (void)compile_environment(*environment_, *interpreter_, run_job());  // without it later runs are as right, only slower
+    (void)compile_environment(*environment_, environment_request(), run_job());  // without it later runs are as right, only slower
     console_.forget_progress();
   }
 
@@ -161,15 +164,37 @@ class ScriptRun {
     };
   }
 
-  Attempted<void> make() {
+  // The Python to run with; an image that has it is got first.
+  Attempted<void> find_python() {
     const auto start = Clock::now();
     begun_ = true;
     console_.progress("environment: looking for Python");
-    auto interpreter = find_interpreter(request_.python_version);
-    if (!interpreter) return std::unexpected(failure(ScriptErrorType::environment_setup_failed, interpreter.error()));
-    interpreter_ = *interpreter;
-    auto environment =
-        make_environment({*interpreter, staged_->requirements}, run_job(), [this](std::string_view line) { console_.progress(line); });
+    PullDisplay display(STDERR_FILENO, request_.json || request_.quiet ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO),
+                        colored(request_.color, STDERR_FILENO));
+    console_.forget_progress();
+    ScriptRequest request = request_;
+    request.pull.access.cancelled = [this] { return engine_->cancelled_by_signal() != 0 || Interrupts::pending() != 0; };
+    auto found = find_interpreter_root(request, *store_, run_job(), display.teller());
+    display.clear();
+    if (!found) return std::unexpected(failure(ScriptErrorType::environment_setup_failed, found.error()));
+    python_ = std::move(*found);
+    if (python_->root.is_host()) return {};
+    image_ = ImageSummary{python_->root.image, python_->digest};
+    timings_.emplace_back("image", since(start));
+    console_.done(fmt::format("image: {} in {}", python_->root.image, format_duration(since(start))));
+    return {};
+  }
+
+  [[nodiscard]] EnvironmentRequest environment_request() const {
+    return {.interpreter = python_->interpreter, .requirements_path = staged_->requirements, .root = python_->root, .store = store_.get()};
+  }
+
+  Attempted<void> make() {
+    auto start = Clock::now();
+    if (auto done = find_python(); !done) return std::unexpected(std::move(done.error()));
+    if (image_) start = Clock::now();
+    const Interpreter* interpreter = &python_->interpreter;
+    auto environment = make_environment(environment_request(), run_job(), [this](std::string_view line) { console_.progress(line); });
     timings_.emplace_back("environment", since(start));
     if (!environment) {
       ScriptReport report = failure(ScriptErrorType::environment_setup_failed, environment.error().error);
@@ -185,14 +210,15 @@ class ScriptRun {
     return {};
   }
 
-  Job job_for(const Environment& environment) const {
+  Result<Job> job_for(const Environment& environment) const {
     Job job;
     job.name = printable_name(staged_->script);
     job.argv = {environment.python, "/app/" + staged_->script};
     job.argv.insert(job.argv.end(), request_.script_arguments.begin(), request_.script_arguments.end());
-    job.env = script_environment(request_, environment);
+    TRY(put_root(job, python_->root));
+    set_environment(job, request_, environment, python_->root);
     job.cwd = "/app";
-    job.mounts = environment.mounts;
+    job.mounts.insert(job.mounts.end(), environment.mounts.begin(), environment.mounts.end());
     Mount app;
     app.kind = Mount::Kind::overlay;
     app.target = "/app";
@@ -209,11 +235,12 @@ class ScriptRun {
   Attempted<ScriptReport> run(const Environment& environment) {
     const auto start = Clock::now();
     console_.progress(fmt::format("run: {}", printable_name(staged_->script)));
-    Job job = job_for(environment);
+    auto job = job_for(environment);
+    if (!job) return internal(job.error());
     std::string work = fmt::format("script\n{}\n{}\n", environment.key, request_.script);
     for (const std::string& argument : request_.script_arguments) work += argument + '\0';
     key_ = sha256_hex(work);
-    auto result = engine_->run(std::move(job), &console_);
+    auto result = engine_->run(std::move(*job), &console_);
     timings_.emplace_back("run", since(start));
     if (!result) return internal(explained(result.error()));
     timings_.emplace_back("script", result->resources.wall);
@@ -243,9 +270,10 @@ class ScriptRun {
   std::unique_ptr<StoreTemp> temp_;  // outlives the engine, whose cells show it
   std::unique_ptr<Engine> engine_;
   std::optional<Staged> staged_;
-  std::optional<Interpreter> interpreter_;
+  std::optional<InterpreterRoot> python_;
   std::optional<Environment> environment_;
   std::optional<EnvironmentSummary> summary_;
+  std::optional<ImageSummary> image_;
   Results results_;
   std::string key_;
   bool begun_ = false;
@@ -277,6 +305,7 @@ void record(const ScriptRequest& request, const ScriptReport& report, const std:
     details["message"] = report.message.substr(0, kMessageKept);
   }
   if (report.environment) details["environment"] = {{"key", report.environment->key}, {"cached", report.environment->cached}};
+  if (report.image) details["image"] = {{"name", report.image->name}, {"digest", report.image->digest}};
   for (const auto& [phase, duration] : report.timings) details["timings_us"][std::string(phase)] = duration.count();
   run.details = details.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   [[maybe_unused]] const auto spooled = spool_run(run);  // history is a convenience: without it the run is as good
