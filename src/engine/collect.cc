@@ -141,7 +141,7 @@ class Collector {
       return report(std::move(change));
     }
     entry.info = *info;
-    change.mode = info->st_mode & 0777;
+    change.mode = info->st_mode & 01777;
     change.type = type_of(info->st_mode);
     if (is_whiteout(entry)) return report_deleted(entry.path, entry.lower, !frame.layers.empty());
     if (entry.path.size() >= PATH_MAX) {
@@ -217,7 +217,7 @@ class Collector {
     change.path = path;
     if (lower) {
       change.type = type_of(lower->info.st_mode);
-      change.mode = lower->info.st_mode & 0777;
+      change.mode = lower->info.st_mode & 01777;
       if (change.type == Change::Type::skipped) change.reason = special_kind(lower->info.st_mode);
     }
     report(std::move(change));

@@ -27,6 +27,8 @@ Result<Job> job_for(const Root& root, const CommandLayer& layer, const std::stri
   job.argv = layer.argv;
   job.env["HOME"] = "/root";
   job.network = Network::outbound;
+  // What package managers need to be root: they change owners and become other users. Over the cell's ids alone, as all a job has.
+  job.capabilities = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"};
   job.limits = default_limits();
   job.limits.memory_bytes = 4ull << 30;
   job.limits.pids = 1024;

@@ -185,4 +185,17 @@ void FileIndex::sweep() const {
   }
 }
 
+std::uint64_t clear_file_indexes(const std::string& store_directory) {
+  const UniqueFd directory(::open((store_directory + "/indexes").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!directory) return 0;
+  std::uint64_t bytes = 0;
+  DirectoryReader reader(directory.get());
+  for (auto entry = reader.next(); entry && *entry; entry = reader.next()) {
+    const std::string name((*entry)->name);
+    const auto info = stat_beneath(directory.get(), name);
+    if (info && ::unlinkat(directory.get(), name.c_str(), 0) == 0) bytes += static_cast<std::uint64_t>(info->st_size);
+  }
+  return bytes;
+}
+
 }  // namespace casemate

@@ -68,4 +68,7 @@ class FileIndex {
   bool changed_ = false;
 };
 
+/// Removes all indexes of a store, which only spare reading; the bytes they took.
+std::uint64_t clear_file_indexes(const std::string& store_directory);
+
 }  // namespace casemate

@@ -85,6 +85,14 @@ TEST_F(CommandLayers, what_a_command_changes_is_a_layer_made_once) {
   EXPECT_EQ(runs_, 2) << "another root, another layer";
 }
 
+TEST_F(CommandLayers, a_command_may_be_as_much_root_as_a_package_manager_needs) {
+  const auto root = layers(image(), {shell_layer("echo x > /shut && chmod 0 /shut && cat /shut > /srv/read && chown 0:0 /shut && mkdir /own && "
+                                                 "setpriv --regid 0 --clear-groups true 2>/dev/null; cat /proc/self/status | grep CapEff > /srv/caps")});
+  ASSERT_TRUE(root) << root.error().what;
+  // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID and nothing else.
+  EXPECT_EQ(output(*root, "cat /srv/read /srv/caps"), "x\nCapEff:\t00000000000000fb\n");
+}
+
 TEST_F(CommandLayers, a_command_sees_the_layers_below_it) {
   write(project_ / "input", "of the project\n");
   const auto root = layers(image(), {PathsLayer{{"input"}, {}}, shell_layer("tr a-z A-Z < /input > /output")});

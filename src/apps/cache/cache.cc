@@ -12,6 +12,7 @@
 
 #include "base/terminal.h"
 #include "base/units.h"
+#include "image/file_index.h"
 #include "image/pull_place.h"
 #include "image/workshop.h"
 #include "report/printing.h"
@@ -127,8 +128,9 @@ int prune(Store& store, const Options& options) {
   const auto installer = prune_installer_cache(store, most, sum_of(*before, "layer").bytes + sum_of(*before, "blob").bytes);
   if (!installer) problems.push_back(installer.error());
   sweep_pulls(store, std::chrono::seconds(0));
-  const auto freed = store.prune(most, &problems);
+  auto freed = store.prune(most, &problems);
   if (!freed) return complain(freed.error().what);
+  if (most == 0) *freed += clear_file_indexes(store.directory());
   const auto left = store.entries();
   if (!left) return complain(left.error().what);
   const std::uint64_t bytes = sum_of(*left, "layer").bytes + sum_of(*left, "blob").bytes;
