@@ -214,26 +214,29 @@ class Compiler {
       add({.op = Step::Op::bind, .path = "etc/machine-id", .source = "/dev/null", .optional = true});
   }
 
-  // The new root is an overlay of the image's layers; the tmpfs beside it holds what the job writes. What every cell has goes into one more
-  // layer, over the image's: so whatever the image has in these places, they are directories and files of ours, and what the job itself
-  // wrote is all there is in the writable one.
+  // The new root is an overlay of the image's layers; the tmpfs beside it holds what the job writes. What every cell has lies over the
+  // image's, whatever that has in these places: in a layer of its own where all changes are wanted, which then are the job's alone; else in
+  // the writable one, since each layer costs every lookup.
   void image_root() {
-    for (const char* name : {"upper", "work", "base", "root", "dev"}) mkdir(name);
-    std::string lowers = "base";
+    const bool apart = std::find(job_.collect.begin(), job_.collect.end(), "/") != job_.collect.end();
+    for (const char* name : {"upper", "work", "root", "dev"}) mkdir(name);
+    const std::string ours = apart ? "base" : "upper";
+    std::string lowers = apart ? ours : "";
+    if (apart) mkdir(ours);
     for (std::size_t i = 0; i < job_.root.size(); ++i) {
       const std::string name = std::to_string(i);
       mkdir(name);
       add({.op = Step::Op::attach, .path = name, .slot = source({.path = job_.root[i], .idmapped = host_.privileged})});
-      lowers += ":" + name;
+      lowers += (lowers.empty() ? "" : ":") + name;
     }
-    for (const char* name : {"base/dev", "base/proc", "base/sys", "base/etc"}) mkdir(name);
-    mkdir("base/tmp", 01777);
+    for (const char* name : {"dev", "proc", "sys", "etc"}) mkdir(ours + "/" + name);
+    mkdir(ours + "/tmp", 01777);
     const auto file = [&](const char* name, std::string content) {
-      add({.op = Step::Op::make_file, .path = name, .data = std::move(content), .mode = 0644});
+      add({.op = Step::Op::make_file, .path = ours + "/etc/" + name, .data = std::move(content), .mode = 0644});
     };
-    file("base/etc/hostname", job_.hostname + "\n");
-    file("base/etc/hosts", fmt::format("127.0.0.1 localhost {0}\n::1 localhost ip6-localhost ip6-loopback\n", job_.hostname));
-    if (job_.network != Network::none && !resolver_text().empty()) file("base/etc/resolv.conf", resolver_text());
+    file("hostname", job_.hostname + "\n");
+    file("hosts", fmt::format("127.0.0.1 localhost {0}\n::1 localhost ip6-localhost ip6-loopback\n", job_.hostname));
+    if (job_.network != Network::none && !resolver_text().empty()) file("resolv.conf", resolver_text());
     // userxattr: the mount belongs to the cell's user namespace. The upper layer is a tmpfs, so `volatile` would save no sync, only cost 15
     // us.
     add({.op = Step::Op::overlay, .path = "root", .data = fmt::format("lowerdir={},upperdir=upper,workdir=work,userxattr", lowers)});
