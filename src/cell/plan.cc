@@ -8,15 +8,13 @@
 #include <fmt/format.h>
 
 #include "cell/capability.h"
+#include "cell/job_check.h"
 
 namespace casemate {
 namespace {
 
 constexpr std::uint64_t kRootBytes = 256ull << 20;  // of the root's tmpfs when no disk limit is asked for
 constexpr std::uint64_t kRootInodes = 65'536;
-constexpr std::uint32_t kMostPids = 4'194'304;  // PID_MAX_LIMIT of 64-bit Linux
-constexpr const char* kLayers = ".layers";      // where overlays' writable parts are made; gone before the job starts
-constexpr std::size_t kMostRootLayers = 200;    // docker's limit is 127; the mount's options must fit into a page
 
 constexpr const char* kTerminals = "newinstance,ptmxmode=0666,mode=0620,max=64";
 
@@ -29,29 +27,8 @@ constexpr const char* kMoreDevices[] = {"fuse"};
 
 std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
 
-// An absolute path of the cell made relative to the new root, without empty or "." parts. Refuses "..", NUL and the root itself.
-Result<std::string> inside(std::string_view path, std::string_view what) {
-  if (path.empty() || path[0] != '/') return invalid(fmt::format("{} '{}' is not an absolute path", what, path));
-  if (path.find('\0') != std::string_view::npos) return invalid(fmt::format("{} has a NUL byte", what));
-  std::string clean;
-  while (!path.empty()) {
-    const auto slash = path.find('/');
-    const std::string_view part = path.substr(0, slash);
-    path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
-    if (part.empty() || part == ".") continue;
-    if (part == "..") return invalid(fmt::format("{} may not go through '..'", what));
-    if (!clean.empty()) clean += '/';
-    clean += part;
-  }
-  return clean;
-}
-
 std::string tmpfs_options(std::uint64_t bytes, std::uint64_t inodes, std::uint32_t mode) {
   return fmt::format("size={},nr_inodes={},mode={:o}", bytes, inodes, mode);
-}
-
-bool maps_id(const std::vector<HostFacts::IdMap>& map, std::uint32_t id) {
-  return std::any_of(map.begin(), map.end(), [&](const auto& row) { return id >= row.inside && id - row.inside < row.count; });
 }
 
 // Builds one plan; each member function adds the steps of one part of the cell.
@@ -60,7 +37,7 @@ class Compiler {
   Compiler(const Job& job, const HostFacts& host) : job_(job), host_(host) {}
 
   Result<Plan> compile() {
-    TRY(check());
+    TRY(check_job(job_, host_));
     plan_.profile = job_.profile;
     plan_.namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
     if (job_.network != Network::host) plan_.namespaces |= CLONE_NEWNET;
@@ -129,71 +106,6 @@ class Compiler {
   int source(Source from) {
     plan_.sources.push_back(std::move(from));
     return static_cast<int>(plan_.sources.size()) - 1;
-  }
-
-  Result<void> check() const {
-    if (job_.argv.empty() || job_.argv[0].empty()) return invalid("a job needs a command");
-    for (const std::string& word : job_.argv) {
-      if (word.find('\0') != std::string::npos) return invalid("an argument has a NUL byte");
-    }
-    for (const auto& [name, value] : job_.env) {
-      if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos ||
-          value.find('\0') != std::string::npos)
-        return invalid(fmt::format("'{}' can't be the name of an environment variable", name));
-    }
-    for (const std::string& path : job_.host_paths) {
-      TRY_ASSIGN(const std::string place, inside(path, "a path of the host"));
-      if (place.empty()) return invalid("the host's '/' can't be shown as a whole; name the directories that are needed, as /usr and /etc");
-      if (reserved(place) || place.starts_with("dev/"))
-        return invalid(fmt::format("the host's '{}' can't be shown: a cell has a /dev, /proc and /sys of its own", path));
-      const auto found = host_.paths.find(path);
-      if (found != host_.paths.end() && found->second.kind == HostPath::Kind::missing)
-        return fail(ErrorCode::not_found, fmt::format("{}: no such file or directory on the host", path), ENOENT);
-    }
-    for (const Mount& mount : job_.mounts) {
-      const auto has_nul = [](const std::string& path) { return path.find('\0') != std::string::npos; };
-      if (has_nul(mount.source) || has_nul(mount.under) || std::any_of(mount.lower.begin(), mount.lower.end(), has_nul))
-        return invalid("the source of a mount has a NUL byte");
-      // tmpfs(5) takes 0 for no bound.
-      if (mount.bytes && *mount.bytes < 4096) return invalid("the size of a tmpfs must be at least 4K");
-    }
-    TRY(check_root());
-    if (job_.hostname.empty() || job_.hostname.size() > 64) return invalid("a host name has 1 to 64 bytes");
-    if (!maps_id(host_.uid_map, job_.user.uid) || !maps_id(host_.gid_map, job_.user.gid)) {
-      return fail(
-          ErrorCode::not_supported,
-          fmt::format("user {}:{} does not exist in the cell: its ids are {}; {}", job_.user.uid, job_.user.gid,
-                      host_.privileged || host_.sub_ids ? "0 to 65535" : "only 0",
-                      host_.privileged || host_.sub_ids ? "take a smaller one"
-                                                        : "give this account a range in /etc/subuid and /etc/subgid and install uidmap"));
-    }
-    if (job_.limits.memory_bytes && *job_.limits.memory_bytes < (4u << 20)) return invalid("the memory limit must be at least 4M");
-    if (job_.limits.pids && (*job_.limits.pids < 1 || *job_.limits.pids > kMostPids))
-      return invalid(fmt::format("the pids limit must be 1 to {}", kMostPids));
-    if (job_.limits.cpus && !(*job_.limits.cpus >= 0.01 && *job_.limits.cpus <= 4096))
-      return invalid("the cpu limit must be at least 0.01");
-    if (job_.limits.disk_bytes && *job_.limits.disk_bytes < (64u << 10)) return invalid("the disk limit must be at least 64K");
-    if (job_.limits.disk_inodes && *job_.limits.disk_inodes < 128) return invalid("the disk limit must be at least 128 files");
-    if (job_.limits.cpu_time && job_.limits.cpu_time->count() < 1) return invalid("the CPU time limit must be at least 1ms");
-    if (job_.limits.wall && job_.limits.wall->count() < 1) return invalid("the time limit must be at least 1ms");
-    if (job_.limits.open_files && *job_.limits.open_files < 8) return invalid("the open files limit must be at least 8");
-    return {};
-  }
-
-  Result<void> check_root() const {
-    if ((job_.image == "host") != job_.root.empty())
-      return invalid(fmt::format("image '{}' of a job has {}: an image must be opened before (open_root)", job_.image,
-                                 job_.root.empty() ? "no layers" : "layers"));
-    if (job_.root.size() > kMostRootLayers)
-      return fail(ErrorCode::not_supported,
-                  fmt::format("image '{}' has {} layers, more than {}", job_.image, job_.root.size(), kMostRootLayers));
-    for (const std::string& layer : job_.root) {
-      if (!layer.starts_with('/') || layer.find('\0') != std::string::npos)
-        return invalid(fmt::format("the layer '{}' of image '{}' is not an absolute path of the host", layer, job_.image));
-    }
-    if (of_image() && !job_.host_paths.empty())
-      return invalid("paths of the host are shown at their own places on image 'host' only; with an image, mount them (--mount)");
-    return {};
   }
 
   [[nodiscard]] std::uint64_t disk_bytes() const { return job_.limits.disk_bytes.value_or(kRootBytes); }
@@ -270,7 +182,7 @@ class Compiler {
     for (const std::string& path : default_paths_) {
       const auto found = host_.paths.find(path);
       if (found == host_.paths.end() || found->second.kind != HostPath::Kind::symlink) continue;
-      const auto place = inside("/" + found->second.target, "a link");  // relative to the root, where all of these lie
+      const auto place = place_inside("/" + found->second.target, "a link");  // relative to the root, where all of these lie
       const bool leads_in = place && std::any_of(job_.host_paths.begin(), job_.host_paths.end(),
                                                  [&](const std::string& other) { return covers(other, "/" + *place); });
       if (leads_in && std::find(shown.begin(), shown.end(), path) == shown.end()) shown.push_back(path);
@@ -286,7 +198,7 @@ class Compiler {
       case HostPath::Kind::symlink:
         parents(target);
         add({.op = Step::Op::make_symlink, .path = target, .source = found->second.target});
-        if (auto place = inside("/" + found->second.target, "a link"); place && target.find('/') == std::string::npos)
+        if (auto place = place_inside("/" + found->second.target, "a link"); place && target.find('/') == std::string::npos)
           links_.emplace_back(target, std::move(*place));
         break;
       case HostPath::Kind::directory:
@@ -335,12 +247,6 @@ class Compiler {
       add({.op = Step::Op::mount, .path = path, .source = "tmpfs", .data = tmpfs_options(disk_bytes(), disk_inodes(), 01777), .number = 1});
   }
 
-  // A place may not be hidden or doubled by a mount if the cell itself depends on it.
-  static bool reserved(std::string_view path) {
-    return path.empty() || path == "proc" || path == "dev" || path == "sys" || path.starts_with("proc/") || path.starts_with("sys/") ||
-           path.starts_with(kLayers);
-  }
-
   // /lib/x is /usr/lib/x where the root has a link /lib -> usr/lib.
   [[nodiscard]] std::string behind_links(std::string path) const {
     for (const auto& [link, place] : links_) {
@@ -369,10 +275,10 @@ class Compiler {
     mounting_ = true;
     std::vector<std::pair<std::string, const Mount*>> sorted;
     for (const Mount& mount : job_.mounts) {
-      TRY_ASSIGN(std::string path, inside(mount.target, "the target of a mount"));
+      TRY_ASSIGN(std::string path, place_inside(mount.target, "the target of a mount"));
       path = behind_links(std::move(path));
       if (is_own_place(mount, path)) continue;  // every cell has it
-      if (reserved(path) && !(mount.kind == Mount::Kind::sysfs && path == "sys"))
+      if (reserved_place(path) && !(mount.kind == Mount::Kind::sysfs && path == "sys"))
         return invalid(fmt::format("nothing can be mounted at '{}' in a cell", mount.target));
       for (const auto& [other, unused] : sorted) {
         if (other == path) return invalid(fmt::format("two mounts at '{}'", mount.target));
@@ -384,9 +290,9 @@ class Compiler {
     const bool layers = std::any_of(sorted.begin(), sorted.end(), [](const auto& row) { return row.second->kind == Mount::Kind::overlay; });
     if (layers && of_image()) mkdir(layers_, 0700);
     if (layers && !of_image()) {
-      mkdir(kLayers, 0700);
+      mkdir(kLayersPlace, 0700);
       add({.op = Step::Op::mount,
-           .path = kLayers,
+           .path = kLayersPlace,
            .source = "tmpfs",
            .data = tmpfs_options(disk_bytes(), disk_inodes(), 0700),
            .number = 1});
@@ -433,7 +339,7 @@ class Compiler {
         return invalid(fmt::format("changes of '{}' can't be collected: there is no overlay mount at it", wanted));
     }
     mounting_ = false;
-    if (layers && !of_image()) add({.op = Step::Op::detach, .path = kLayers});
+    if (layers && !of_image()) add({.op = Step::Op::detach, .path = kLayersPlace});
     return {};
   }
 
@@ -536,7 +442,7 @@ class Compiler {
   }
 
   Result<void> last_touches() {
-    TRY_ASSIGN(const std::string cwd, inside(job_.cwd, "the working directory"));
+    TRY_ASSIGN(const std::string cwd, place_inside(job_.cwd, "the working directory"));
     add({.op = Step::Op::pivot});
     // Only now: a symlink in a project must lead to a place of the cell, not of the host.
     if (!cwd.empty()) mkdirs(cwd);
@@ -602,7 +508,7 @@ class Compiler {
   std::vector<std::pair<std::string, std::string>> links_;  // of the root into what it shows: {"lib", "usr/lib"}
   bool mounting_ = false;                                   // the job's own mounts: at places that it chose
   bool entered_ = false;                                    // steps are relative to an image's root: its links may lead anywhere
-  const char* layers_ = of_image() ? "../layers" : kLayers;
+  const char* layers_ = of_image() ? "../layers" : kLayersPlace;
   int overlays_ = 0;
 };
 
