@@ -1,6 +1,7 @@
 #include "base/directories.h"
 
 #include <cstdlib>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -14,8 +15,17 @@ std::string absolute(const char* name) {
   return value && value[0] == '/' ? value : "";
 }
 
+// That of a variable of ours: a relative path counts from the current directory, as it looks.
+std::string named(const char* name) {
+  const char* value = std::getenv(name);
+  if (!value || value[0] == '\0' || value[0] == '/') return value ? value : "";
+  std::error_code problem;
+  const std::filesystem::path path = std::filesystem::absolute(value, problem);
+  return problem ? "" : path.lexically_normal().string();
+}
+
 std::string below_home(const char* own, const char* xdg, const char* in_home) {
-  if (std::string path = absolute(own); !path.empty()) return path;
+  if (std::string path = named(own); !path.empty()) return path;
   if (std::string path = absolute(xdg); !path.empty()) return path + "/casemate";
   if (std::string home = absolute("HOME"); !home.empty() && home != "/") return fmt::format("{}/{}/casemate", home, in_home);
   return fmt::format("/var/tmp/casemate-{}", ::geteuid());

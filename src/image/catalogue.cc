@@ -176,13 +176,17 @@ std::string to_json(const ImageRecord& record) {
                      {"config_blob", json_of(record.config)},
                      {"origin", record.origin}};
   // A path that is not UTF-8 comes back as another one, and its record is never found: such an image is read anew each time.
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return text + sha256_hex(text) + "\n";
 }
 
 bool ImageRecord::operator==(const ImageRecord& other) const { return to_json(*this) == to_json(other); }
 
 Result<ImageRecord> parse_image_record(std::string_view text) {
-  auto record = read_record(text);
+  const std::size_t end = text.find('\n') + 1;  // the first line, and its digest
+  if (end == 0 || text.substr(end) != sha256_hex(text.substr(0, end)) + "\n")
+    return fail(ErrorCode::corrupt, "the record of an image is damaged: its digest is wrong");
+  auto record = read_record(text.substr(0, end));
   if (!record) return fail(ErrorCode::corrupt, fmt::format("the record of an image is damaged: {}", record.error().what));
   return record;
 }
@@ -218,6 +222,22 @@ std::vector<ImageRecord> all_records(const Store& store) {
   const auto name_of = [](const ImageRecord& record) { return to_text(record.image.reference) + '\n' + to_text(record.image.platform); };
   std::sort(records.begin(), records.end(), [&](const auto& one, const auto& other) { return name_of(one) < name_of(other); });
   return records;
+}
+
+std::vector<std::string> remove_damaged_records(const Store& store) {
+  std::vector<std::string> removed;
+  const std::string directory = directory_of(store);
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(directory.c_str()), &::closedir);
+  if (!open) return removed;
+  while (const dirent* entry = ::readdir(open.get())) {
+    const std::string name = entry->d_name;
+    if (!name.ends_with(".json")) continue;
+    const std::string path = fmt::format("{}/{}", directory, name);
+    const auto record = read_record_file(path);
+    if (record || record.error().errno_value == ENOENT) continue;
+    if (::unlink(path.c_str()) == 0) removed.push_back(name);
+  }
+  return removed;
 }
 
 Result<void> write_record(Store& store, const ImageRecord& record) {

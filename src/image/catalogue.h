@@ -23,7 +23,7 @@ struct ImageRecord {
   bool operator==(const ImageRecord&) const;
 };
 
-/// The text of a record's file.
+/// The text of a record's file: a line of JSON, and a line with its digest.
 [[nodiscard]] std::string to_json(const ImageRecord& record);
 /// The reverse, from any bytes at all; corrupt for what to_json() does not write. The keys of layers are those of this process
 /// (image_layer_key()).
@@ -35,6 +35,9 @@ std::optional<ImageRecord> find_record(const Store& store, const ImageReference&
 std::optional<ImageRecord> find_record_by_digest(const Store& store, const ImageReference& reference, const Platform& platform);
 /// All records, by name; damaged ones are left out.
 std::vector<ImageRecord> all_records(const Store& store);
+/// Removes records that can't be read or have changed since they were written; their files' names. Their images are pulled anew when
+/// wanted.
+std::vector<std::string> remove_damaged_records(const Store& store);
 /// Writes a record in place of the one of the same name and platform, if any. Atomic.
 Result<void> write_record(Store& store, const ImageRecord& record);
 /// Removes it; false: there was none.

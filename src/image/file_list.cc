@@ -54,6 +54,9 @@ std::optional<std::string> real_path(const std::string& path) {
   return real;
 }
 
+// Below a file system of the cell's own, where nobody would see it. Stubs there are what other tools need for their mounts.
+bool is_of_kernel(const std::string& path) { return path.starts_with("dev/") || path.starts_with("proc/") || path.starts_with("sys/"); }
+
 }  // namespace
 
 FileStamp stamp_of(const struct stat& info) {
@@ -86,7 +89,9 @@ FileList::FileList(std::string project, std::string label, std::vector<std::stri
     : project_(std::move(project)), label_(std::move(label)) {
   for (const std::string& directory : own) {
     struct stat info{};
-    if (::stat(directory.c_str(), &info) == 0) own_.emplace_back(info.st_dev, info.st_ino);
+    if (::stat(directory.c_str(), &info) < 0) continue;
+    own_.emplace_back(info.st_dev, info.st_ino);
+    if (auto real = real_path(directory)) own_paths_.push_back(std::move(*real));
   }
 }
 
@@ -96,6 +101,11 @@ std::unexpected<Error> FileList::problem(ErrorCode code, std::string_view path, 
 
 bool FileList::is_own(const struct stat& info) const {
   return std::find(own_.begin(), own_.end(), std::pair(info.st_dev, info.st_ino)) != own_.end();
+}
+
+bool FileList::lies_in_own(const std::string& canonical) const {
+  return std::any_of(own_paths_.begin(), own_paths_.end(),
+                     [&](const std::string& own) { return canonical == own || canonical.starts_with(own + "/"); });
 }
 
 Result<std::string> FileList::path_in_root(const std::string& typed, const PrefixOptions& prefix) const {
@@ -157,6 +167,7 @@ Result<void> FileList::add_glob(const GlobLayer& layer) {
   walk.above.emplace_back(info.st_dev, info.st_ino);
   const auto canonical = real_path(path);
   if (!canonical) return problem(ErrorCode::refused, path, fmt::format("can't be resolved: {}", std::strerror(errno)), errno);
+  if (lies_in_own(*canonical)) return {};
   return this->walk(walk, directory.get(), start, *canonical, 0);
 }
 
@@ -176,6 +187,8 @@ Result<void> FileList::add_path(const std::string& path, const PrefixOptions& pr
   if (own_name && prefix.follow_symlinks) canonical = real_path(host);
   if (!canonical) return problem(ErrorCode::not_found, path, fmt::format("can't be read: {}", std::strerror(errno)), errno);
   if (own_name && !prefix.follow_symlinks) canonical = joined(*canonical, host.substr(slash + 1));
+  if (lies_in_own(*canonical))
+    return problem(ErrorCode::invalid_input, path, "lies in casemate's own cache or state, which no layer is made of");
   if (S_ISDIR(info.st_mode)) {
     Walk walk{.prefix = prefix};
     return enter(walk, AT_FDCWD, host, typed, *canonical, 0, true);
@@ -290,6 +303,8 @@ Result<std::vector<ListedFile>> FileList::finish(MergedRoot& below) && {
   std::unordered_map<std::string, std::string> parents;
   for (ListedFile& file : files_) {
     if (file.path.find('\0') != std::string::npos) return problem(ErrorCode::invalid_input, file.path, "a path with a NUL byte");
+    if (!file.source.empty() && is_of_kernel(file.path))
+      return problem(ErrorCode::invalid_input, file.path, "can't lie there: a cell has a /dev, /proc and /sys of its own");
     if (file.type == Type::directory) {
       file.path = below.resolve(file.path);
       continue;

@@ -77,10 +77,12 @@ class FileList {
   Result<void> enter(Walk& walk, int parent, const std::string& name, const std::string& typed, const std::string& canonical, int depth,
                      bool wanted);
   [[nodiscard]] bool is_own(const struct stat& info) const;
+  [[nodiscard]] bool lies_in_own(const std::string& canonical) const;
 
   std::string project_;
   std::string label_;
   std::vector<std::pair<dev_t, ino_t>> own_;
+  std::vector<std::string> own_paths_;  // the same, resolved
   std::vector<ListedFile> files_;
 };
 

@@ -116,7 +116,7 @@ Result<ImageManifest> read_image(const Fields& fields) {
   TRY_ASSIGN(const Json* layers, fields.optional_list("layers"));
   if (!layers) return fields.wrong("'layers' is missing");
   if (layers->size() > kMostLayers) {
-    return unsupported(fmt::format("the image has {} layers; overlayfs takes at most {}", layers->size(), kMostLayers));
+    return unsupported(fmt::format("the image has {} layers; at most {} are taken", layers->size(), kMostLayers));
   }
   manifest.layers.reserve(layers->size());
   for (const Json& entry : *layers) {

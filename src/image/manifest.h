@@ -64,8 +64,8 @@ struct ImageManifest {
   std::vector<LayerDescriptor> layers;  ///< lowest first; may be empty; at most kMostLayers
 };
 
-/// The most layers of an image: OVL_MAX_STACK of overlayfs (Linux 6.18, fs/overlayfs/params.h).
-inline constexpr std::size_t kMostLayers = 500;
+/// The most layers of an image: docker's bound is 127; a cell's root takes 200, with what is laid over the image.
+inline constexpr std::size_t kMostLayers = 150;
 /// How many indexes may lie inside one another.
 inline constexpr std::size_t kDeepestIndex = 4;
 

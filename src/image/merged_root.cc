@@ -47,7 +47,8 @@ MergedRoot::Place MergedRoot::look(const std::string& path) {
     struct stat info{};
     if (::lstat(file.c_str(), &info) < 0) continue;
     const bool directory = S_ISDIR(info.st_mode);
-    if (place.sources.empty()) {
+    if (!directory && place.kind != Place::Kind::nothing) return place;  // hidden by the directory above it
+    if (place.kind == Place::Kind::nothing) {
       if (S_ISCHR(info.st_mode) && info.st_rdev == 0) return place;  // a whiteout
       place.kind = directory ? Place::Kind::directory : S_ISLNK(info.st_mode) ? Place::Kind::symlink : Place::Kind::other;
       place.mode = info.st_mode & 01777;
@@ -57,8 +58,8 @@ MergedRoot::Place MergedRoot::look(const std::string& path) {
         if (length > 0) place.target.assign(target, static_cast<std::size_t>(length));
       }
     }
-    if (!directory) return place;
     place.sources.push_back(source);
+    if (!directory) return place;
     if (is_opaque(file)) return place;
   }
   return place;

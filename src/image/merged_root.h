@@ -22,7 +22,7 @@ class MergedRoot {
     Kind kind = Kind::nothing;
     std::uint32_t mode = 0;              ///< permission and sticky bits
     std::string target;                  ///< symlink
-    std::vector<std::uint16_t> sources;  ///< directory: the layers that have a part of it, topmost first
+    std::vector<std::uint16_t> sources;  ///< whose it is; directory: the layers that have a part of it, topmost first
   };
   /// `path` is relative to the root ("usr/bin"), "" the root itself. A path behind a symlink is nothing: see resolve().
   const Place& at(const std::string& path);

@@ -12,6 +12,7 @@
 
 #include "base/digest.h"
 #include "base/terminal.h"
+#include "image/merged_root.h"
 #include "sys/fd.h"
 #include "sys/path.h"
 
@@ -19,7 +20,6 @@ namespace casemate {
 namespace {
 
 constexpr std::size_t kAccountFile = 4 << 20;  // of /etc/passwd and /etc/group
-constexpr std::string_view kOpaque = "user.overlay.opaque";
 
 Result<Root> open_directory(const ImageReference& reference) {
   char real[PATH_MAX];
@@ -53,35 +53,6 @@ std::optional<std::uint32_t> number(std::string_view text) {
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || problem != std::errc() || end != text.data() + text.size() || value > INT_MAX) return std::nullopt;
   return value;
-}
-
-// What one layer says about a path: the file, or whether the layers below are asked.
-struct Finding {
-  std::optional<UniqueFd> file;
-  bool ask_below = false;
-};
-
-Finding find_in_layer(const std::string& layer, const std::vector<std::string_view>& parts) {
-  auto opened = open_file(layer, O_RDONLY | O_DIRECTORY);
-  if (!opened) return {};
-  UniqueFd directory = std::move(*opened);
-  bool ask_below = true;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (extended_attribute(directory.get(), kOpaque.data()) == "y") ask_below = false;
-    const std::string name(parts[i]);
-    const auto info = stat_beneath(directory.get(), name);
-    if (!info) return {std::nullopt, ask_below && info.error() == ENOENT};
-    if (i + 1 == parts.size()) {
-      if (!S_ISREG(info->st_mode)) return {};
-      auto file = open_beneath(directory.get(), name, O_RDONLY);
-      if (!file) return {};
-      return {std::move(*file)};
-    }
-    auto next = open_beneath(directory.get(), name, O_RDONLY | O_DIRECTORY);  // a whiteout or a link ends the search
-    if (!next) return {};
-    directory = std::move(*next);
-  }
-  return {};
 }
 
 // The fields of the first line of passwd(5) or group(5) for which `wanted` is true; with `at_least` fields.
@@ -171,7 +142,19 @@ Result<Root> open_root(Store& store, const ImageReference& reference, const Pull
     root.layers.push_back(layer->path());
     root.leases.push_back(std::make_shared<const StoreLease>(std::move(*layer)));
   }
+  if (root.layers.empty()) TRY(drop_layers(root, store));
   return root;
+}
+
+Result<void> drop_layers(Root& root, Store& store) {
+  // An overlay wants a lower layer.
+  static constexpr std::string_view kEmpty = "casemate empty layer 1";
+  const auto nothing = [](const std::string& /*directory*/) -> Result<void> { return {}; };
+  TRY_ASSIGN(StoreLease empty, store.make_layer(sha256_hex(kEmpty), "an empty layer", nothing));
+  root.layers = {empty.path()};
+  root.leases = {std::make_shared<const StoreLease>(std::move(empty))};
+  root.identity = kEmpty;
+  return {};
 }
 
 void add_layer(Root& root, StoreLease layer, std::string_view key) {
@@ -189,6 +172,7 @@ Result<void> put_root(Job& job, const Root& root) {
   TRY_ASSIGN(const auto entries, top_entries(root.layers));
   const std::vector<std::string> shown = job.host_paths.empty() ? default_host_paths() : job.host_paths;
   for (const auto& [name, entry] : entries) {
+    if (name == "dev" || name == "proc" || name == "sys") continue;  // stubs for what every cell has
     Mount mount;
     mount.target = "/" + name;
     mount.owned = true;
@@ -272,24 +256,24 @@ Result<User> resolve_user(const Root& root, std::string_view text) {
 }
 
 Result<std::optional<std::string>> read_root_file(const Root& root, std::string_view path, std::size_t limit) {
-  const auto parts = split(path, '/');
-  for (const std::string& layer : root.layers) {
-    Finding found = find_in_layer(layer, parts);
-    if (found.file) {
-      std::string text(limit + 1, '\0');
-      std::size_t size = 0;
-      for (ssize_t got = 1; got > 0 && size < text.size(); size += static_cast<std::size_t>(std::max<ssize_t>(got, 0))) {
-        got = ::read(found.file->get(), text.data() + size, text.size() - size);
-        if (got < 0 && errno != EINTR) return fail_errno(fmt::format("read /{} of image {}", path, in_quotes(root.image)));
-      }
-      if (size > limit)
-        return fail(ErrorCode::invalid_input, fmt::format("/{} of image {} is larger than {} bytes", path, in_quotes(root.image), limit));
-      text.resize(size);
-      return text;
-    }
-    if (!found.ask_below) return std::nullopt;
+  MergedRoot merged(root);
+  const std::string name(path);
+  const MergedRoot::Place& place = merged.at(name);
+  if (place.kind != MergedRoot::Place::Kind::other) return std::nullopt;
+  TRY_ASSIGN(const UniqueFd layer, open_file(root.layers[place.sources.front()], O_PATH | O_DIRECTORY));
+  const auto file = open_beneath(layer.get(), name, O_RDONLY);
+  struct stat info{};
+  if (!file || ::fstat(file->get(), &info) < 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+  std::string text(limit + 1, '\0');
+  std::size_t size = 0;
+  for (ssize_t got = 1; got > 0 && size < text.size(); size += static_cast<std::size_t>(std::max<ssize_t>(got, 0))) {
+    got = ::read(file->get(), text.data() + size, text.size() - size);
+    if (got < 0 && errno != EINTR) return fail_errno(fmt::format("read /{} of image {}", path, in_quotes(root.image)));
   }
-  return std::nullopt;
+  if (size > limit)
+    return fail(ErrorCode::invalid_input, fmt::format("/{} of image {} is larger than {} bytes", path, in_quotes(root.image), limit));
+  text.resize(size);
+  return text;
 }
 
 }  // namespace casemate

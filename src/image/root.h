@@ -32,6 +32,9 @@ struct Root {
 /// there is none. Else as pull_image().
 Result<Root> open_root(Store& store, const ImageReference& reference, const PullOptions& options, const TellPull& tell = {});
 
+/// Leaves an image's config and takes away its layers: an empty root.
+Result<void> drop_layers(Root& root, Store& store);
+
 /// Puts a layer over the root.
 void add_layer(Root& root, StoreLease layer, std::string_view key);
 

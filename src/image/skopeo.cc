@@ -215,6 +215,7 @@ Result<std::string> Skopeo::config(const std::string& source) const { return ins
 Result<void> Skopeo::copy(const Copy& copy) const {
   WatchedProgram program;
   program.argv = command();
+  program.argv.push_back("--tmpdir=" + copy.directory + "/tmp");  // archives are unpacked in /var/tmp else, whatever TMPDIR says
   if (!copy.platform.os.empty()) {
     program.argv.push_back("--override-os=" + copy.platform.os);
     program.argv.push_back("--override-arch=" + copy.platform.architecture);

@@ -388,6 +388,17 @@ TEST_F(ProjectLayers, the_store_never_gets_into_a_layer) {
   const Root root = layers({GlobLayer{.glob = "**", .exclude = {"image"}}});
   EXPECT_EQ(text(root, "a.py"), "a");
   for (const std::string& path : paths(root)) EXPECT_FALSE(path.starts_with("store")) << path;
+  EXPECT_EQ(layers({GlobLayer{.glob = "store/layers/**"}}).layers, image().layers);
+  EXPECT_NE(problem({PathsLayer{.paths = {"store/layers"}}}, ErrorCode::invalid_input).find("casemate's own cache"), std::string::npos);
+}
+
+TEST_F(ProjectLayers, files_where_nobody_would_see_them_are_refused_but_stubs_are_not) {
+  write(project_ / "a", "a");
+  for (const char* place : {"/dev", "/proc/x", "/sys"}) {
+    const GlobLayer glob{.glob = "a", .prefix = {.prepend_prefix = place}};
+    EXPECT_NE(problem({glob}, ErrorCode::invalid_input).find("of its own"), std::string::npos) << place;
+  }
+  layers({StubsLayer{{"/{proc,sys,tmp}/", "/dev/{full,null}"}}});
 }
 
 TEST_F(ProjectLayers, sparse_and_large_files) {

@@ -174,6 +174,7 @@ TEST_F(Roots, of_the_host_get_layers_at_their_tops) {
   fs::create_directories(two / "app");
   fs::create_directories(two / "usr/share/casemate-test");
   fs::create_directories(two / "tmp");
+  for (const char* stub : {"proc", "dev", "sys"}) fs::create_directories(two / stub);
   write(one / "app/file", "one\n");
   write(two / "app/file", "two\n");
   write(two / "app/more", "more\n");
@@ -227,6 +228,25 @@ TEST_F(Roots, grow_by_layers) {
   EXPECT_EQ(read(image.layers[0] + "/file"), "over");
   ASSERT_TRUE(kept.prune(0));
   EXPECT_TRUE(fs::exists(image.layers[0] + "/file"));
+}
+
+TEST_F(Roots, without_layers_are_empty_places_to_run_in) {
+  Store kept = store();
+  const auto none = open_root(kept, reference(image_of("none", {})), {});
+  ASSERT_TRUE(none) << none.error().what;
+  Root dropped = root({layer("base")});
+  ASSERT_TRUE(drop_layers(dropped, kept));
+  for (const Root& empty : {*none, dropped}) {
+    Job job;
+    ASSERT_TRUE(put_root(job, empty));
+    job.argv = {"/usr/bin/env", "true"};
+    job.env = {{"PATH", "/usr/bin"}};
+    job.mounts = {{.source = "/usr", .target = "/usr"}};
+    for (const char* lib : {"/lib", "/lib64"}) {
+      if (fs::exists(lib)) job.mounts.push_back({.source = lib, .target = lib});
+    }
+    EXPECT_TRUE(run(job).outcome.succeeded());
+  }
 }
 
 }  // namespace

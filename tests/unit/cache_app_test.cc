@@ -142,6 +142,16 @@ TEST_F(CacheApp, verify_tells_of_damage_by_its_exit_code) {
   EXPECT_EQ(cache({"verify"}).code, 0);
 }
 
+TEST_F(CacheApp, verify_removes_records_of_images_that_have_changed) {
+  std::filesystem::create_directory(directory_ + "/images");
+  std::ofstream(directory_ + "/images/0123.json") << "{\"version\":1}\n";
+  const Said said = cache({"verify", "--json"});
+  EXPECT_EQ(said.code, 1);
+  EXPECT_EQ(said.json()["damaged"][0]["kind"], "image");
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/images/0123.json"));
+  EXPECT_EQ(cache({"verify"}).code, 0);
+}
+
 TEST_F(CacheApp, wrong_usage_is_one_line_and_125) {
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{},
                                                     {"nonsense"},

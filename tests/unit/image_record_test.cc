@@ -1,6 +1,8 @@
 // What the store writes down about an image, and what skopeo says about one.
 #include <gtest/gtest.h>
 
+#include "base/digest.h"
+
 #include "image/catalogue.h"
 #include "image/layer_cache.h"
 #include "image/skopeo.h"
@@ -45,19 +47,29 @@ TEST(ImageRecord, comes_back_as_it_was) {
   EXPECT_EQ(again->manifest.size, 400u);
 }
 
-TEST(ImageRecord, any_damage_is_noticed_or_harmless) {
+TEST(ImageRecord, any_damage_is_noticed) {
   const std::string text = to_json(example());
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto cut = parse_image_record(std::string_view(text).substr(0, i));
-    EXPECT_TRUE(!cut || i + 1 == text.size()) << i;
-    if (!cut) EXPECT_EQ(cut.error().code, ErrorCode::corrupt);
+    ASSERT_FALSE(cut) << i;
+    EXPECT_EQ(cut.error().code, ErrorCode::corrupt);
+    std::string flipped = text;
+    flipped[i] ^= 1 << i % 8;
+    EXPECT_FALSE(parse_image_record(flipped)) << i;
   }
-  std::string other = text;
-  other.replace(other.find("\"version\":1"), 11, "\"version\":2");
-  EXPECT_FALSE(parse_image_record(other));
-  other = text;
-  other.replace(other.find(digest_of('3')), 71, "sha256:../../../../etc");
-  EXPECT_FALSE(parse_image_record(other));
+  EXPECT_FALSE(parse_image_record(text + text));
+}
+
+TEST(ImageRecord, of_other_versions_or_with_what_no_pull_writes_is_refused) {
+  const auto refused = [](std::string_view part, const std::string& other) {
+    std::string line = to_json(example());
+    line.erase(line.find('\n') + 1);
+    line.replace(line.find(part), part.size(), other);
+    return !parse_image_record(line + sha256_hex(line) + "\n");
+  };
+  EXPECT_TRUE(refused("\"version\":1", "\"version\":2"));
+  EXPECT_TRUE(refused(digest_of('3'), "sha256:../../../../etc"));
+  EXPECT_FALSE(refused("1000:1000", "1001:1001"));
 }
 
 TEST(ImageLayerKey, tells_owners_and_tars_apart) {

@@ -12,6 +12,7 @@
 
 #include "base/terminal.h"
 #include "base/units.h"
+#include "image/catalogue.h"
 #include "image/file_index.h"
 #include "image/pull_place.h"
 #include "image/workshop.h"
@@ -154,8 +155,10 @@ int prune(Store& store, const Options& options) {
 }
 
 int verify(Store& store, const Options& options) {
-  const auto damages = store.verify();
+  auto damages = store.verify();
   if (!damages) return complain(damages.error().what);
+  for (std::string& name : remove_damaged_records(store))
+    damages->push_back({"image", std::move(name), "what is known of the image has changed; it is pulled anew when wanted", true});
   if (options.json) {
     Json all = Json::array();
     for (const StoreDamage& damage : *damages)

@@ -41,11 +41,7 @@ Result<JobRoot> JobRoot::open(const RootRequest& request, const TellPull& tell) 
     TRY_ASSIGN(const bool pinned, pin.keep(made.digest_));
     if (pinned) made.root_.notes.push_back(fmt::format("{}: {} pinned to {}", request.lock, to_text(request.image), made.digest_));
   }
-  if (!request.image_layers && !made.root_.is_host()) {
-    made.root_.layers.clear();
-    made.root_.leases.clear();
-    made.root_.identity = "empty";
-  }
+  if (!request.image_layers && !made.root_.is_host()) TRY(drop_layers(made.root_, *made.store_));
   return made;
 }
 
