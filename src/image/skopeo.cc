@@ -138,12 +138,15 @@ constexpr std::array<Meaning, 40> kMeanings{{
 
 // The same for archives, where skopeo reads a file and no registry.
 constexpr const char* kDamagedArchive = "the file is damaged, or not all of it is there, or it is no archive: make or fetch it again";
-constexpr std::array<Meaning, 7> kArchiveMeanings{{
+constexpr std::array<Meaning, 8> kArchiveMeanings{{
     {"index.json: no such file", ErrorCode::refused, "it is no OCI archive: what `docker save` writes is named docker-archive:FILE"},
     {"manifest.json: file does not exist", ErrorCode::refused,
      "it is no archive of docker's: an OCI archive is named oci-archive:FILE, a tar of a root file system is imported by docker"},
     {"unexpected eof", ErrorCode::refused, kDamagedArchive},
     {"invalid tar header", ErrorCode::refused, kDamagedArchive},
+    {"operation not permitted", ErrorCode::refused,  // it unpacks owners too, as a plain user
+     "its files have other owners, which only root can unpack: if `docker save` wrote it, it is named docker-archive:FILE; else unpack it "
+     "(tar -xf) and name the directory, oci:DIR"},
     {"gzip: ", ErrorCode::refused, kDamagedArchive},
     {"flate: ", ErrorCode::refused, kDamagedArchive},
     {"is a directory", ErrorCode::refused, "it is a directory, and no archive: a layout is named oci:DIR"},
