@@ -5,42 +5,16 @@
 #include <string_view>
 
 #include <fmt/format.h>
-#include <linux/capability.h>
 #include <pwd.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "casemate/job.h"
 #include "sys/fd.h"
+#include "sys/privilege.h"
 
 namespace casemate {
 namespace {
-
-bool may(std::uint64_t effective, int capability) { return (effective >> capability) & 1; }
-
-std::uint64_t effective_capabilities() {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[2] = {};
-  if (::syscall(SYS_capget, &header, data) < 0) return 0;
-  return data[0].effective | static_cast<std::uint64_t>(data[1].effective) << 32;
-}
-
-// True if the user namespace we are in maps all of [first, first + count).
-bool ids_mapped(const char* file, std::uint32_t first, std::uint32_t count) {
-  auto text = read_file(file, 64 << 10);
-  if (!text) return false;
-  const char* at = text->c_str();
-  for (;;) {
-    char* end = nullptr;
-    const unsigned long inside = std::strtoul(at, &end, 10);
-    if (end == at) return false;
-    std::strtoul(end, &end, 10);
-    const unsigned long length = std::strtoul(end, &end, 10);
-    at = end;
-    if (first >= inside && first - inside + count <= length) return true;
-  }
-}
 
 // The first range of subuid(5) or subgid(5) for this user, by name or number; count 0 if there is none.
 HostFacts::IdMap sub_id_range(const char* file, std::string_view name, std::uint32_t uid) {
@@ -175,10 +149,7 @@ HostFacts read_host_facts() {
   HostFacts facts;
   facts.uid = ::geteuid();
   facts.gid = ::getegid();
-  const std::uint64_t effective = effective_capabilities();
-  facts.privileged = may(effective, CAP_SYS_ADMIN) && may(effective, CAP_SETUID) && may(effective, CAP_SETGID) &&
-                     ids_mapped("/proc/self/uid_map", kFirstShiftedId, kShiftedIds) &&
-                     ids_mapped("/proc/self/gid_map", kFirstShiftedId, kShiftedIds);
+  facts.privileged = may_shift_ids();
   if (facts.privileged) {
     facts.uid_map = facts.gid_map = {{0, kFirstShiftedId, kShiftedIds}};
   } else {

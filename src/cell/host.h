@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "casemate/result.h"
+#include "sys/privilege.h"
 
 namespace casemate {
 
@@ -45,11 +46,6 @@ struct HostFacts {
   void look_at(const std::string& path);
   bool operator==(const HostFacts&) const = default;
 };
-
-/// The host ids that cells of an engine started as root get: 65,536 from here. Above everything that systemd's table of id ranges
-/// (systemd.io/UIDS-GIDS) gives out, below 2^31.
-inline constexpr std::uint32_t kFirstShiftedId = 1'879'048'192;
-inline constexpr std::uint32_t kShiftedIds = 65'536;
 
 /// The address at which a gateway answers for the host's own resolver, where that listens on the host's loopback.
 inline constexpr const char* kGatewayResolver = "169.254.1.53";

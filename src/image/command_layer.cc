@@ -21,12 +21,15 @@ namespace {
 constexpr int kDeepest = 255;
 constexpr std::size_t kTold = 2000;  // bytes of a failed command's output in the message
 
-Result<Job> job_for(const Root& root, const CommandLayer& layer, const std::string& directory) {
+constexpr std::size_t kToldSkipped = 5;
+constexpr const char* kNoGateway = "no gateway on this host: the command ran without network";
+
+Result<Job> job_for(const Root& root, const CommandLayer& layer, const std::string& directory, Network network) {
   Job job;
   job.name = "layer";
   job.argv = layer.argv;
   job.env["HOME"] = "/root";
-  job.network = Network::outbound;
+  job.network = network;
   // What package managers need to be root: they change owners and become other users. Over the cell's ids alone, as all a job has.
   job.capabilities = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"};
   job.limits = default_limits();
@@ -57,13 +60,13 @@ std::string last_words(const JobResult& result) {
   return printable_name(line);
 }
 
-Result<void> judge(const JobResult& result, const std::string& label) {
+Result<void> judge(const JobResult& result, const std::string& label, bool network) {
   const Outcome& outcome = result.outcome;
   if (outcome.succeeded()) return {};
   const std::string said = last_words(result);
   const auto say = [&](ErrorCode code) {
-    return fail(code,
-                fmt::format("{}: the command ended with '{}'{}{}", label, printable_line(words(outcome)), said.empty() ? "" : ": ", said));
+    return fail(code, fmt::format("{}: the command ended with '{}'{}{}{}", label, printable_line(words(outcome)),
+                                  network ? "" : fmt::format(" ({})", kNoGateway), said.empty() ? "" : ": ", said));
   };
   switch (outcome.kind) {
     case Outcome::Kind::timed_out:
@@ -144,6 +147,40 @@ Result<void> add_whiteouts(const JobResult& result, const std::string& directory
   return {};
 }
 
+// What came back of the command, and whether it had a network.
+struct Ran {
+  JobResult result;
+  bool network = true;
+};
+
+// With a network where the host has a way to make one, else without: many commands need none, and the others' own words say what they miss.
+Result<Ran> run_command(const Root& root, const CommandLayer& layer, const LayerContext& context, const std::string& directory,
+                        const std::string& label) {
+  const auto run = [&](Network network) -> Result<JobResult> {
+    TRY_ASSIGN(Job job, job_for(root, layer, directory, network));
+    return context.run(std::move(job), {});
+  };
+  if (context.progress) context.progress(fmt::format("{}: running it", label));
+  auto result = run(Network::outbound);
+  const bool network = result || result.error().code != ErrorCode::not_supported;
+  if (!network) result = run(Network::none);
+  if (result) return Ran{std::move(*result), network};
+  const Error& error = result.error();
+  return fail(error.code, fmt::format("{}: {}", label, error.what), error.errno_value, error.where);
+}
+
+void note_skipped(const JobResult& result, const std::string& label, std::vector<std::string>& notes) {
+  std::vector<std::string> told;
+  std::size_t skipped = 0;
+  for (const Change& change : result.changes) {
+    if (change.type != Change::Type::skipped || change.kind == Change::Kind::deleted || skipped++ >= kToldSkipped) continue;
+    told.push_back(fmt::format("/{} ({})", printable_name(change.path), printable_line(change.reason)));
+  }
+  if (skipped == 0) return;
+  const std::string more = skipped > told.size() ? fmt::format(" and {} more", skipped - told.size()) : "";
+  notes.push_back(fmt::format("{}: left out: {}{}", label, fmt::join(told, ", "), more));
+}
+
 }  // namespace
 
 Result<MadeLayer> make_command_layer(const Root& root, const CommandLayer& layer, const LayerContext& context, const std::string& label) {
@@ -155,16 +192,18 @@ Result<MadeLayer> make_command_layer(const Root& root, const CommandLayer& layer
   for (const std::string& word : layer.argv) text += fmt::format("{}:{}", word.size(), word);
   const std::string key = sha256_hex(text);
   const std::string shown = printable_line(join_shell_words(layer.argv));
+  std::vector<std::string> notes;
   const auto fill = [&](const std::string& directory) -> Result<void> {
-    TRY_ASSIGN(Job job, job_for(root, layer, directory));
-    if (context.progress) context.progress(fmt::format("{}: running it", label));
-    TRY_ASSIGN(const JobResult result, context.run(std::move(job), {}));
-    TRY(judge(result, label));
+    TRY_ASSIGN(const Ran ran, run_command(root, layer, context, directory, label));
+    const JobResult& result = ran.result;
+    TRY(judge(result, label, ran.network));
     if (!result.collect_error.empty() || result.changes_truncated) {
       return fail(ErrorCode::exhausted,
                   fmt::format("{}: what the command changed can't be kept: {}", label,
                               result.collect_error.empty() ? "too many files" : printable_line(result.collect_error)));
     }
+    if (!ran.network) notes.push_back(fmt::format("{}: {}", label, kNoGateway));
+    note_skipped(result, label, notes);
     TRY(add_whiteouts(result, directory, label));
     TRY_ASSIGN(const UniqueFd top, open_file(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     MergedRoot below(root);
@@ -177,7 +216,7 @@ Result<MadeLayer> make_command_layer(const Root& root, const CommandLayer& layer
     if (context.progress) context.progress(fmt::format("{}: another casemate runs it; waiting", label));
   };
   TRY_ASSIGN(StoreLease lease, context.store.make_layer(key, fmt::format("command: {} on {}", shown, root.image), fill, nullptr, waiting));
-  return MadeLayer{std::move(lease), key};
+  return MadeLayer{std::move(lease), key, std::move(notes)};
 }
 
 }  // namespace casemate

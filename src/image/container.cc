@@ -1,11 +1,17 @@
 #include "image/container.h"
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <climits>
 #include <cmath>
+#include <cstring>
+#include <filesystem>
 #include <functional>
+#include <utility>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "base/nearest.h"
 #include "base/terminal.h"
@@ -40,6 +46,9 @@ const Names kFields = {"image",
                        "disk"};
 const Names kLayerKinds = {"tar", "glob", "paths", "stubs", "symlinks", "command", "requirements", "shared_library_dependencies"};
 const Names kPrefixFields = {"strip_prefix", "prepend_prefix", "canonicalize", "follow_symlinks"};
+// Other words that are taken for a type.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kMountAliases{
+    {{"tmpfs", "tmp"}, {"sysfs", "sys"}, {"procfs", "proc"}}};
 const Names kMountTypes = {"tmp", "proc", "sys", "dev", "devices", "mqueue", "devpts", "bind"};
 const Names kDevices = {"full", "fuse", "null", "random", "shm", "tty", "urandom", "zero"};
 const Names kStandardDevices = {"full", "null", "random", "tty", "urandom", "zero"};
@@ -59,7 +68,7 @@ class Reader {
   Result<toml::table> parse(std::string_view text) const {
     if (text.size() > kMostBytes) return problem(1, "is larger than 1 MiB");
     auto table = parse_toml(text);
-    if (!table) return problem(table.error().line, table.error().what);
+    if (!table) return problem(table.error().line, table.error().what + std::string(hint(text, table.error().line)));
     return std::move(*table);
   }
 
@@ -68,7 +77,7 @@ class Reader {
     ContainerSpec spec;
     TRY(image(table, spec));
     TRY_ASSIGN(const auto requirements, text(table, "requirements"));
-    if (requirements) spec.layers.emplace_back(EnvironmentLayer{*requirements});
+    if (requirements) spec.layers.emplace_back(EnvironmentLayer{*requirements, true});
     for (const char* name : {"layers", "added_layers"}) {
       TRY(each_table(table, name, [&](const toml::table& entry) -> Result<void> {
         TRY_ASSIGN(LayerSpec made, layer(entry));
@@ -139,7 +148,10 @@ class Reader {
   }
 
   Result<std::vector<Mount>> mounts(const toml::table& table) const {
-    TRY_ASSIGN(const std::string type, needed_text(table, "type"));
+    TRY_ASSIGN(std::string type, needed_text(table, "type"));
+    for (const auto& [alias, meant] : kMountAliases) {
+      if (type == alias) type = meant;
+    }
     if (std::find(kMountTypes.begin(), kMountTypes.end(), type) == kMountTypes.end())
       return problem(table["type"], fmt::format("no mount has the type '{}'{}", printable_line(type), did_you_mean(type, kMountTypes)));
     const std::string what = fmt::format("a mount of type '{}'", type);
@@ -154,11 +166,7 @@ class Reader {
       return problem(table["mount_point"], "mount_point must begin with '/' and have no '..'");
     if (type == "dev") return standard_devices(mount.target);
     if (type == "bind") {
-      TRY_ASSIGN(mount.source, needed_text(table, "local_path"));
-      if (!mount.source.starts_with('/')) mount.source = directory_ + "/" + mount.source;
-      TRY_ASSIGN(const bool read_only, flag(table, "read_only", false));
-      mount.writable = !read_only;
-      mount.owned = mount.writable;  // as -v has it
+      TRY(bind(table, mount));
     } else if (type == "tmp") {
       mount.kind = Mount::Kind::tmpfs;
       mount.mode = 01777;
@@ -178,6 +186,69 @@ class Reader {
   }
 
  private:
+  // Where a value without quotes is what toml++ stumbled over.
+  static std::string_view hint(std::string_view text, std::size_t line) {
+    for (; line > 1 && !text.empty(); --line) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+    text = text.substr(0, text.find('\n'));
+    for (const std::string_view name : {"memory", "disk", "size", "timeout"}) {
+      const std::size_t at = text.find(name);
+      if (at == std::string_view::npos) continue;
+      std::string_view rest = text.substr(at + name.size());
+      const auto skip = [&](std::string_view what) { rest.remove_prefix(std::min(rest.find_first_not_of(what), rest.size())); };
+      skip(" \t");
+      if (!rest.starts_with('=')) continue;
+      skip("= \t");
+      if (rest.empty() || rest[0] < '0' || rest[0] > '9') continue;
+      skip("0123456789.");
+      if (rest.empty() || !((rest[0] | 0x20) >= 'a' && (rest[0] | 0x20) <= 'z')) continue;
+      return name == "timeout" ? "; a time with a unit is written in quotes: \"2m\""
+                               : "; a size with a unit is written in quotes: \"512M\"";
+    }
+    return "";
+  }
+
+  // What of the host every cell has in a form of its own: a bind of it means that one.
+  static bool means_own(Mount& mount) {
+    std::string_view place = mount.target;
+    while (place.size() > 1 && place.ends_with('/')) place.remove_suffix(1);
+    std::string_view source = mount.source;
+    while (source.size() > 1 && source.ends_with('/')) source.remove_suffix(1);
+    if (source != place) return false;
+    if (place == "/sys" || place == "/proc") {
+      mount = {.kind = place == "/sys" ? Mount::Kind::sysfs : Mount::Kind::proc, .target = std::string(place)};
+      return true;
+    }
+    constexpr std::string_view kDev = "/dev/";
+    const std::string_view name = place.starts_with(kDev) ? place.substr(kDev.size()) : "";
+    if (name == "shm" || std::find(kDevices.begin(), kDevices.end(), name) == kDevices.end()) return false;
+    mount = {.kind = Mount::Kind::device, .source = std::string(name), .target = std::string(place)};
+    return true;
+  }
+
+  Result<void> bind(const toml::table& table, Mount& mount) const {
+    TRY_ASSIGN(const std::string typed, needed_text(table, "local_path"));
+    TRY_ASSIGN(const bool read_only, flag(table, "read_only", false));
+    mount.source = typed;
+    if (means_own(mount)) return {};
+    if (!typed.starts_with('/')) {
+      std::error_code none;  // the directory may itself be a relative one
+      const auto directory = std::filesystem::absolute(directory_, none);
+      if (none) return problem(table["local_path"], "local_path is relative to a directory that is gone");
+      const auto whole = directory / typed;
+      // Behind a symlink ".." is not what it looks like.
+      mount.source = whole.string().find("..") == std::string::npos ? whole.lexically_normal().string() : whole.string();
+    }
+    mount.writable = !read_only;
+    mount.owned = mount.writable;  // as -v has it
+    struct stat info{};
+    if (!has_lines_ || ::stat(mount.source.c_str(), &info) == 0) return {};
+    const std::string why = errno == ENOENT ? "no such file or directory" : std::strerror(errno);
+    const std::string where = typed == mount.source ? "" : fmt::format(" ({})", mount.source);
+    Error error = problem(table["local_path"], fmt::format("local_path '{}': {}{}", typed, why, where)).error();
+    if (errno == ENOENT) error.code = ErrorCode::not_found;
+    return std::unexpected(std::move(error));
+  }
+
   template <class View>
   std::unexpected<Error> problem(const View& view, std::string_view what) const
     requires requires { view.node(); }
@@ -362,18 +433,18 @@ class Reader {
   Result<void> network(const toml::table& table, ContainerSpec& spec) const {
     TRY_ASSIGN(const auto name, text(table, "network"));
     if (!name) return {};
-    if (*name == "disabled" || *name == "loopback") {
+    if (*name == "disabled" || *name == "loopback" || *name == "none") {
       spec.network = Network::none;
     } else if (*name == "outbound") {
       spec.network = Network::outbound;
-    } else if (*name == "local") {
+    } else if (*name == "local" || *name == "host") {
       spec.network = Network::host;
       if (std::any_of(spec.mounts.begin(), spec.mounts.end(), [](const Mount& mount) { return mount.kind == Mount::Kind::sysfs; }))
         return problem(table["network"],
-                       "network 'local' and a mount of type 'sys' don't go together: sysfs would show the host's network");
+                       fmt::format("network '{}' and a mount of type 'sys' don't go together: sysfs would show the host's network", *name));
     } else {
       return problem(table["network"], fmt::format("there is no network '{}'{}", printable_line(*name),
-                                                   did_you_mean(*name, {"disabled", "loopback", "local", "outbound"})));
+                                                   did_you_mean(*name, {"disabled", "loopback", "local", "outbound", "none", "host"})));
     }
     return {};
   }

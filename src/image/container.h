@@ -26,16 +26,17 @@ struct ContainerSpec {
       environment;  ///< `environment`, then `added_environment` over it; values as typed: "$env{X}" is the caller's to expand
   std::optional<std::string> working_directory;
   bool enable_writable_file_system = false;  ///< false: Job::read_only
-  std::vector<Mount> mounts;                 ///< `mounts`, then `added_mounts`; sources absolute
-  std::optional<Network> network;            ///< disabled, loopback: none; local: host; ours: outbound
-  std::optional<std::string> user;           ///< number or name
+  std::vector<Mount> mounts;        ///< `mounts`, then `added_mounts`; sources absolute; a bind of /sys, /proc or of a cell's device
+                                    ///< to its own place is that mount, not the host's
+  std::optional<Network> network;   ///< disabled, loopback: none; local: host; ours: none, host, outbound
+  std::optional<std::string> user;  ///< number or name
   std::optional<std::string> group;
   Limits limits;                   ///< ours: memory, pids, cpus, disk; and timeout (seconds; 0: none)
   std::vector<std::string> notes;  ///< what means nothing here
 };
 
 /// Reads the container that a whole TOML document is. `file` is for messages and, its directory, what relative paths are of. invalid_input:
-/// "FILE:LINE: ..." in one line; an unknown field is told with the nearest known name.
+/// "FILE:LINE: ..." in one line; an unknown field is told with the nearest known name. not_found: a local_path that isn't there.
 Result<ContainerSpec> parse_container(std::string_view toml, const std::string& file);
 
 /// One layer, or one mount, as an inline table: `{ glob = "**.py", strip_prefix = "src" }`. invalid_input says where.

@@ -16,6 +16,7 @@ namespace casemate {
 struct MadeLayer {
   StoreLease lease;
   std::string key;
+  std::vector<std::string> notes = {};  ///< what making it left out; none where it was there
 };
 
 /// What a list of files is to become.

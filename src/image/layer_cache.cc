@@ -9,13 +9,13 @@
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/digest.h"
 #include "image/unpack.h"
 #include "sys/path.h"
+#include "sys/privilege.h"
 #include "sys/thread.h"
 
 namespace casemate {
@@ -45,8 +45,15 @@ Result<void> mark_opaque(int tree) {
 class Unpackers {
  public:
   Unpackers(Store& store, const std::vector<StoredLayer>& layers, LayerLeases& held, const OpenBlob& open, std::vector<std::string>& notes,
-            const TellLayers& tell)
-      : store_(store), layers_(layers), held_(held), open_(open), notes_(notes), tell_(tell), keep_owners_(keeps_owners()) {
+            const TellLayers& tell, const std::function<void()>& waiting)
+      : store_(store),
+        layers_(layers),
+        held_(held),
+        open_(open),
+        notes_(notes),
+        tell_(tell),
+        waiting_(waiting),
+        keep_owners_(keeps_owners()) {
     for (std::size_t i = 0; i < layers.size(); ++i) {
       if (!held.leases[i]) missing_.push_back(i);
     }
@@ -88,7 +95,11 @@ class Unpackers {
       notes = std::move(unpacked.notes);
       return {};
     };
-    auto lease = store_.make_layer(layer.key, std::string(kImageLayer) + layer.diff_id, fill);
+    const auto waiting = [&] {
+      const std::lock_guard guard(mutex_);
+      if (waiting_) waiting_();
+    };
+    auto lease = store_.make_layer(layer.key, std::string(kImageLayer) + layer.diff_id, fill, nullptr, waiting);
     if (!lease) {
       return fail(lease.error().code, fmt::format("{}: {}", layer_name(layers_, i), lease.error().what), lease.error().errno_value,
                   lease.error().where);
@@ -105,6 +116,7 @@ class Unpackers {
   const OpenBlob& open_;
   std::vector<std::string>& notes_;
   const TellLayers& tell_;
+  const std::function<void()>& waiting_;
   const bool keep_owners_;
   std::vector<std::size_t> missing_;
   std::atomic<std::size_t> next_ = 0;
@@ -116,12 +128,7 @@ class Unpackers {
 
 }  // namespace
 
-bool keeps_owners() {
-  if (::geteuid() != 0) return false;
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[2] = {};
-  return ::syscall(SYS_capget, &header, data) == 0 && (data[0].effective & (1u << CAP_CHOWN)) != 0;
-}
+bool keeps_owners() { return ::geteuid() == 0 && has_capability(effective_capabilities(), CAP_CHOWN) && may_shift_ids(); }
 
 std::string image_layer_key(std::string_view diff_id, bool keep_owners) {
   return sha256_hex(fmt::format("image layer 1\n{}\nowners {}\n", diff_id, keep_owners ? "kept" : "flattened"));
@@ -141,8 +148,9 @@ Result<LayerLeases> lease_layers(Store& store, const std::vector<StoredLayer>& l
 }
 
 Result<void> unpack_layers(Store& store, const std::vector<StoredLayer>& layers, LayerLeases& held, const OpenBlob& open,
-                           std::vector<std::string>& notes, const TellLayers& tell) {
-  Unpackers unpackers(store, layers, held, open, notes, tell);
+                           std::vector<std::string>& notes, const TellLayers& tell, const std::function<void()>& waiting) {
+  Unpackers unpackers(store, layers, held, open, notes, tell, waiting);
+  if (tell) tell(layers.size() - unpackers.missing());
   {
     std::vector<std::jthread> threads;
     for (std::size_t i = 1; i < std::min(kThreads, unpackers.missing()); ++i) {

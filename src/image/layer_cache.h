@@ -13,7 +13,9 @@
 
 namespace casemate {
 
-/// Whether unpacked layers keep the owners that their tars name: as root with CAP_CHOWN (capabilities(7)). Else all files are ours.
+/// Whether unpacked layers keep the owners that their tars name: as root with CAP_CHOWN (capabilities(7)), where cells get ids of their own
+/// to which owners are shifted (may_shift_ids()). Else all files are ours, as in a container that lacks some of that: kept owners would be
+/// nobody's in its cells.
 [[nodiscard]] bool keeps_owners();
 /// The store's key of a layer: what its tar is, and how it is unpacked.
 [[nodiscard]] std::string image_layer_key(std::string_view diff_id, bool keep_owners);
@@ -34,9 +36,10 @@ using OpenBlob = std::function<Result<UniqueFd>(const StoredLayer&)>;
 /// How many layers of an image are unpacked.
 using TellLayers = std::function<void(std::size_t done)>;
 /// Unpacks what `held` lacks, two layers at a time. The first failure ends it and names the layer; what is unpacked by then stays. `notes`
-/// get what unpacking left out.
+/// get what unpacking left out. `tell` is called at the start and after each layer, `waiting` when another process is at one; by one thread
+/// at a time.
 Result<void> unpack_layers(Store& store, const std::vector<StoredLayer>& layers, LayerLeases& held, const OpenBlob& open,
-                           std::vector<std::string>& notes, const TellLayers& tell);
+                           std::vector<std::string>& notes, const TellLayers& tell, const std::function<void()>& waiting = {});
 
 /// The leases that a root needs, lowest first: none twice, none below an opaque root (which overlayfs does not honour).
 Result<std::vector<StoreLease>> visible_layers(const std::vector<StoredLayer>& layers, LayerLeases held);

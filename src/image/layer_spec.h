@@ -65,6 +65,7 @@ struct CommandLayer {
 /// Packages of a requirements file, for the Python of the root below. Ours.
 struct EnvironmentLayer {
   std::string requirements;
+  bool own_field = false;  ///< said by a container's field `requirements`, not among its layers: what messages call it
   bool operator==(const EnvironmentLayer&) const = default;
 };
 

@@ -44,7 +44,9 @@ struct Describe {
     return "symlinks " + (layer.symlinks.empty() ? "(none)" : quoted(layer.symlinks.front().link));
   }
   std::string operator()(const CommandLayer& layer) const { return "command " + quoted(join_shell_words(layer.argv)); }
-  std::string operator()(const EnvironmentLayer& layer) const { return "environment " + quoted(layer.requirements); }
+  std::string operator()(const EnvironmentLayer& layer) const {
+    return (layer.own_field ? "requirements " : "environment ") + quoted(layer.requirements);
+  }
 };
 
 void append(std::string& text, std::string_view part) { text += fmt::format("{}:", part.size()).append(part); }
@@ -134,6 +136,7 @@ class SpecLayer {
   Result<void> operator()(const CommandLayer& layer) {
     TRY_ASSIGN(MadeLayer made, make_command_layer(root_, layer, context_, label_));
     add_layer(root_, std::move(made.lease), made.key);
+    root_.notes.insert(root_.notes.end(), made.notes.begin(), made.notes.end());
     return {};
   }
 
@@ -203,9 +206,12 @@ Result<void> add_layers(Root& root, const std::vector<LayerSpec>& specs, const L
     return fail(ErrorCode::internal, fmt::format("layers: the project directory {} is not absolute", quoted(context.project)));
   if (specs.size() > kMostSpecs)
     return fail(ErrorCode::invalid_input, fmt::format("layers: {} of them; at most {} are taken", specs.size(), kMostSpecs));
-  for (std::size_t i = 0; i < specs.size(); ++i) {
-    const std::string label = fmt::format("layers[{}]: {}", i, std::visit(Describe(), specs[i]));
-    TRY(std::visit(SpecLayer(root, context, label), specs[i]));
+  std::size_t counted = 0;
+  for (const LayerSpec& spec : specs) {
+    const auto* environment = std::get_if<EnvironmentLayer>(&spec);
+    const std::string what = std::visit(Describe(), spec);
+    const std::string label = environment && environment->own_field ? what : fmt::format("layers[{}]: {}", counted++, what);
+    TRY(std::visit(SpecLayer(root, context, label), spec));
   }
   return {};
 }

@@ -22,7 +22,7 @@ struct LayerContext {
 
 /// Puts `specs` over the root, in order: later ones lie over earlier ones. Every path that a layer is made of is the caller's and is read
 /// as such; what lies in it (names, links) never leads a write out of the layer. not_found, invalid_input and refused name the layer
-/// ("layers[2]: glob '**.py'") and the file.
+/// ("layers[2]: glob '**.py'", "requirements 'r.txt'") and the file.
 Result<void> add_layers(Root& root, const std::vector<LayerSpec>& specs, const LayerContext& context);
 
 }  // namespace casemate

@@ -73,9 +73,10 @@ class Pull {
 
   Result<ReadyImage> only_from_store() {
     auto found = record();
-    if (!found) return fail(ErrorCode::not_found, "the store does not have it, and the policy is not to ask anybody");
+    const std::string advice = fmt::format("get it with `casemate image pull {}`", to_text(reference_));
+    if (!found) return fail(ErrorCode::not_found, "it is not in the store: " + advice);
     TRY_ASSIGN(std::optional<ReadyImage> ready, from_blobs(std::move(found->image)));
-    if (!ready) return fail(ErrorCode::not_found, "its layers are no longer in the store, and the policy is not to ask anybody");
+    if (!ready) return fail(ErrorCode::not_found, "some of its layers are no longer in the store: " + advice);
     return std::move(*ready);
   }
 
@@ -110,10 +111,11 @@ class Pull {
     ready.cached = held.complete();
     progress_.layers = image.layers.size();
     if (!ready.cached) {
-      TRY(unpack_layers(store_, image.layers, held, open, ready.notes, [&](std::size_t done) {
+      const auto told = [&](std::size_t done) {
         progress_.layers_done = done;
         tell(PullProgress::Phase::unpacking);
-      }));
+      };
+      TRY(unpack_layers(store_, image.layers, held, open, ready.notes, told, teller_of_waiting()));
     }
     progress_.layers_done = progress_.layers;
     TRY_ASSIGN(ready.layers, visible_layers(image.layers, std::move(held)));
@@ -186,7 +188,7 @@ class Pull {
     const StoredImage image = stored(found);
     TRY_ASSIGN(std::optional<ReadyImage> ready, from_blobs(image));
     if (!ready) {
-      TRY_ASSIGN(PullPlace place, PullPlace::open(store_, image.manifest_digest.substr(7)));
+      TRY_ASSIGN(PullPlace place, PullPlace::open(store_, image.manifest_digest.substr(7), teller_of_waiting()));
       if (place.waited()) {
         TRY_ASSIGN(ready, from_blobs(image));
       }
@@ -260,6 +262,10 @@ class Pull {
     return damaged;
   }
 
+  std::function<void()> teller_of_waiting() {
+    return [this] { tell(PullProgress::Phase::waiting); };
+  }
+
   TellFetch fetch_teller() {
     tell(PullProgress::Phase::fetching);
     return [this](std::uint64_t bytes, std::size_t files) {
@@ -285,7 +291,8 @@ class Pull {
       if (ready) return std::move(*ready);
     }
     TRY_ASSIGN(const Skopeo skopeo, Skopeo::find(options_.access, options_.stall));
-    TRY_ASSIGN(PullPlace place, PullPlace::open(store_, sha256_hex(to_text(reference_) + '\n' + to_text(options_.platform))));
+    TRY_ASSIGN(PullPlace place,
+               PullPlace::open(store_, sha256_hex(to_text(reference_) + '\n' + to_text(options_.platform)), teller_of_waiting()));
     TRY(place.clear());
     TRY(place.prepare(store_, {}, {}));
     Skopeo::Copy copy;

@@ -42,7 +42,13 @@ struct PullOptions {
 
 /// How far a pull is. Called a few times a second, and at each change of `phase`; from any thread, by one at a time.
 struct PullProgress {
-  enum class Phase { resolving, fetching, unpacking, done };
+  enum class Phase {
+    resolving,
+    waiting,  ///< another process is getting this image, or unpacking a layer of it
+    fetching,
+    unpacking,
+    done,
+  };
   Phase phase = Phase::resolving;
   std::string image;  ///< as the user named it
   std::size_t layers = 0;
@@ -84,7 +90,7 @@ struct ReadyImage {
 /// fetched again. not_found: no such image (registry, file, or policy never); refused: a registry that wants other credentials, TLS that
 /// does not hold, a registry that lies (wrong digest or size), a layer that unpack_layer() refuses; not_supported: no skopeo, or as
 /// manifest.h says; exhausted: disk full, or no answer within `stall`. One line each, with the image's name. Waits for another process that
-/// is pulling the same image.
+/// is pulling the same image, and tells so (Phase::waiting).
 Result<ReadyImage> pull_image(Store& store, const ImageReference& reference, const PullOptions& options, const TellPull& tell = {});
 
 /// All images that the store knows, by name; damaged records are left out.
@@ -99,22 +105,26 @@ struct RemovedImages {
   std::size_t images = 0;
   std::size_t layers = 0;
   std::uint64_t bytes = 0;  ///< freed
+  std::size_t kept = 0;     ///< layers that no image needs any more and that stay all the same: somebody holds them
 };
 /// Forgets the images for which `unwanted` is true, and removes blobs and layers that no other image needs and nobody uses. Layers of
 /// environments and projects stay.
 Result<RemovedImages> remove_images(Store& store, const std::function<bool(const StoredImage&)>& unwanted);
 
 /// Removes layers and blobs of images that no record needs any more, as when a tag has moved, but for what somebody holds (a pull that is
-/// under way, a job). Blobs of the store are images' alone.
+/// under way, a job). Blobs of the store are images' alone. `kept` counts those that remove_images() has left as well.
 Result<RemovedImages> remove_orphans(Store& store);
 
 /// Records an image of another place under the name `name` (registry, with a tag), as if it had been pulled from there. Its blobs are
-/// copied into the store: the source may go away.
+/// copied into the store: the source may go away. A source of a registry that is on record is taken as the store has it, whatever
+/// `options` say: to rename an image nobody is asked. A layout, an archive or an image of the docker engine that was not on record before
+/// is not afterwards: it was only the way in. A registry's stays.
 Result<StoredImage> import_image(Store& store, const ImageReference& source, const ImageReference& name, const PullOptions& options,
                                  const TellPull& tell = {});
 
-/// Writes an image of the store to `target` (oci_layout, oci_archive or docker_archive), which must not exist. not_found: the store does
-/// not know it, or no longer has its blobs (pull it again).
+/// Writes an image of the store to `target` (oci_layout, oci_archive or docker_archive), which must not exist. Of an image that was pulled
+/// from a layout the store has no blobs: they are read there. not_found: the store does not know it, or no longer has its blobs (pull it
+/// again), or its layout is gone or has another image by now; corrupt: a blob of the layout is damaged.
 Result<void> export_image(Store& store, const ImageReference& reference, const ImageReference& target,
                           const Platform& platform = host_platform());
 

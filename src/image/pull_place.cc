@@ -47,7 +47,7 @@ const StoredLayer* find_blob(const std::vector<StoredLayer>& layers, std::string
 
 }  // namespace
 
-Result<PullPlace> PullPlace::open(const Store& store, std::string_view key) {
+Result<PullPlace> PullPlace::open(const Store& store, std::string_view key, const std::function<void()>& waiting) {
   const std::string pulls = store.directory() + "/pulls";
   const std::string path = fmt::format("{}/{}", pulls, key);
   TRY(make_directory(pulls));
@@ -57,6 +57,7 @@ Result<PullPlace> PullPlace::open(const Store& store, std::string_view key) {
     TRY_ASSIGN(LockFile lock, LockFile::open(path + std::string(kLock), true));
     TRY_ASSIGN(const bool mine, lock.try_lock(LockFile::Part::both, LockFile::Mode::exclusive));
     if (!mine) {
+      if (!waited && waiting) waiting();
       waited = true;
       TRY(lock.lock(LockFile::Part::both, LockFile::Mode::exclusive));
     }

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,8 +22,9 @@ namespace casemate {
 ///   layout/oci-put-blob*, tmp/ what skopeo has not finished
 class PullPlace {
  public:
-  /// Opens or makes the place of `key` (64 hex digits), waiting for whoever has it. What an earlier holder had not finished is removed.
-  static Result<PullPlace> open(const Store& store, std::string_view key);
+  /// Opens or makes the place of `key` (64 hex digits), waiting for whoever has it; `waiting` is called once before. What an earlier holder
+  /// had not finished is removed.
+  static Result<PullPlace> open(const Store& store, std::string_view key, const std::function<void()>& waiting = {});
   PullPlace(PullPlace&&) noexcept = default;
   PullPlace& operator=(PullPlace&&) = delete;
   /// Removes the directory: what was of use has been adopted.

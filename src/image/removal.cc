@@ -47,7 +47,10 @@ Result<RemovedImages> remove_images(Store& store, const std::function<bool(const
     for (const std::string& key : *keys) {
       if (needed.contains(key)) continue;
       TRY_ASSIGN(const std::optional<std::uint64_t> freed, store.remove(key));
-      if (!freed) continue;
+      if (!freed) {
+        removed.kept += keys == &layers && store.has(key) ? 1 : 0;
+        continue;
+      }
       removed.bytes += *freed;
       removed.layers += keys == &layers ? 1 : 0;
     }
@@ -65,7 +68,10 @@ Result<RemovedImages> remove_orphans(Store& store) {
     const bool layer = entry.kind == "layer";
     if (needed.contains(entry.key) || (layer && !entry.description.starts_with(kImageLayer))) continue;
     TRY_ASSIGN(const std::optional<std::uint64_t> freed, store.remove(entry.key));
-    if (!freed) continue;
+    if (!freed) {
+      removed.kept += layer && store.has(entry.key) ? 1 : 0;
+      continue;
+    }
     removed.bytes += *freed;
     removed.layers += layer ? 1 : 0;
   }

@@ -2,15 +2,20 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/terminal.h"
 #include "base/units.h"
 #include "image/document.h"
 #include "image/requirements.h"
+#include "sys/fd.h"
 #include "sys/watched_program.h"
 
 namespace casemate {
@@ -80,9 +85,13 @@ struct Meaning {
   ErrorCode code;
   const char* advice;
 };
-constexpr const char* kLogIn = "log in with `skopeo login` or name a file of credentials (--authfile)";
+// Not a bare `skopeo login`: without /run/user it writes to /run/containers, where a user may not, and which root's login closes for users.
+#define CASEMATE_LOG_IN                                                                                               \
+  "log in with `skopeo login --authfile FILE REGISTRY` and name that file (--authfile FILE or $REGISTRY_AUTH_FILE), " \
+  "or with `docker login`"
+constexpr const char* kLogIn = CASEMATE_LOG_IN;
 constexpr const char* kTrust = "name a directory with its CA's certificate (--cert-dir), or go without verification (--tls-verify=false)";
-constexpr std::array<Meaning, 41> kMeanings{{
+constexpr std::array<Meaning, 40> kMeanings{{
     {"no space left on device", ErrorCode::exhausted, "the disk is full: make room, or set CASEMATE_CACHE_DIR"},
     {"disk quota exceeded", ErrorCode::exhausted, "the quota is used up: make room, or set CASEMATE_CACHE_DIR"},
     {"toomanyrequests", ErrorCode::refused, kLogIn},
@@ -95,11 +104,11 @@ constexpr std::array<Meaning, 41> kMeanings{{
      "the program that keeps credentials failed: look at credHelpers in auth.json, or log in anew"},
     {"error getting credentials", ErrorCode::refused, "the program that keeps credentials failed: log in anew"},
     {"permission denied", ErrorCode::refused, "look at who may read it"},
+    {"invalid username/password", ErrorCode::refused,
+     "the registry does not take this user name and password, if it got any: " CASEMATE_LOG_IN},
     {"unauthorized", ErrorCode::refused, kLogIn},
     {"authentication required", ErrorCode::refused, kLogIn},
-    {"invalid username/password", ErrorCode::refused, kLogIn},
-    {"requested access to the resource is denied", ErrorCode::refused,
-     "there is no such image, or it is private: log in with `skopeo login`"},
+    {"requested access to the resource is denied", ErrorCode::refused, "there is no such image, or it is private: " CASEMATE_LOG_IN},
     {"denied:", ErrorCode::refused, kLogIn},
     {"403 (forbidden)", ErrorCode::refused, kLogIn},
     {"stopped after 10 redirects", ErrorCode::refused, "the registry sends in a circle"},
@@ -114,7 +123,6 @@ constexpr std::array<Meaning, 41> kMeanings{{
     {"cannot connect to the docker daemon", ErrorCode::not_supported, "start the Docker Engine, or set DOCKER_HOST"},
     {"no such image", ErrorCode::not_found, "`docker images` lists what there is"},
     {"reference does not exist", ErrorCode::not_found, "`docker images` lists what there is"},
-    {"no such host", ErrorCode::not_found, "there is no registry of this name"},
     {"connection refused", ErrorCode::refused, "nothing listens there: look at the registry's name and port"},
     {"i/o timeout", ErrorCode::exhausted, "the registry does not answer"},
     {"timeout exceeded", ErrorCode::exhausted, "the registry does not answer"},
@@ -128,6 +136,53 @@ constexpr std::array<Meaning, 41> kMeanings{{
     {"not found", ErrorCode::not_found, "there is no such image: look at its name and tag"},
 }};
 
+// The same for archives, where skopeo reads a file and no registry.
+constexpr const char* kDamagedArchive = "the file is damaged, or not all of it is there, or it is no archive: make or fetch it again";
+constexpr std::array<Meaning, 8> kArchiveMeanings{{
+    {"index.json: no such file", ErrorCode::refused, "it is no OCI archive: what `docker save` writes is named docker-archive:FILE"},
+    {"manifest.json: file does not exist", ErrorCode::refused,
+     "it is no archive of docker's: an OCI archive is named oci-archive:FILE, a tar of a root file system is imported by docker"},
+    {"unexpected eof", ErrorCode::refused, kDamagedArchive},
+    {"invalid tar header", ErrorCode::refused, kDamagedArchive},
+    {"operation not permitted", ErrorCode::refused,  // it unpacks owners too, as a plain user
+     "its files have other owners, which only root can unpack: if `docker save` wrote it, it is named docker-archive:FILE; else unpack it "
+     "(tar -xf) and name the directory, oci:DIR"},
+    {"gzip: ", ErrorCode::refused, kDamagedArchive},
+    {"flate: ", ErrorCode::refused, kDamagedArchive},
+    {"is a directory", ErrorCode::refused, "it is a directory, and no archive: a layout is named oci:DIR"},
+}};
+
+// "example.com" of "dial tcp: lookup example.com on 10.0.0.1:53: no such host"; "" if it is not that.
+std::string unknown_host(std::string_view message) {
+  constexpr std::string_view kLookup = "dial tcp: lookup ";
+  const std::size_t at = message.find(kLookup);
+  if (at == std::string_view::npos) return "";
+  message.remove_prefix(at + kLookup.size());
+  return std::string(message.substr(0, message.find_first_of(": ")));
+}
+
+template <class Table>
+const Meaning* find_meaning(const Table& table, const std::string& words) {
+  const auto found =
+      std::find_if(table.begin(), table.end(), [&](const Meaning& meaning) { return words.find(meaning.words) != std::string::npos; });
+  return found == table.end() ? nullptr : &*found;
+}
+
+// What was said to use must be there: skopeo goes on without, and the registry's refusal would be all that is seen.
+Result<void> must_exist(std::string_view option, const std::string& path, bool directory) {
+  struct stat info{};
+  if (path.empty()) return {};
+  if (::stat(path.c_str(), &info) < 0) {
+    const int number = errno;
+    const std::string why = number == ENOENT ? (directory ? "no such directory" : "no such file") : std::strerror(number);
+    return fail(number == ENOENT ? ErrorCode::not_found : ErrorCode::refused, fmt::format("{} {}: {}", option, in_quotes(path), why),
+                number);
+  }
+  if (S_ISDIR(info.st_mode) == directory) return {};
+  return fail(ErrorCode::invalid_input,
+              fmt::format("{} {}: {}", option, in_quotes(path), directory ? "is no directory" : "is a directory"));
+}
+
 Result<std::string> absolute_or_empty(const std::string& path) {
   if (path.empty() || path.starts_with('/')) return path;
   char* const here = ::get_current_dir_name();
@@ -139,16 +194,36 @@ Result<std::string> absolute_or_empty(const std::string& path) {
 
 }  // namespace
 
-Error read_skopeo_error(std::string_view text) {
+Error read_skopeo_error(std::string_view text, ImageReference::Kind source) {
   const std::string message = without_names(fatal_message(text));
   const std::string words = lower(message);
-  for (const Meaning& meaning : kMeanings) {
-    if (words.find(meaning.words) != std::string::npos) return {meaning.code, fmt::format("{} (skopeo: {})", meaning.advice, message)};
-  }
+  const bool archive = source == ImageReference::Kind::oci_archive || source == ImageReference::Kind::docker_archive;
+  if (const std::string host = archive ? "" : unknown_host(message); !host.empty())
+    return {ErrorCode::not_found, fmt::format("can't find {}: no network or no DNS, or the name is wrong (skopeo: {})", host, message)};
+  if (words.find("/run/containers/") != std::string::npos && words.find("permission denied") != std::string::npos)
+    return {ErrorCode::refused, fmt::format("/run/containers is closed to this user, as `skopeo login` by root leaves it: name a file of "
+                                            "credentials (--authfile FILE or $REGISTRY_AUTH_FILE), or have root remove it (skopeo: {})",
+                                            message)};
+  const Meaning* meaning = archive ? find_meaning(kArchiveMeanings, words) : nullptr;
+  if (!meaning) meaning = find_meaning(kMeanings, words);
+  if (meaning) return {meaning->code, fmt::format("{} (skopeo: {})", meaning->advice, message)};
   return {ErrorCode::refused, message.empty() ? "skopeo failed without a word" : fmt::format("skopeo failed: {}", message)};
 }
 
+bool is_closed_to_us(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  return !file && errno == EACCES;
+}
+
 namespace {
+
+// A directory that is always there and where nobody can put a containers/auth.json: for skopeo, which takes no "none".
+constexpr const char* kNoCredentials = "XDG_RUNTIME_DIR=/proc";
+
+ImageReference::Kind kind_of(std::string_view source) {
+  if (source.starts_with("oci-archive:")) return ImageReference::Kind::oci_archive;
+  return source.starts_with("docker-archive:") ? ImageReference::Kind::docker_archive : ImageReference::Kind::registry;
+}
 
 Result<void> unless_cancelled(const RegistryAccess& access) {
   if (!access.cancelled || !access.cancelled()) return {};
@@ -165,6 +240,8 @@ Result<Skopeo> Skopeo::find(const RegistryAccess& access, std::chrono::milliseco
   found.access_ = access;
   TRY_ASSIGN(found.access_.authfile, absolute_or_empty(access.authfile));
   TRY_ASSIGN(found.access_.cert_directory, absolute_or_empty(access.cert_directory));
+  TRY(must_exist("--authfile", found.access_.authfile, false));
+  TRY(must_exist("--cert-dir", found.access_.cert_directory, true));
   found.stall_ = stall;
   const char* home = std::getenv("HOME");
   const bool own = home && ::access(fmt::format("{}/.config/containers/policy.json", home).c_str(), F_OK) == 0;
@@ -184,6 +261,13 @@ std::vector<std::string> Skopeo::environment(const std::string& temporary) const
     if (is_wanted(*entry)) variables.emplace_back(*entry);
   }
   if (!temporary.empty()) variables.push_back("TMPDIR=" + temporary);
+  const auto is_set = [](const char* name) {
+    const char* value = std::getenv(name);
+    return value && *value;
+  };
+  if (access_.authfile.empty() && !is_set("REGISTRY_AUTH_FILE") && !is_set("XDG_RUNTIME_DIR") &&
+      is_closed_to_us(fmt::format("/run/containers/{}/auth.json", ::geteuid())))
+    variables.emplace_back(kNoCredentials);
   return variables;
 }
 
@@ -241,7 +325,7 @@ Result<void> Skopeo::copy(const Copy& copy) const {
   };
   TRY_ASSIGN(const ProgramResult result, run_watched(program));
   if (!result.end.signaled && result.end.code == 0) return {};
-  return std::unexpected(read_skopeo_error(result.err));
+  return std::unexpected(read_skopeo_error(result.err, kind_of(copy.source)));
 }
 
 }  // namespace casemate

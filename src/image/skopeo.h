@@ -15,13 +15,19 @@
 namespace casemate {
 
 /// What skopeo's stderr says, in one line of ours: what the registry refused and what to do about it. Codes as pull_image() has them.
-[[nodiscard]] Error read_skopeo_error(std::string_view text);
+/// `source`: what was read; of archives the same words mean other things.
+[[nodiscard]] Error read_skopeo_error(std::string_view text, ImageReference::Kind source = ImageReference::Kind::registry);
+
+/// Whether a file can't be read or looked for because we may not (EACCES), as /run/containers/UID/auth.json can't once root's
+/// `skopeo login` has made /run/containers for itself alone. skopeo then fails, even where nobody wants credentials.
+[[nodiscard]] bool is_closed_to_us(const std::string& path);
 
 /// skopeo as it is called for one pull. Its environment is a small one: home and XDG directories, PATH, proxies, certificates, and what
 /// names skopeo's own files. No secret is ever on a command line. Where no policy.json exists it is told to do without; else that counts.
+/// Where skopeo's default file of credentials is closed to us and nothing names another, it does without.
 class Skopeo {
  public:
-  /// not_supported: it is not installed. `stall`: how long a registry may be silent.
+  /// not_supported: it is not installed; not_found: a file or directory that `access` names. `stall`: how long a registry may be silent.
   static Result<Skopeo> find(const RegistryAccess& access, std::chrono::milliseconds stall);
 
   /// The bytes of the manifest or index that "docker://NAME[:TAG|@DIGEST]" names; at most kDocumentLimit.

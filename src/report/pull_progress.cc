@@ -24,6 +24,8 @@ std::string_view word(Phase phase) {
   switch (phase) {
     case Phase::resolving:
       return "resolving";
+    case Phase::waiting:
+      return "waiting for another casemate";
     case Phase::fetching:
       return "fetching";
     case Phase::unpacking:
@@ -53,7 +55,7 @@ double share(const PullProgress& progress) {
   double done = -1;
   if (progress.phase == Phase::fetching && progress.bytes > 0) {
     done = static_cast<double>(progress.bytes_done) / static_cast<double>(progress.bytes);
-  } else if (progress.phase != Phase::resolving && progress.layers > 0) {
+  } else if (progress.phase != Phase::resolving && progress.phase != Phase::waiting && progress.layers > 0) {
     done = static_cast<double>(progress.layers_done) / static_cast<double>(progress.layers);
   }
   return std::min(done, 1.0);
@@ -70,7 +72,7 @@ std::string counts(const PullProgress& progress) {
   std::string text;
   if (progress.phase == Phase::fetching && progress.bytes > 0)
     text = fmt::format("{} of {}", format_bytes(std::min(progress.bytes_done, progress.bytes)), format_bytes(progress.bytes));
-  if (progress.phase != Phase::resolving && progress.layers > 0)
+  if (progress.phase != Phase::resolving && progress.phase != Phase::waiting && progress.layers > 0)
     text += fmt::format("{}{} of {} {}", text.empty() ? "" : ", ", std::min(progress.layers_done, progress.layers), progress.layers,
                         progress.layers == 1 ? "layer" : "layers");
   return text;
@@ -144,7 +146,9 @@ void PullDisplay::add_lines(const PullProgress& progress) {
   const std::string name = printable_name(progress.image);
   if (began) {
     const std::string size = progress.phase == Phase::fetching && progress.bytes > 0 ? ", " + format_bytes(progress.bytes) : "";
-    const std::string layers = progress.layers > 0 ? fmt::format(" {} {}", progress.layers, progress.layers == 1 ? "layer" : "layers") : "";
+    const std::string layers = progress.layers > 0 && progress.phase != Phase::waiting
+                                   ? fmt::format(" {} {}", progress.layers, progress.layers == 1 ? "layer" : "layers")
+                                   : "";
     (void)write_all(fd_, fmt::format("{}: {}{}{}\n", name, word(progress.phase), layers, size));
   } else if (layer && progress.phase == Phase::fetching) {
     (void)write_all(fd_, fmt::format("{}: fetched {}\n", name, counts(progress)));

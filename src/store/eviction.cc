@@ -172,6 +172,12 @@ void Store::Parts::grown(std::uint64_t bytes) const {
   if (!sum || *sum > max_bytes) static_cast<void>(evict(sum ? max_bytes - max_bytes / 10 : max_bytes, nullptr));
 }
 
+bool Store::has(std::string_view key) const {
+  const bool blob = key.starts_with("sha256:");
+  const std::string hex(blob ? key.substr(7) : key);
+  return is_sha256_hex(hex) && ::access(parts_->entry_path(blob ? EntryKind::blob : EntryKind::layer, hex).c_str(), F_OK) == 0;
+}
+
 Result<std::optional<std::uint64_t>> Store::remove(std::string_view key) {
   const bool blob = key.starts_with("sha256:");
   const std::string hex(blob ? key.substr(7) : key);

@@ -97,6 +97,9 @@ class Store {
   /// Removes a blob ("sha256:<hex>") or a layer (64 hex digits). Bytes freed; nullopt: somebody holds it, or there is none.
   Result<std::optional<std::uint64_t>> remove(std::string_view key);
 
+  /// Whether there is a blob or a layer of this key, sound or not. Does not disturb anybody.
+  [[nodiscard]] bool has(std::string_view key) const;
+
   /// All entries, in no order. Does not disturb anybody.
   Result<std::vector<StoreEntry>> entries() const;
   /// Removes entries nobody holds, least recently used first, until the rest is at most `max_bytes`. Bytes freed. What can't be removed

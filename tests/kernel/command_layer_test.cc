@@ -86,8 +86,9 @@ TEST_F(CommandLayers, what_a_command_changes_is_a_layer_made_once) {
 }
 
 TEST_F(CommandLayers, a_command_may_be_as_much_root_as_a_package_manager_needs) {
-  const auto root = layers(image(), {shell_layer("echo x > /shut && chmod 0 /shut && cat /shut > /srv/read && chown 0:0 /shut && mkdir /own && "
-                                                 "setpriv --regid 0 --clear-groups true 2>/dev/null; cat /proc/self/status | grep CapEff > /srv/caps")});
+  const auto root =
+      layers(image(), {shell_layer("echo x > /shut && chmod 0 /shut && cat /shut > /srv/read && chown 0:0 /shut && mkdir /own && "
+                                   "setpriv --regid 0 --clear-groups true 2>/dev/null; cat /proc/self/status | grep CapEff > /srv/caps")});
   ASSERT_TRUE(root) << root.error().what;
   // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID and nothing else.
   EXPECT_EQ(output(*root, "cat /srv/read /srv/caps"), "x\nCapEff:\t00000000000000fb\n");
@@ -109,6 +110,32 @@ TEST_F(CommandLayers, a_failed_command_leaves_nothing_and_its_last_words_are_tol
   EXPECT_NE(root.error().what.find("two"), std::string::npos) << root.error().what;
   EXPECT_EQ(root.error().what.find('\n'), std::string::npos);
   EXPECT_TRUE(store_->entries()->empty());
+}
+
+TEST_F(CommandLayers, without_a_gateway_a_command_runs_without_network) {
+  std::vector<Network> asked;
+  const RunJob run = [&](Job job, const std::function<void(Stream, std::string_view)>&) -> Result<JobResult> {
+    asked.push_back(job.network);
+    if (job.network == Network::outbound) return fail(ErrorCode::not_supported, "network 'outbound' needs what is not here");
+    show_programs(job);
+    return engine_->run(std::move(job));
+  };
+  Root root = image();
+  ASSERT_TRUE(add_layers(root, {shell_layer("echo x > /made; mkfifo /root/pipe")}, {*store_, project_, run, {}}));
+  EXPECT_EQ(asked, (std::vector<Network>{Network::outbound, Network::none}));
+  ASSERT_EQ(root.notes.size(), 2u);
+  EXPECT_NE(root.notes[0].find("no gateway on this host: the command ran without network"), std::string::npos) << root.notes[0];
+  EXPECT_TRUE(root.notes[1].starts_with("layers[0]: command ")) << root.notes[1];
+  EXPECT_NE(root.notes[1].find("left out: /root/pipe (fifo)"), std::string::npos) << root.notes[1];
+  EXPECT_EQ(output(root, "cat /made"), "x\n");
+  Root other = image();
+  const auto failed = add_layers(other, {shell_layer("exit 4")}, {*store_, project_, run, {}});
+  ASSERT_FALSE(failed);
+  EXPECT_NE(failed.error().what.find("'exited 4' (no gateway on this host"), std::string::npos) << failed.error().what;
+  const RunJob broken = [](const Job&, const auto&) -> Result<JobResult> { return fail(ErrorCode::system, "it is broken"); };
+  const auto named = add_layers(other, {shell_layer("exit 5")}, {*store_, project_, broken, {}});
+  ASSERT_FALSE(named);
+  EXPECT_TRUE(named.error().what.starts_with("layers[0]: command ")) << named.error().what;
 }
 
 TEST_F(CommandLayers, a_cell_shows_a_delta_over_its_base) {

@@ -62,6 +62,7 @@ TEST_F(PullArchive, an_imported_image_is_one_of_a_registry_and_outlives_its_sour
   const auto imported = import_image(kept, reference(image_), reference(name), {});
   ASSERT_TRUE(imported) << imported.error().what;
   EXPECT_EQ(to_text(imported->reference), name);
+  ASSERT_EQ(list_images(kept)->size(), 1u) << "the layout was only the way in";
   fs::remove_all(top_ / "image");
   EXPECT_TRUE(pulled(kept, name).cached);
   // Its blobs are in the store: an evicted layer is unpacked again.
@@ -73,6 +74,45 @@ TEST_F(PullArchive, an_imported_image_is_one_of_a_registry_and_outlives_its_sour
   const auto wrong = import_image(kept, reference(name), reference("oci:" + at("x")), {});
   ASSERT_FALSE(wrong);
   EXPECT_EQ(wrong.error().code, ErrorCode::invalid_input);
+  expect_tidy(kept);
+}
+
+TEST_F(PullArchive, an_image_that_the_store_has_is_renamed_without_asking_anybody) {
+  Store kept = store();
+  const std::string name = "docker://registry.invalid/me/tool:v1";
+  ASSERT_TRUE(import_image(kept, reference(image_), reference(name), {}));
+  const fs::path path = ::getenv("PATH");
+  ::setenv("PATH", "/nowhere", 1);  // nobody runs skopeo now
+  const std::string other = "docker://registry.invalid/other:v2";
+  const auto renamed = import_image(kept, reference(name), reference(other), {.policy = PullOptions::Policy::always});
+  ::setenv("PATH", path.c_str(), 1);
+  ASSERT_TRUE(renamed) << renamed.error().what;
+  EXPECT_EQ(list_images(kept)->size(), 2u);
+  EXPECT_TRUE(pulled(kept, other).cached);
+  // A layout that was pulled for itself stays on record.
+  pulled(kept, image_);
+  ASSERT_TRUE(import_image(kept, reference(image_), reference("docker://registry.invalid/third:v1"), {}));
+  EXPECT_EQ(list_images(kept)->size(), 4u);
+  const std::string why = refusal(kept, "docker://registry.invalid/none:v1", ErrorCode::not_found, {.policy = PullOptions::Policy::never});
+  EXPECT_NE(why.find("casemate image pull docker://registry.invalid/none:v1"), std::string::npos) << why;
+  expect_tidy(kept);
+}
+
+TEST_F(PullArchive, an_archive_by_the_wrong_name_or_of_half_its_bytes) {
+  skopeo(fmt::format("{} docker-archive:{}:x/y:v1", image_, at("docker.tar")));
+  skopeo(fmt::format("{} oci-archive:{}:v1", image_, at("oci.tar")));
+  Store kept = store();
+  const auto says = [&](const std::string& text, const char* words) {
+    const std::string why = refusal(kept, text, ErrorCode::refused);
+    EXPECT_NE(why.find(words), std::string::npos) << why;
+  };
+  says("oci-archive:" + at("docker.tar"), "docker-archive:FILE");
+  says("docker-archive:" + at("oci.tar"), "oci-archive:FILE");
+  for (const char* kind : {"docker", "oci"}) {
+    const std::string whole = read(at(fmt::format("{}.tar", kind)));
+    write(at("half.tar"), whole.substr(0, whole.size() / 4 - 100));
+    says(fmt::format("{}-archive:{}", kind, at("half.tar")), "damaged");
+  }
   expect_tidy(kept);
 }
 
@@ -101,6 +141,49 @@ TEST_F(PullArchive, an_exported_image_is_the_same_one) {
   expect_tidy(kept);
 }
 
+TEST_F(PullArchive, an_image_of_a_layout_is_exported_from_there) {
+  Store kept = store();
+  pulled(kept, image_);
+  for (const char* target : {"oci:{}:v1", "oci-archive:{}:v1", "docker-archive:{}:me/tool:v1"}) {
+    const std::string text = fmt::format(fmt::runtime(target), at("out"));
+    const auto done = write_out(kept, image_, text);
+    ASSERT_TRUE(done) << text << ": " << done.error().what;
+    {
+      Store other = Store::open({.directory = at("other")}).value();
+      EXPECT_EQ(file_of(pulled(other, text), "two"), "2") << text;
+    }
+    fs::remove_all(at("out"));
+    fs::remove_all(at("other"));
+  }
+  // What the layout has by now is not what was pulled.
+  std::string blob;
+  for (const auto& entry : fs::directory_iterator(top_ / "image/blobs/sha256")) {
+    if (read(entry.path()).starts_with("\x1f\x8b")) blob = entry.path();
+  }
+  const std::string sound = read(blob);
+  std::string flipped = sound;
+  flipped[flipped.size() / 2] ^= 1;
+  write(blob, flipped);
+  const auto damaged = write_out(kept, image_, "oci:" + at("out"));
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().code, ErrorCode::corrupt) << damaged.error().what;
+  write(blob, sound);
+  fs::remove(top_ / "image/index.json");
+  image_of("image", {LayerTar().file("two", "3").bytes()});
+  const auto moved = write_out(kept, image_, "oci:" + at("out"));
+  ASSERT_FALSE(moved);
+  EXPECT_EQ(moved.error().code, ErrorCode::not_found);
+  EXPECT_NE(moved.error().what.find("another image"), std::string::npos) << moved.error().what;
+  fs::remove_all(top_ / "image");
+  const auto gone = write_out(kept, image_, "oci:" + at("out"));
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(gone.error().code, ErrorCode::not_found);
+  EXPECT_NE(gone.error().what.find("is gone"), std::string::npos) << gone.error().what;
+  EXPECT_EQ(gone.error().what.find("pull it again"), std::string::npos) << gone.error().what;
+  EXPECT_FALSE(fs::exists(at("out")));
+  expect_tidy(kept);
+}
+
 TEST_F(PullArchive, removal_takes_what_no_other_image_needs_and_nobody_holds) {
   Store kept = store();
   const std::string base = LayerTar().file("base", "shared").bytes();
@@ -121,8 +204,14 @@ TEST_F(PullArchive, removal_takes_what_no_other_image_needs_and_nobody_holds) {
     const RemovedImages removed = forget(one);
     EXPECT_EQ(removed.images, 1u);
     EXPECT_EQ(removed.layers, 1u);
+    EXPECT_EQ(removed.kept, 0u) << "the base is still needed";
     EXPECT_GT(removed.bytes, 0u);
-    EXPECT_EQ(forget(two).layers, 0u);  // held
+    const RemovedImages stayed = forget(two);
+    EXPECT_EQ(stayed.layers, 0u);  // held
+    EXPECT_EQ(stayed.kept, 2u);
+    const auto orphans = remove_orphans(kept);
+    ASSERT_TRUE(orphans);
+    EXPECT_EQ(orphans->kept, 2u);
     EXPECT_EQ(file_of(held, "base"), "shared");
   }
   EXPECT_TRUE(list_images(kept)->empty());

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include "image/pull_place.h"
 #include "registry_scratch.h"
 
 namespace casemate {
@@ -197,6 +198,27 @@ TEST_F(PullRegistry, two_at_once_fetch_it_once) {
   expect_tidy(kept);
 }
 
+TEST_F(PullRegistry, waiting_for_another_pull_is_told) {
+  ASSERT_NO_FATAL_FAILURE(serve());
+  push(image_of("image", {tar_of("one", "1")}));
+  Store other = Store::open({.directory = top_ / "other"}).value();
+  const std::string manifest = pulled(other, name(), plain()).image.manifest_digest;
+  Store kept = store();
+  std::optional<PullPlace> place;
+  auto opened = PullPlace::open(kept, manifest.substr(7));
+  ASSERT_TRUE(opened) << opened.error().what;
+  place.emplace(std::move(*opened));
+  std::vector<PullProgress::Phase> told;
+  const auto ready = pull(kept, name(), plain(), [&](const PullProgress& progress) {
+    told.push_back(progress.phase);
+    if (progress.phase == PullProgress::Phase::waiting) place.reset();
+  });
+  ASSERT_TRUE(ready) << ready.error().what;
+  EXPECT_EQ(std::count(told.begin(), told.end(), PullProgress::Phase::waiting), 1);
+  EXPECT_EQ(told.back(), PullProgress::Phase::done);
+  expect_tidy(kept);
+}
+
 TEST_F(PullRegistry, without_skopeo_it_says_what_to_install) {
   Store kept = store();
   const std::string path = std::getenv("PATH");
@@ -221,6 +243,9 @@ TEST_F(PullRegistry, passwords_come_from_an_authfile) {
   PullOptions options = plain();
   options.access.authfile = top_ / "wrong.json";
   refusal(kept, name(), ErrorCode::refused, options);
+  options.access.authfile = top_ / "none.json";
+  const std::string none = refusal(kept, name(), ErrorCode::not_found, options);
+  EXPECT_NE(none.find("none.json': no such file"), std::string::npos) << none;
   options.access.authfile = top_ / "right.json";
   EXPECT_EQ(file_of(pulled(kept, name(), options), "one"), "1");
 }

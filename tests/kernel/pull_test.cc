@@ -1,9 +1,13 @@
 // Images that lie on disk become images of the store: layouts, and what the store does with layers.
 #include "image/pull.h"
 
+#include <sched.h>
+
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
+#include "image/layer_cache.h"
 #include "pull_scratch.h"
 
 namespace casemate {
@@ -38,7 +42,7 @@ TEST_F(PullLayout, what_is_on_record_outlives_the_directory) {
   Store kept = store();
   PullOptions never;
   never.policy = PullOptions::Policy::never;
-  EXPECT_NE(refusal(kept, image, ErrorCode::not_found, never).find("the store does not have it"), std::string::npos);
+  EXPECT_NE(refusal(kept, image, ErrorCode::not_found, never).find("casemate image pull"), std::string::npos);
   pulled(kept, image);
   fs::remove_all(top_ / "image");
   const ReadyImage ready = pulled(kept, image, never);
@@ -139,6 +143,22 @@ TEST_F(PullLayout, another_platform_is_told) {
   PullOptions options;
   options.platform = {"linux", "riscv64", ""};
   EXPECT_NE(refusal(kept, image, ErrorCode::not_found, options).find("riscv64"), std::string::npos);
+}
+
+// As root in a container has it: all capabilities, but no ids for cells.
+TEST_F(PullLayout, owners_are_flattened_where_cells_get_no_ids_of_their_own) {
+  const uid_t uid = ::geteuid();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::unshare(CLONE_NEWUSER) < 0) ::_exit(3);
+    const auto map = open_file("/proc/self/uid_map", O_WRONLY);
+    if (!map || !write_all(map->get(), fmt::format("0 {} 1", uid)) || ::geteuid() != 0) ::_exit(3);
+    ::_exit(keeps_owners() ? 1 : 0);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 3) GTEST_SKIP() << "no user namespaces here";
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace

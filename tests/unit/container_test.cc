@@ -49,7 +49,7 @@ added_environment = { HOME = "$env{HOME}" }
 working_directory = "/app"
 enable_writable_file_system = true
 mounts = [{ type = "tmp", mount_point = "/tmp" }]
-added_mounts = [{ type = "bind", mount_point = "/data", local_path = "data", read_only = true }]
+added_mounts = [{ type = "bind", mount_point = "/data", local_path = "/usr", read_only = true }]
 network = "loopback"
 user = 1000
 group = "staff"
@@ -62,7 +62,8 @@ disk = 1048576
   EXPECT_EQ(spec.image, "docker://python:3.11-slim");
   EXPECT_TRUE(spec.use_layers && spec.use.env && spec.use.working_directory && !spec.use.entrypoint && !spec.use.user);
   ASSERT_EQ(spec.layers.size(), 4u);
-  EXPECT_EQ(spec.layers[0], LayerSpec(EnvironmentLayer{"test-requirements.txt"})) << "below the project: an edit does not make it anew";
+  EXPECT_EQ(spec.layers[0], LayerSpec(EnvironmentLayer{"test-requirements.txt", true}))
+      << "below the project: an edit does not make it anew";
   EXPECT_EQ(spec.layers[1], LayerSpec(StubsLayer{{"/{proc,sys,tmp}/"}}));
   EXPECT_EQ(spec.layers[2], LayerSpec(TarLayer{"data.tar.zst"}));
   EXPECT_EQ(spec.layers[3], LayerSpec(GlobLayer{"**.py", {"build"}, {.strip_prefix = "src"}}));
@@ -70,7 +71,7 @@ disk = 1048576
   EXPECT_EQ(spec.working_directory, "/app");
   EXPECT_TRUE(spec.enable_writable_file_system);
   ASSERT_EQ(spec.mounts.size(), 2u);
-  EXPECT_EQ(spec.mounts[1].source, "/srv/project/data");
+  EXPECT_EQ(spec.mounts[1].source, "/usr");
   EXPECT_EQ(spec.network, Network::none);
   EXPECT_EQ(spec.user, "1000");
   EXPECT_EQ(spec.group, "staff");
@@ -90,6 +91,8 @@ TEST(Container, what_is_not_said_is_unset) {
   EXPECT_EQ(parsed("timeout = \"2m\"").limits.wall, 120'000ms);
   EXPECT_EQ(parsed("network = \"local\"").network, Network::host);
   EXPECT_EQ(parsed("network = \"outbound\"").network, Network::outbound);
+  EXPECT_EQ(parsed("network = \"none\"").network, Network::none);
+  EXPECT_EQ(parsed("network = \"host\"").network, Network::host);
   EXPECT_EQ(parsed("cpus = 2").limits.cpus, 2.0);
   EXPECT_EQ(parsed("include_shared_libraries = true").notes.size(), 1u);
 }
@@ -114,8 +117,12 @@ TEST(Container, errors_have_a_line_and_a_hint) {
   EXPECT_EQ(problem("layers = [{ glob = \"a\", tar = \"b\" }]"), "c.toml:1: a layer is either 'tar' or 'glob', not both");
   EXPECT_EQ(problem("layers = [{ tar = \"a\", strip_prefix = \"b\" }]"),
             "c.toml:1: a layer of 'tar' has no field 'strip_prefix'; known are tar");
-  EXPECT_EQ(problem("mounts = [{ type = \"tmpfs\", mount_point = \"/a\" }]"),
-            "c.toml:1: no mount has the type 'tmpfs'; known are tmp, proc, sys, dev, devices, mqueue, devpts, bind");
+  EXPECT_EQ(problem("mounts = [{ type = \"ramfs\", mount_point = \"/a\" }]"),
+            "c.toml:1: no mount has the type 'ramfs'; known are tmp, proc, sys, dev, devices, mqueue, devpts, bind");
+  EXPECT_NE(problem("pids = 3\nmemory = 512M").find("a size with a unit is written in quotes: \"512M\""), std::string::npos);
+  EXPECT_NE(problem("mounts = [{ type = \"tmp\", mount_point = \"/a\", size = 1G }]").find("in quotes"), std::string::npos);
+  EXPECT_NE(problem("timeout = 2m\n").find("in quotes: \"2m\""), std::string::npos);
+  EXPECT_EQ(problem("memory = 512\npids = 3M").find("in quotes"), std::string::npos);
   EXPECT_EQ(problem("mounts = [{ type = \"tmp\" }]"), "c.toml:1: 'mount_point' is missing");
   EXPECT_NE(problem("mounts = [{ type = \"tmp\", mount_point = \"/a/../b\" }]").find("'..'"), std::string::npos);
   EXPECT_EQ(problem("environment = { A = 1 }"), "c.toml:1: A of environment must be a string, in quotes");
@@ -163,6 +170,29 @@ TEST(Container, mounts_of_each_type) {
   EXPECT_EQ(mounts(R"({ type = "dev", mount_point = "/other/dev" })").size(), 6u);
   EXPECT_EQ(parse_mount_table(R"({ type = "devices", devices = ["nul"] })", "/").error().what,
             "mount: there is no device 'nul' for cells, did you mean 'null'?");
+}
+
+TEST(Container, a_bind_of_what_every_cell_has_means_the_cell_s_own) {
+  EXPECT_EQ(mounts(R"({ type = "bind", mount_point = "/sys", local_path = "/sys/" })"),
+            (std::vector<Mount>{{.kind = Mount::Kind::sysfs, .target = "/sys"}}));
+  EXPECT_EQ(mounts(R"({ type = "bind", mount_point = "/dev/null", local_path = "/dev/null" })"),
+            (std::vector<Mount>{{.kind = Mount::Kind::device, .source = "null", .target = "/dev/null"}}));
+  EXPECT_EQ(mounts(R"({ type = "bind", mount_point = "/x", local_path = "/sys" })")[0].kind, Mount::Kind::bind);
+  EXPECT_EQ(mounts(R"({ type = "bind", mount_point = "/dev/sda", local_path = "/dev/sda" })")[0].kind, Mount::Kind::bind);
+  EXPECT_EQ(mounts(R"({ type = "tmpfs", mount_point = "/x" })")[0].kind, Mount::Kind::tmpfs);
+}
+
+TEST(Container, a_local_path_is_of_the_file_s_directory_and_must_be_there) {
+  const auto missing =
+      parse_container("pids = 1\nmounts = [{ type = \"bind\", mount_point = \"/x\", local_path = \"./no\\u001bpe\" }]", "c.toml");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, ErrorCode::not_found);
+  EXPECT_TRUE(missing.error().what.starts_with("c.toml:2: local_path './no")) << missing.error().what;
+  EXPECT_NE(missing.error().what.find("no such file"), std::string::npos) << missing.error().what;
+  EXPECT_EQ(missing.error().what.find('\x1b'), std::string::npos);
+  const auto here = parse_container("mounts = [{ type = \"bind\", mount_point = \"/x\", local_path = \".\" }]", "c.toml");
+  ASSERT_TRUE(here) << here.error().what;
+  EXPECT_TRUE(here->mounts[0].source.starts_with('/')) << here->mounts[0].source;
 }
 
 TEST(Container, hostile_files_get_a_line) {

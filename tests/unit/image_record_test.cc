@@ -1,14 +1,34 @@
 // What the store writes down about an image, and what skopeo says about one.
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <unistd.h>
 
 #include "base/digest.h"
 
 #include "image/catalogue.h"
 #include "image/layer_cache.h"
 #include "image/skopeo.h"
+#include "sys/privilege.h"
 
 namespace casemate {
 namespace {
+
+// Reads as nobody where we are root, whom nothing is closed to.
+class AsNobody {
+ public:
+  AsNobody() : root_(::geteuid() == 0 && ::seteuid(65534) == 0) {}
+  ~AsNobody() {
+    if (root_ && ::seteuid(0) < 0) std::abort();
+  }
+
+ private:
+  bool root_;
+};
 
 std::string digest_of(char c) { return "sha256:" + std::string(64, c); }
 
@@ -101,6 +121,14 @@ time="x" level=fatal msg="Error parsing image name \"docker://r/x:v1\": pinging 
        ErrorCode::exhausted, "disk is full"},
       {R"(time="x" level=fatal msg="copying system image from manifest list: writing blob: Digest did not match, expected sha256:1, got sha256:2")",
        ErrorCode::refused, "other bytes"},
+      {R"(time="x" level=fatal msg="Error parsing image name \"docker://nosuch.invalid/x:v1\": pinging container registry nosuch.invalid: Get \"https://nosuch.invalid/v2/\": dial tcp: lookup nosuch.invalid on 10.255.255.53:53: no such host")",
+       ErrorCode::not_found, "can't find nosuch.invalid: no network or no DNS, or the name is wrong"},
+      {R"(level=fatal msg="pinging container registry r: Get \"https://r/v2/\": dial tcp: lookup r: Temporary failure in name resolution")",
+       ErrorCode::not_found, "can't find r: no network"},
+      {R"(level=fatal msg="unable to retrieve auth token: invalid username/password: unauthorized: authentication required")",
+       ErrorCode::refused, "does not take this user name and password"},
+      {R"(time="x" level=fatal msg="Error parsing image name \"docker://r/x:v1\": getting username and password: 1 error occurred:\n\t* reading JSON file \"/run/containers/999/auth.json\": open /run/containers/999/auth.json: permission denied\n\n")",
+       ErrorCode::refused, "/run/containers is closed to this user"},
       {"panic: something\n", ErrorCode::refused, "skopeo failed: panic: something"},
       {"", ErrorCode::refused, "without a word"},
       {"level=fatal msg=\"\x1b[31mred\\nlines\"", ErrorCode::refused, "red lines"}};
@@ -110,7 +138,53 @@ time="x" level=fatal msg="Error parsing image name \"docker://r/x:v1\": pinging 
     EXPECT_NE(error.what.find(saying.words), std::string::npos) << error.what;
     EXPECT_EQ(error.what.find_first_of("\n\x1b"), std::string::npos) << error.what;
   }
+  const auto of_archive = [](const char* text, ImageReference::Kind kind) {
+    return read_skopeo_error(fmt::format("level=fatal msg=\"initializing source x:/a.tar: {}\"", text), kind).what;
+  };
+  using Kind = ImageReference::Kind;
+  EXPECT_NE(of_archive("loading tar component manifest.json: unexpected EOF", Kind::docker_archive).find("damaged"), std::string::npos);
+  EXPECT_NE(of_archive("loading tar component manifest.json: file does not exist", Kind::docker_archive).find("oci-archive:FILE"),
+            std::string::npos);
+  EXPECT_NE(of_archive("open /x/oci1/index.json: no such file or directory", Kind::oci_archive).find("docker-archive:FILE"),
+            std::string::npos);
   EXPECT_LT(read_skopeo_error("level=fatal msg=\"" + std::string(100'000, 'x')).what.size(), 1000u);
+}
+
+TEST(SkopeoCredentials, a_closed_directory_is_told_from_a_missing_one) {
+  namespace fs = std::filesystem;
+  std::string name = (fs::temp_directory_path() / "casemate-closed-XXXXXX").string();
+  ASSERT_TRUE(::mkdtemp(name.data()));
+  const fs::path top = name;
+  fs::permissions(top, fs::perms(0755));
+  fs::create_directory(top / "closed");
+  fs::permissions(top / "closed", fs::perms::none);
+  {
+    const AsNobody nobody;
+    EXPECT_TRUE(is_closed_to_us(top / "closed/999/auth.json"));
+    if (!is_closed_to_us(top)) EXPECT_FALSE(is_closed_to_us(top / "none/999/auth.json"));  // where TMPDIR is open to nobody
+  }
+  fs::permissions(top / "closed", fs::perms::owner_all);
+  fs::remove_all(top);
+}
+
+TEST(KeptOwners, only_where_cells_can_shift_them) {
+  EXPECT_EQ(keeps_owners(), ::geteuid() == 0 && has_capability(effective_capabilities(), CAP_CHOWN) && may_shift_ids());
+  EXPECT_TRUE(ids_mapped("/proc/self/uid_map", ::geteuid(), 1));
+  EXPECT_FALSE(ids_mapped("/proc/self/none", 0, 1));
+  const AsNobody nobody;
+  EXPECT_FALSE(keeps_owners());
+  EXPECT_FALSE(may_shift_ids());
+}
+
+TEST(SkopeoCredentials, files_that_are_named_must_be_there) {
+  const auto code = [](const RegistryAccess& access) {
+    const auto found = Skopeo::find(access, std::chrono::seconds(1));
+    return found ? std::string("found") : found.error().what;
+  };
+  if (code({}) != "found") GTEST_SKIP() << "skopeo is not installed";
+  EXPECT_EQ(code({.authfile = "/nowhere/auth.json"}), "--authfile '/nowhere/auth.json': no such file");
+  EXPECT_EQ(code({.cert_directory = "/nowhere"}), "--cert-dir '/nowhere': no such directory");
+  EXPECT_EQ(code({.cert_directory = "/dev/null"}), "--cert-dir '/dev/null': is no directory");
 }
 
 }  // namespace
