@@ -205,7 +205,7 @@ Result<StoredImage> import_image(Store& store, const ImageReference& source, con
       TRY(take_blobs(store, from, options.platform, *record));
     record->image.reference = name;
     record->image.pulled = std::time(nullptr);
-    record->origin.clear();
+    record->origin = kImported;
     TRY(write_record(store, *record));
     return record->image;
   }();

@@ -288,8 +288,13 @@ def test_export_and_import_bring_the_same_image(images, layout, registry, tagged
         assert images.json("import", target, name)["name"] == name
         assert run(images, "-q", "--image", name).stdout == b"hello from the image\n"
     assert len(images.json("list")) >= 4
+    pruned = images.json("prune", "--all")
+    assert pruned["images"] == len(pruned["notes"]) + 1, "the sources and the one that was pulled; imported ones can't be had again"
+    assert all("was imported and stays" in note for note in pruned["notes"])
+    assert len(images.json("list")) == 3
     shutil.rmtree(images.directory / "out")
     assert run(images, "-q", "--image", "docker://example.org/oci:1").returncode == 0, "it is the store's now"
+    assert images.json("remove", "docker://example.org/oci:1")["images"] == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@
 #include "apps/image/showing.h"
 #include "base/terminal.h"
 #include "base/units.h"
+#include "image/catalogue.h"
 #include "image/registry.h"
 #include "image/skopeo.h"
 #include "report/command_line.h"
@@ -320,8 +321,18 @@ Result<std::int64_t> parse_age(std::string text) {
   return length.count() / 1000 * factor;
 }
 
+// Images that no registry may have: when they are gone they can't be fetched again.
+std::set<std::string> imported_images(const Store& store) {
+  std::set<std::string> imported;
+  for (const ImageRecord& record : all_records(store)) {
+    if (record.origin == kImported) imported.insert(identity(record.image));
+  }
+  return imported;
+}
+
 int prune(Store& store, const Options& options) {
   std::set<std::string> unwanted;
+  std::vector<std::string> notes;
   if (options.all || !options.unused_for.empty()) {
     std::int64_t least = 0;
     if (!options.unused_for.empty()) {
@@ -335,8 +346,15 @@ int prune(Store& store, const Options& options) {
     const auto images = look_at_images(store);
     if (!images) return refuse(images.error(), options);
     const std::int64_t now = std::time(nullptr);
+    const std::set<std::string> imported = imported_images(store);
     for (const ShownImage& shown : *images) {
-      if (!shown.in_use && now - shown.last_used >= least) unwanted.insert(identity(shown.image));
+      if (shown.in_use || now - shown.last_used < least) continue;
+      if (imported.contains(identity(shown.image))) {
+        notes.push_back(
+            fmt::format("{} was imported and stays; 'casemate image remove' removes it", to_utf8(to_text(shown.image.reference))));
+      } else {
+        unwanted.insert(identity(shown.image));
+      }
     }
   }
   auto removed = remove_images(store, [&](const StoredImage& image) { return unwanted.contains(identity(image)); });
@@ -345,7 +363,7 @@ int prune(Store& store, const Options& options) {
   if (!orphans) return refuse(orphans.error(), options);
   removed->layers += orphans->layers;
   removed->bytes += orphans->bytes;
-  return tell_removed(*removed, {}, Json::array(), options, kOk);
+  return tell_removed(*removed, notes, Json::array(), options, kOk);
 }
 
 // --- import, export
@@ -426,8 +444,9 @@ Commands declare(CLI::App& app, Options& options) {
   add_names(*commands.remove, options, "its name or the first digits of its digest");
   add_platform(*commands.remove, options);
   commands.prune = app.add_subcommand("prune", "Remove what no image needs any more");
-  commands.prune->add_flag("-a,--all", options.all, "and all images that no job is using now");
-  commands.prune->add_option("--unused-for", options.unused_for, "and images that no job has used for so long: 30d, 2w, 12h")
+  commands.prune->add_flag("-a,--all", options.all, "and all images that no job is using now, but for imported ones");
+  commands.prune
+      ->add_option("--unused-for", options.unused_for, "and images that no job has used for so long, but for imported ones: 30d, 2w, 12h")
       ->option_text("AGE");
   commands.import = app.add_subcommand("import", "Take an image from somewhere into the store under another name");
   commands.import->add_option("source", options.source, "where it is")->required()->option_text("SOURCE");

@@ -18,13 +18,10 @@ constexpr std::string_view kOnImage = "what the image does not have comes along 
 
 // The image that somebody meant who wrote "casemate run docker://a/b ls", or docker's "run python:3.11 ls"; "" for none.
 std::string meant_image(std::string_view command) {
-  if (command.find("://") == std::string_view::npos) {
-    const bool tagged = command.find(':') != std::string_view::npos && !command.starts_with('/') && !command.starts_with('.');
-    const std::string name = fmt::format("docker://{}", command);
-    if (tagged && parse_image_reference(name)) return name;
-  }
-  const bool named = command.find(':') != std::string_view::npos && parse_image_reference(command);
-  return named ? std::string(command) : "";
+  if (command.find(':') == std::string_view::npos || command.starts_with('/') || command.starts_with('.')) return "";
+  if (parse_image_reference(command)) return std::string(command);
+  const std::string name = fmt::format("docker://{}", command);
+  return command.find("://") == std::string_view::npos && parse_image_reference(name) ? name : "";
 }
 
 std::string not_executable(std::string_view command, int errno_value) {
