@@ -1,27 +1,57 @@
 # bash completion for casemate and py_test_runner. The options are read from --help, so they are those of the casemate that is installed.
 
+# Only what begins a line of the list of options: descriptions and examples name others.
 _casemate_options() {
-  "$@" --help 2>/dev/null | grep -oE -- '(^|[ ,[])--?[a-zA-Z][a-z-]*' | grep -oE -- '--?[a-zA-Z][a-z-]*' | sort -u
+  "$@" --help 2>/dev/null | sed -nE 's/^  (-[^ ]+( -[^ ]+)?).*/\1/p' | grep -oE -- '--?[a-zA-Z][a-z-]*' | sort -u
+}
+
+# The words up to the cursor, as they were typed: bash breaks them at colons, which names of images have, and at '='.
+_casemate_words() {
+  local i word glue=''
+  words=()
+  for ((i = 0; i <= COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    if [[ $word == = && ${words[-1]} == --* ]]; then
+      ((i == COMP_CWORD)) && words+=('')
+    elif [[ -n $glue || ($word =~ ^:+$ && ${#words[@]} -gt 0) ]]; then
+      words[-1]+=$word
+      if [[ $word =~ ^:+$ ]]; then glue=1; else glue=''; fi
+    else
+      words+=("$word")
+    fi
+  done
+}
+
+# _casemate_offer WORDS: those that begin with the current word, without the part before its last colon, which bash leaves alone.
+_casemate_offer() {
+  mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur")
+  [[ " ${COMPREPLY[*]} " == *[:/]' '* ]] && compopt -o nospace 2>/dev/null
+  [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]] || return 0
+  local before=${cur%"${cur##*:}"}
+  COMPREPLY=("${COMPREPLY[@]#"$before"}")
 }
 
 _casemate() {
-  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} program=${COMP_WORDS[0]} command='' i
-  local asked=("$program")
+  local words cur prev program command='' i
+  _casemate_words
+  local last=$((${#words[@]} - 1))
+  cur=${words[last]} prev=${words[last - 1]} program=${words[0]}
+  local asked=("$program") transports='docker:// oci: oci-archive: docker-archive: docker-daemon:'
   COMPREPLY=()
   if [[ ${program##*/} == py_test_runner ]]; then
     command=script
   else
-    command=${COMP_WORDS[1]}
-    if ((COMP_CWORD == 1)); then
+    command=${words[1]}
+    if ((last == 1)); then
       mapfile -t COMPREPLY < <(compgen -W 'run script explain image doctor cache history --help --version' -- "$cur")
       return
     fi
     asked+=("$command")
   fi
   # What follows -- is somebody else's command line.
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    if [[ ${COMP_WORDS[i]} == -- ]]; then
-      if ((i + 1 == COMP_CWORD)); then
+  for ((i = 1; i < last; i++)); do
+    if [[ ${words[i]} == -- ]]; then
+      if ((i + 1 == last)); then
         mapfile -t COMPREPLY < <(compgen -c -- "$cur")
       else
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -35,12 +65,8 @@ _casemate() {
     --profile) mapfile -t COMPREPLY < <(compgen -W 'default strict' -- "$cur") && return ;;
     --executor) mapfile -t COMPREPLY < <(compgen -W 'native docker' -- "$cur") && return ;;
     --color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur") && return ;;
-    --image)
-      mapfile -t COMPREPLY < <(compgen -W "host docker:// oci: oci-archive: docker-archive: docker-daemon: dir: $("$program" image list -q 2>/dev/null)" -- "$cur")
-      # Names have colons, at which bash breaks words.
-      declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions "$cur"
-      return
-      ;;
+    --image) _casemate_offer "host dir: $transports $("$program" image list -q 2>/dev/null)" && return ;;
+    --image-config) mapfile -t COMPREPLY < <(compgen -W 'all none env workdir entrypoint user' -- "$cur") && return ;;
     --pull | --policy) mapfile -t COMPREPLY < <(compgen -W 'missing always never' -- "$cur") && return ;;
     --outputs | --results | --cert-dir)
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
@@ -48,20 +74,39 @@ _casemate() {
       return
       ;;
   esac
-  [[ $command == image && $COMP_CWORD -gt 2 && ${COMP_WORDS[2]} != -* ]] && asked+=("${COMP_WORDS[2]}")
   if [[ $cur == -* ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "$(_casemate_options "${asked[@]}")" -- "$cur")
+    local options
+    options=$(_casemate_options "${asked[@]}")
+    # A command's own options, and those that all of them have.
+    [[ $command =~ ^(image|cache|history)$ && $last -gt 2 && ${words[2]} != -* ]] &&
+      options+=" $(_casemate_options "${asked[@]}" "${words[2]}")"
+    mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
     return
   fi
-  if [[ $command == cache && $COMP_CWORD == 2 ]]; then
+  if [[ $command == image && $last -gt 2 ]]; then
+    case ${words[2]} in
+      inspect | remove) _casemate_offer "$("$program" image list -q 2>/dev/null)" && return ;;
+      export)
+        if ((last == 3)); then
+          _casemate_offer "$("$program" image list -q 2>/dev/null)"
+        else
+          _casemate_offer 'oci: oci-archive: docker-archive:'
+        fi
+        return
+        ;;
+      pull | import) _casemate_offer "$transports $("$program" image list -q 2>/dev/null)" && return ;;
+      list | prune) return ;;
+    esac
+  fi
+  if [[ $command == cache && $last == 2 ]]; then
     mapfile -t COMPREPLY < <(compgen -W 'info list prune verify' -- "$cur")
     return
   fi
-  if [[ $command == image && $COMP_CWORD == 2 ]]; then
+  if [[ $command == image && $last == 2 ]]; then
     mapfile -t COMPREPLY < <(compgen -W 'pull list inspect remove prune import export' -- "$cur")
     return
   fi
-  if [[ $command == history && $COMP_CWORD == 2 ]]; then
+  if [[ $command == history && $last == 2 ]]; then
     mapfile -t COMPREPLY < <(compgen -W 'show prune' -- "$cur")
     return
   fi

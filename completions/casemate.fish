@@ -6,9 +6,13 @@ function __casemate_options
     set -l asked $words[1]
     if not string match -q '*py_test_runner' -- $words[1]; and set -q words[2]
         set -a asked $words[2]
-        test "$words[2]" = image; and set -q words[3]; and set -a asked $words[3]
+        string match -qr '^(image|cache|history)$' -- $words[2]; and set -q words[3]; and not string match -q -- '-*' $words[3]; and set -a asked $words[3]
     end
-    $asked --help 2>/dev/null | string match -ra -- '(?<=^|[ ,\[])--?[a-zA-Z][a-z-]*' | sort -u
+    # Only what begins a line of the list of options: descriptions and examples name others.
+    begin
+        $asked --help
+        test (count $asked) = 3; and $asked[1..2] --help
+    end 2>/dev/null | string match -r -- '^  -[^ ]+(?: -[^ ]+)?' | string match -ra -- '--?[a-zA-Z][a-z-]*' | sort -u
 end
 
 complete -c casemate -f -n __fish_use_subcommand -a run -d 'run one command in a fresh cell'
@@ -17,6 +21,8 @@ complete -c casemate -f -n __fish_use_subcommand -a explain -d 'show what would 
 complete -c casemate -f -n __fish_use_subcommand -a image -d 'images as roots of jobs: pull, list, inspect, remove, prune, import, export'
 complete -c casemate -f -n '__fish_seen_subcommand_from image; and not __fish_seen_subcommand_from pull list inspect remove prune import export' -a 'pull list inspect remove prune import export'
 complete -c casemate -n 'string match -q -- --image (commandline -opc)[-1]' -x -a 'host docker:// oci: oci-archive: docker-archive: docker-daemon: dir: (casemate image list -q 2>/dev/null)'
+complete -c casemate -f -n '__fish_seen_subcommand_from image; and __fish_seen_subcommand_from pull inspect remove export' -a '(casemate image list -q 2>/dev/null)'
+complete -c casemate -n 'string match -q -- --image-config (commandline -opc)[-1]' -x -a 'all none env workdir entrypoint user'
 complete -c casemate -f -n __fish_use_subcommand -a doctor -d 'show what this host offers and how to fix what is missing'
 complete -c casemate -f -n __fish_use_subcommand -a cache -d 'show and prune the cache'
 complete -c casemate -f -n __fish_use_subcommand -a history -d 'show what was run'

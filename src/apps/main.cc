@@ -17,6 +17,7 @@
 #include "apps/image/image.h"
 #include "apps/run/run.h"
 #include "apps/script/script.h"
+#include "base/nearest.h"
 #include "engine/executor.h"
 #include "report/printing.h"
 
@@ -65,7 +66,11 @@ int dispatch(const std::vector<std::string>& words) {
   for (const FrontEnd& front_end : kFrontEnds) {
     if (front_end.name == command) return front_end.main({words.begin() + 2, words.end()});
   }
-  return complain(kProgram, fmt::format("there is no command '{}'; see 'casemate --help'", command));
+  std::vector<std::string_view> names = {"help", "version"};
+  for (const FrontEnd& front_end : kFrontEnds) names.push_back(front_end.name);
+  const std::string meant = nearest(command, names);
+  return complain(kProgram, fmt::format("there is no command '{}'{} see 'casemate --help'", command,
+                                        meant.empty() ? ";" : fmt::format(", did you mean '{}'?", meant)));
 }
 
 }  // namespace

@@ -13,12 +13,15 @@
 
 namespace casemate {
 
+/// The origin of what import_image() recorded: the registry whose name it has may never have seen it.
+inline constexpr const char* kImported = "imported";
+
 /// One image on record.
 struct ImageRecord {
   StoredImage image;
   Descriptor manifest;  ///< as the registry or layout has it; digest "": it is not among the store's blobs
   Descriptor config;
-  std::string origin;  ///< archives: which file it was, as file_identity() says; "" else
+  std::string origin;  ///< archives: which file it was, as file_identity() says; registry: kImported, or ""; "" else
 
   bool operator==(const ImageRecord&) const;
 };

@@ -265,7 +265,7 @@ Result<StoredImage> import_image(Store& store, const ImageReference& source, con
     const ImageRecord vehicle = *record;
     record->image.reference = name;
     record->image.pulled = std::time(nullptr);
-    record->origin.clear();
+    record->origin = kImported;
     TRY(write_record(store, *record));
     if (!known && source.kind != Kind::registry) TRY(remove_record(store, vehicle));
     return record->image;

@@ -242,7 +242,7 @@ def test_remove_and_prune(images, layout, registry, tagged, tmp_path):  # noqa: 
     told = images.out("prune", "--all")
     assert re.fullmatch(r"removed 1 image and 2 layers, freed [\d.]+ MiB\n", told), told
     assert images.json("list") == []
-    assert images.json("prune", "-a") == {"images": 0, "layers": 0, "freed_bytes": 0}
+    assert images.json("prune", "-a") == {"status": "success", "images": 0, "layers": 0, "freed_bytes": 0}
 
 
 def test_prune_removes_what_a_moved_tag_left(images, layout, registry, tmp_path):  # noqa: F811
@@ -268,11 +268,14 @@ def test_an_image_in_use_stays(images, tagged):
         assert job.stdout.readline() == b"up\n"
         assert images.json("list")[0]["in_use"] is True
         assert images.json("prune", "--all")["images"] == 0
+        removed = images("remove", tagged)
+        assert removed.stdout.startswith(b"removed 1 image and 0 layers")
+        assert f"note: {tagged} is in use: its layers stay while a job runs on them" in removed.stderr.decode()
     finally:
         job.terminate()
         job.wait(30)
         job.stdout.close()
-    assert images.json("prune", "--all")["images"] == 1
+    assert images.json("prune")["layers"] == 1
 
 
 def test_export_and_import_bring_the_same_image(images, layout, registry, tagged):  # noqa: F811
@@ -285,16 +288,97 @@ def test_export_and_import_bring_the_same_image(images, layout, registry, tagged
         assert images.json("import", target, name)["name"] == name
         assert run(images, "-q", "--image", name).stdout == b"hello from the image\n"
     assert len(images.json("list")) >= 4
+    pruned = images.json("prune", "--all")
+    assert pruned["images"] == len(pruned["notes"]) + 1, "the sources and the one that was pulled; imported ones can't be had again"
+    assert all("was imported and stays" in note for note in pruned["notes"])
+    assert len(images.json("list")) == 3
     shutil.rmtree(images.directory / "out")
     assert run(images, "-q", "--image", "docker://example.org/oci:1").returncode == 0, "it is the store's now"
+    assert images.json("remove", "docker://example.org/oci:1")["images"] == 1
 
 
-def test_colons_of_names_complete_in_bash(images, tagged):
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("remove", "docker://none/none"), 1, "is not in the store"),
+        (("export", "docker://none/none", "oci:out"), 1, "is not in the store"),
+        (("import", "oci:nowhere", "docker://a"), 1, "nowhere"),
+        (("prune", "--unused-for", "ages"), 125, "is no age"),
+        (("pull", "--policy", "newer", "docker://a"), 125, "choose missing, always or never"),
+        (("list", "--color", "red"), 125, "choose auto, always or never"),
+        (("list", "--jsn"), 125, "did you mean '--json'?"),
+    ],
+)
+def test_a_failure_in_json_is_an_object_and_nothing_else(images, arguments, code, said):
+    done = images(*arguments, "--json")
+    assert (done.returncode, done.stderr) == (code, b"")
+    told = json.loads(done.stdout)
+    assert (told["status"], told["exit_status"]) == ("error", code)
+    assert said in told["message"]
+
+
+def test_failures_among_several_names_are_in_the_list(images, tagged):
     images.out("pull", "-q", PLAIN, tagged)
-    script = f'source "$1"; PATH=$(dirname "$2"):$PATH; COMP_WORDS=(casemate run --image docker://); COMP_CWORD=3; _casemate; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = images("inspect", "--json", "docker://none", tagged)
+    assert (done.returncode, done.stderr) == (1, b"")
+    failed, found = json.loads(done.stdout)
+    assert (failed["name"], failed["status"]) == ("docker://none", "error")
+    assert "is not in the store" in failed["message"]
+    assert found["config"]["working_directory"] == "/app"
+    done = images("remove", "--json", "docker://none", tagged)
+    assert (done.returncode, done.stderr) == (1, b"")
+    told = json.loads(done.stdout)
+    assert (told["status"], told["exit_status"], told["images"], told["layers"]) == ("error", 1, 1, 1)
+    assert told["errors"][0]["name"] == "docker://none"
+
+
+def test_import_in_json_says_nothing_else(images, layout):  # noqa: F811
+    done = images("import", "--json", f"oci:{layout.directory}:small", "docker://example.org/a:1")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["status"] == "success"
+
+
+def test_what_the_list_shows_is_a_name(images, layout, tagged):  # noqa: F811
+    name = f"{tagged[:-2]}@{layout.digest('small')}"
+    images.out("pull", "-q", PLAIN, name, tagged)
+    shown = next(row.split()[0] for row in images.out("list").splitlines() if "@" in row)
+    assert shown == f"{tagged[:-2]}@{layout.digest('small')[7:19]}"
+    assert images.json("inspect", shown)[0]["name"] == name
+    assert images.json("remove", shown)["images"] == 1
+    assert images.out("list", "-q") == f"{tagged}\n"
+
+
+def test_bare_names_of_targets_are_asked_back(images, tagged):
+    images.out("pull", "-q", PLAIN, tagged)
+    assert images.error("export", tagged, "foo.tar").endswith("'foo.tar': did you mean docker-archive:foo.tar or oci-archive:foo.tar?")
+    images.out("export", tagged, "oci:lay")
+    assert images.error("pull", "lay").endswith("did you mean oci:lay?")
+
+
+def complete(images, *words):
+    """What bash offers; `words` as it breaks a line: at blanks and colons."""
     from test_manual import TREE
 
+    script = 'source "$1"; PATH=$(dirname "$2"):$PATH; shift 2; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _casemate; printf "%s\\n" "${COMPREPLY[@]}"'
     done = subprocess.run(
-        ["bash", "-c", script, "bash", str(TREE / "completions" / "casemate.bash"), str(CASEMATE)], capture_output=True, text=True, timeout=30, env=images.environment, check=False
-    )
-    assert tagged in done.stdout.splitlines()
+        ["bash", "-c", script, "bash", str(TREE / "completions" / "casemate.bash"), str(CASEMATE), *words],
+        capture_output=True, text=True, timeout=30, env=images.environment, check=True,
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def test_names_of_images_complete_in_bash(images, tagged):
+    images.out("pull", "-q", PLAIN, tagged)
+    rest = tagged.removeprefix("docker:")
+    assert rest in complete(images, "casemate", "run", "--image", "docker", ":", "//")
+    assert rest in complete(images, "casemate", "run", "--image", "=", "docker", ":", "//")
+    assert complete(images, "casemate", "image", "remove", "docker", ":", "//local") == [rest]
+    port = rest.split(":")[1]
+    assert complete(images, "casemate", "image", "inspect", "docker", ":", "//localhost", ":", port[:2]) == [port + ":1"]
+    assert complete(images, "casemate", "image", "export", "") == [tagged]
+    assert "oci:" in complete(images, "casemate", "image", "export", "docker", ":", rest, "")
+
+
+def test_options_complete_from_the_list_of_options_alone(images):
+    assert set(complete(images, "casemate", "image", "prune", "--")) == {"--all", "--unused-for", "--json", "--color", "--help"}
+    assert "none" in complete(images, "casemate", "run", "--image-config", "")

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -87,3 +88,11 @@ def test_bash_completion_offers_commands_and_options():
     assert options.split() == ["--script", "--script-args"]
     assert modes == "outbound"
     assert "true" in programs.split()
+
+
+@pytest.mark.parametrize(("shell", "file"), [("bash", "casemate.bash"), ("zsh", "_casemate"), ("fish", "casemate.fish")])
+def test_completions_can_be_read_by_their_shell(shell, file):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    done = subprocess.run([shell, "-n", str(TREE / "completions" / file)], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

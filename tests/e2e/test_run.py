@@ -336,6 +336,22 @@ def test_inputs_and_outputs_as_json(run):
     assert all(entry["digest"].startswith("sha256:") and entry["size"] > 0 for entry in told["captured"])
 
 
+def test_outputs_never_write_over_what_is_there(run):
+    assert run("-q", "--outputs", "out", "--", "sh", "-c", "echo 1 > a; echo 1 > b").returncode == 0
+    done = run("--outputs", "out", "--", "sh", "-c", "echo 2 > a; echo 2 > b; echo 2 > c")
+    assert done.returncode == 125
+    text = done.stderr.decode()
+    assert "File exists (1 more like it); files that are there are never written over: remove them, or name another directory with --outputs\n" in text
+    assert [line.split()[-1] for line in text.splitlines() if " B " in line] == ["c"], "only what came out is listed"
+    assert [(run.directory / "out" / name).read_text() for name in "abc"] == ["1\n", "1\n", "2\n"]
+    told, status = run.object("--outputs", "out", "--", "sh", "-c", "echo 3 > a")
+    assert (status, told["exit_status"], told["status"]) == (125, 125, "error")
+    assert told["message"].startswith("can't copy a to ") and "remove them" in told["message"]
+    assert told["outcome"] == "exited 0"
+    told, status = run.object("--outputs", "out", "--", "sh", "-c", "echo 3 > a; exit 4")
+    assert (status, told["exit_status"]) == (4, 4), "the command's own failure comes first"
+
+
 def test_leftovers_are_named(run):
     name = f"left_{os.getpid()}"
     told, status = run.object("--", "python3", "-c", f"import os, time\nif os.fork() == 0:\n  os.setsid(); os.execvp('sleep', ['{name}', '600'])\ntime.sleep(0.5)")
@@ -377,6 +393,9 @@ def test_leftovers_are_named(run):
         (["--tmpfs", "/proc/sys", "--", "true"], "nothing can be mounted at '/proc/sys'"),
         (["--tmpfs", "/x:colour=red", "--", "true"], "colour"),
         (["--mount", "type=volume,target=/x", "--", "true"], "choose bind, overlay, tmpfs"),
+        (["--mount", "type=volume,source=v,target=/x", "--", "true"], "choose bind, overlay, tmpfs"),
+        (["--memroy", "64m", "--", "true"], "no option '--memroy', did you mean '--memory'?"),
+        (["--lock", "my.lock", "--", "true"], "the file follows after '=': --lock=my.lock"),
         (["--mount", "type=overlay,source=/etc,target=/x,upperdir=/y", "--", "true"], "--mount has no option 'upperdir'"),
         (["--mount", "type=tmpfs,target=/x,size=zz", "--", "true"], "zz"),
         (["--mount", "type=bind,target=/x", "--", "true"], "no source="),

@@ -100,6 +100,43 @@ def test_files_in_and_out(run, small):
     assert sorted(p.name for p in (run.directory / "out").iterdir()) == ["copy", "sorted"]
 
 
+def test_the_images_user_can_write_its_inputs(run, layout, tmp_path):  # noqa: F811
+    image = layout.add("writes", small_root(tmp_path / "other"), "--config.env=PATH=/bin", "--config.user=worker", "--config.workingdir=/app")
+    if run("-q", "--image", image, "--", "true").returncode != 0:
+        pytest.skip("this user has no range of ids in /etc/subuid")
+    (run.directory / "dir").mkdir(mode=0o755)
+    for path in ("dir/inner", "data"):
+        (run.directory / path).write_text("1\n")
+        (run.directory / path).chmod(0o640)
+    # As a user the copies stay the cell's root's, and the sticky bit of the working directory keeps them from being removed there.
+    text = "id -u; echo 2 >> data; echo 2 >> dir/inner; echo n > dir/new; rm dir/inner; mv dir/new dir/inner" + ("; rm data" if os.geteuid() == 0 else "")
+    done = run("-q", "--image", image, "--inputs", "data", "dir", "--outputs", "out", "--", "sh", "-c", text)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"1000\n", b"")
+    assert (run.directory / "out" / "dir" / "inner").read_text() == "n\n"
+    assert (run.directory / "data").read_text() == "1\n"
+    assert (run.directory / "data").stat().st_mode & 0o777 == 0o640
+
+
+def test_wrong_words_are_told_with_what_was_meant(run, small):
+    done = run("docker://python:3.11", "python3")
+    assert (done.returncode, done.stdout) == (127, b"")
+    assert b"did you mean --image docker://python:3.11?\n" in done.stderr
+    done = run("-q", "--image", small, "--", "frobnicate")
+    assert done.returncode == 127
+    done = run("--image", small, "--", "frobnicate")
+    assert b"what the image does not have comes along with --inputs, --layer or -v\n" in done.stderr
+    (run.directory / "c.toml").write_text('environment = { A = "b" }\n')
+    done = run("--container", "c.toml")
+    assert (done.returncode, done.stderr) == (125, b"casemate run: no command, and c.toml has no image that could say which; write: casemate run [flags] -- COMMAND [ARGUMENT...]\n")
+
+
+def test_explain_gets_no_image_and_says_what_does(run, layout):  # noqa: F811
+    image = f"oci-archive:{run.directory}/nowhere.tar"
+    told = explain(run, "--image", image, "--", "true")
+    assert (told.returncode, told.stdout) == (125, "")
+    assert told.stderr.endswith(f"explain gets none by itself: 'casemate image pull {image}' first, or --pull missing\n"), told.stderr
+
+
 def test_files_in_and_out_of_an_image_without_a_directory(run, layout, tmp_path):  # noqa: F811
     image = layout.add("bare", small_root(tmp_path / "other"), "--config.env=PATH=/bin")
     (run.directory / "data").write_text("x")

@@ -1,6 +1,7 @@
 """py_test_runner in images: Debian's Python from a registry that stands in for docker.io, packages from PyPI."""
 
 import json
+import re
 import signal
 import socket
 
@@ -85,6 +86,24 @@ def test_a_version_that_the_host_lacks_comes_from_its_image(example, docker_hub)
     human = example("--script", "my_script.py", "--reqs", "/dev/null", "--python-version", version, "--network", "none")
     assert f"image: {image} in ".encode() in human.stderr
     assert f"note: {note}".encode() in human.stderr
+
+
+def test_a_lock_pins_the_image(runner, docker_hub):
+    of_images(runner, docker_hub)
+    image = "docker://docker.io/library/python:3.11-slim"
+    told, status = runner.object("pass", "--image", image, "--lock")
+    assert status == 0, told
+    lock = (runner.directory / "casemate.lock").read_text()
+    assert told["details"]["image"]["digest"] in lock
+    assert any(note.startswith(f"casemate.lock: {image} pinned to sha256:") for note in told["details"]["notes"])
+    told, status = runner.object("pass", "--image", image, "--lock")
+    assert status == 0, told
+    assert not any("pinned" in note for note in told["details"]["notes"])
+    # Another pin is what is got, and that is not to be had.
+    (runner.directory / "other.lock").write_text(re.sub("sha256:[0-9a-f]{64}", "sha256:" + "1" * 64, lock))
+    told, status = runner.object("pass", "--image", image, "--lock=other.lock")
+    assert (status, told["error_type"]) == (1, "environment_setup_failed")
+    assert "1111" in told["message"]
 
 
 def documented_on_host(runner, version):

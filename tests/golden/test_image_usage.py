@@ -9,8 +9,27 @@ from py_test_runner import CASEMATE
 POLICY = "choose missing, always or never"
 
 WRONG = [
-    (("image",), "casemate image: A subcommand is required (see 'casemate image --help')"),
+    (("image",), "casemate image: a command is missing: pull, list, inspect, remove, prune, import or export (see 'casemate image --help')"),
     (("image", "push"), "casemate image: there is no command 'push': pull, list, inspect, remove, prune, import or export"),
+    (("image", "prnue"), "casemate image: there is no command 'prnue', did you mean 'prune'?"),
+    (("image", "prune", "--unused", "1d"), "casemate image: there is no option '--unused', did you mean '--unused-for'? (see 'casemate image --help')"),
+    (("image", "list", "--color", "sometimes"), "casemate image: --color: 'sometimes': choose auto, always or never (see 'casemate image --help')"),
+    (("image", "pull", "--lock", "other.lock", "docker://a"), "casemate image: --lock other.lock: the file follows after '=': --lock=other.lock"),
+    (("image", "inspect", "04727"), "casemate image: '04727': of a digest give 6 digits at least"),
+    (("cache", "lsit"), "casemate cache: there is no command 'lsit', did you mean 'list'? (see 'casemate cache --help')"),
+    (("cache", "info", "--color", "red"), "casemate cache: --color: 'red': choose auto, always or never (see 'casemate cache --help')"),
+    (("history", "--limt", "3"), "casemate history: there is no option '--limt', did you mean '--limit'? (see 'casemate history --help')"),
+    (("history", "--color", "red"), "casemate history: --color: 'red': choose auto, always or never (see 'casemate history --help')"),
+    (("doctor", "--jsn"), "casemate doctor: there is no option '--jsn', did you mean '--json'? (see 'casemate doctor --help')"),
+    (("doctor", "--color", "red"), "casemate doctor: --color: 'red': choose auto, always or never (see 'casemate doctor --help')"),
+    (("imgae", "list"), "casemate: there is no command 'imgae', did you mean 'image'? see 'casemate --help'"),
+    (("frobnicate",), "casemate: there is no command 'frobnicate'; see 'casemate --help'"),
+    (("run", "--memroy", "1g", "true"), "casemate run: there is no option '--memroy', did you mean '--memory'? --help lists them, and -- goes before the command"),
+    (("run", "--lock", "my.lock", "--image", "docker://a"), "casemate run: --lock my.lock: the file follows after '=': --lock=my.lock"),
+    (
+        ("run", "--mount", "type=volume,source=x,target=/y", "true"),
+        "casemate run: --mount type 'volume': choose bind, overlay, tmpfs, proc, sysfs, mqueue, devpts or device; what outlives the cell is a directory of the host (bind)",
+    ),
     (("image", "pull"), "casemate image: image is required (see 'casemate image --help')"),
     (("image", "pull", "python:3.11-slim"), "casemate image: image 'python:3.11-slim': did you mean docker://python:3.11-slim?"),
     (("image", "pull", "/usr"), "casemate image: image '/usr': did you mean dir:/usr?"),

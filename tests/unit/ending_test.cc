@@ -18,6 +18,21 @@ TEST(Ending, a_command_is_not_found_as_in_a_shell) {
   EXPECT_TRUE(line("execve /etc/passwd/x", ENOTDIR).starts_with("/etc/passwd/x: not found in the cell"));
 }
 
+TEST(Ending, a_command_that_looks_like_an_image_is_asked_about) {
+  EXPECT_EQ(line("execve docker://x/y", ENOENT), "docker://x/y: command not found in the cell; did you mean --image docker://x/y?");
+  EXPECT_EQ(line("execve python:3.11", ENOENT), "python:3.11: command not found in the cell; did you mean --image docker://python:3.11?");
+  EXPECT_EQ(line("execve oci:layout", ENOENT), "oci:layout: command not found in the cell; did you mean --image oci:layout?");
+  for (const char* step : {"execve ./a:b", "execve /a:b", "execve python", "execve a:b:c", "execve https://x/y"})
+    EXPECT_EQ(line(step, ENOENT).find("did you mean"), std::string::npos) << step;
+}
+
+TEST(Ending, on_an_image_nothing_is_said_of_the_host) {
+  const Outcome outcome{.kind = Kind::setup_failed, .code = ENOENT, .step = "execve frobnicate"};
+  EXPECT_NE(ending_line(outcome).find("what of the host is shown"), std::string::npos);
+  EXPECT_EQ(ending_line(outcome, true).find("host"), std::string::npos) << ending_line(outcome, true);
+  EXPECT_NE(ending_line(outcome, true).find("--layer"), std::string::npos);
+}
+
 TEST(Ending, a_command_that_cannot_be_executed_is_told_with_the_reason) {
   EXPECT_TRUE(line("execve /etc/passwd", EACCES).starts_with("/etc/passwd: can't be executed: Permission denied (a directory, "));
   EXPECT_TRUE(line("execve data", ENOEXEC).starts_with("data: can't be executed: Exec format error (neither a program"));

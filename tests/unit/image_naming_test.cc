@@ -1,5 +1,9 @@
 #include "apps/image/naming.h"
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
 #include <gtest/gtest.h>
 
 #include "apps/image/pulling.h"
@@ -27,7 +31,35 @@ TEST(ImageNaming, a_name_as_docker_has_it_is_asked_about) {
   EXPECT_EQ(problem("python:3.11-slim"), "image 'python:3.11-slim': did you mean docker://python:3.11-slim?");
   EXPECT_EQ(problem("localhost:5000/a/b"), "image 'localhost:5000/a/b': did you mean docker://localhost:5000/a/b?");
   EXPECT_EQ(problem("/usr"), "image '/usr': did you mean dir:/usr?");
-  EXPECT_EQ(problem("/etc/passwd"), "image '/etc/passwd': did you mean oci-archive:/etc/passwd or docker-archive:/etc/passwd?");
+  EXPECT_EQ(problem("/etc/passwd"), "image '/etc/passwd': did you mean docker-archive:/etc/passwd or oci-archive:/etc/passwd?");
+}
+
+// What lies in the current directory, which is one of the test's own.
+TEST(ImageNaming, files_and_directories_are_asked_about_by_what_they_are) {
+  namespace fs = std::filesystem;
+  char name[] = "/tmp/casemate-naming-XXXXXX";
+  ASSERT_NE(::mkdtemp(name), nullptr);
+  const fs::path before = fs::current_path();
+  fs::current_path(name);
+  fs::create_directories("layout");
+  fs::create_directories("tree");
+  for (const char* file : {"layout/oci-layout", "saved.tar", "saved"}) std::ofstream(file) << "x";
+  EXPECT_EQ(problem("layout"), "image 'layout': did you mean oci:layout?");
+  EXPECT_EQ(problem("tree"), "image 'tree': did you mean dir:tree or docker://tree?");
+  EXPECT_EQ(problem("./tree"), "image './tree': did you mean dir:./tree?");
+  EXPECT_EQ(problem("saved.tar"), "image 'saved.tar': did you mean docker-archive:saved.tar or oci-archive:saved.tar?");
+  EXPECT_EQ(problem("saved"), "image 'saved': did you mean docker-archive:saved or oci-archive:saved or docker://saved?");
+  EXPECT_EQ(problem("gone"), "image 'gone': did you mean docker://gone?");
+  fs::current_path(before);
+  fs::remove_all(name);
+}
+
+TEST(ImageNaming, targets_of_an_export_are_layouts_and_archives) {
+  EXPECT_EQ(read_export_target("oci:out")->path, "out");
+  EXPECT_EQ(read_export_target("foo.tar").error().what, "'foo.tar': did you mean docker-archive:foo.tar or oci-archive:foo.tar?");
+  EXPECT_EQ(read_export_target("foo").error().what, "'foo': did you mean oci:foo?");
+  for (const char* wrong : {"docker://a", "dir:/x", "host", ""})
+    EXPECT_NE(read_export_target(wrong).error().what.find("is exported to oci:DIR"), std::string::npos) << wrong;
 }
 
 TEST(ImageNaming, what_no_guess_helps_keeps_its_error) {
@@ -60,7 +92,8 @@ TEST(ImageNaming, images_are_found_by_name_and_by_digits) {
   EXPECT_EQ(images_named(all, "sha256:" + std::string(64, 'b'))->size(), 1u);
   EXPECT_EQ(images_named(all, all[0].manifest_digest)->size(), 1u) << "the manifest's digest too";
   EXPECT_EQ(images_named(all, "sha256:dddddd")->size(), 0u);
-  EXPECT_FALSE(images_named(all, "ccccc")) << "five digits are a name without a transport";
+  EXPECT_FALSE(images_named(all, "ccccc")) << "five letters are a name without a transport";
+  EXPECT_EQ(images_named(all, "04727").error().what, "'04727': of a digest give 6 digits at least");
   const std::vector<StoredImage> alike = {image("docker://a", 'a'), image("docker://b", 'a')};
   EXPECT_EQ(images_named(alike, "aaaaaa")->size(), 2u) << "one image under two names";
   auto near = alike;
@@ -68,10 +101,31 @@ TEST(ImageNaming, images_are_found_by_name_and_by_digits) {
   EXPECT_FALSE(images_named(near, "aaaaaa"));
 }
 
+TEST(ImageNaming, a_name_with_the_first_digits_of_its_digest_is_found) {
+  std::vector<StoredImage> all = {image("docker://python:3.11", 'a'), image("docker://debian:12", 'a'),
+                                  image("docker://python@sha256:" + std::string(64, 'b'), 'b')};
+  ASSERT_EQ(images_named(all, "docker://docker.io/library/python@bbbbbbbbbbbb")->size(), 1u) << "as the list shows it";
+  EXPECT_EQ(images_named(all, "docker://python@sha256:bbbbbb")->front().reference, all[2].reference);
+  EXPECT_EQ(images_named(all, "docker://python@aaaaaa")->front().reference, all[0].reference) << "what the tag names";
+  EXPECT_EQ(images_named(all, "docker://python@cccccc")->size(), 0u);
+  EXPECT_EQ(images_named(all, all[2].digest)->size(), 1u);
+  EXPECT_FALSE(images_named(all, "docker://python@bbb"));
+  // Somebody's tag for the same bytes stays when the one without a tag is meant.
+  all.push_back(image("docker://python:3.12", 'b'));
+  EXPECT_EQ(images_named(all, "docker://python@bbbbbb")->size(), 1u);
+}
+
 TEST(ImageNaming, digests_are_shown_short) {
   EXPECT_EQ(short_digest("sha256:0123456789abcdef"), "0123456789ab");
   EXPECT_EQ(short_digest(""), "");
   EXPECT_EQ(blob_bytes(image("docker://a", 'a')), 123u);
+}
+
+TEST(ImagePulling, a_lock_file_without_its_equals_sign_is_told) {
+  EXPECT_TRUE(check_lock_words({"--lock", "docker://a"}));
+  EXPECT_TRUE(check_lock_words({"--lock=other.lock", "docker://a"}));
+  EXPECT_TRUE(check_lock_words({"--", "--lock", "other.lock"})) << "another program's";
+  EXPECT_EQ(check_lock_words({"--lock", "other.lock"}).error().what, "--lock other.lock: the file follows after '=': --lock=other.lock");
 }
 
 TEST(ImagePulling, words_become_options) {

@@ -103,5 +103,12 @@ TEST(ScriptArguments, usage_is_that_of_the_document) {
             "                         [--script-args SCRIPT_ARGS] [--json-output]\n");
 }
 
+TEST(ScriptArguments, a_lock_file_is_named_after_an_equals_sign_or_not_at_all) {
+  EXPECT_EQ(parsed({}).lock, "");
+  EXPECT_EQ(parsed({"--lock"}).lock, "casemate.lock");
+  EXPECT_EQ(parsed({"--lock=my.lock"}).lock, "my.lock");
+  EXPECT_EQ(problem({"--script", "s.py", "--reqs", "r.txt", "--lock", "my.lock"}), "unrecognized arguments: my.lock");
+}
+
 }  // namespace
 }  // namespace casemate

@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
+#include "cell/host.h"
 #include "store/tree.h"
 
 namespace casemate {
@@ -82,6 +84,28 @@ TEST_F(WorkLayer, the_inputs_lie_over_what_is_there) {
   RunRequest plain;
   ASSERT_TRUE(add_work_layer(plain, ""));
   EXPECT_TRUE(plain.job.mounts.empty());
+}
+
+TEST_F(WorkLayer, copies_are_given_to_a_user_who_is_not_root) {
+  if (!read_host_facts().privileged && ::geteuid() == 0) GTEST_SKIP() << "this root may not give files away";
+  fs::create_symlink("file", in("a/app/link"));
+  std::ofstream(in("a/app/file")) << "x";
+  fs::permissions(in("a/app/file"), fs::perms(0640));
+  ASSERT_TRUE(give_to({0, 0}, in("a")));
+  struct stat info{};
+  ASSERT_EQ(::lstat(in("a/app/file").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, ::geteuid()) << "root's as they are";
+  EXPECT_EQ(info.st_mode & 07777, 0640u);
+  ASSERT_TRUE(give_to({1000, 1001}, in("a")));
+  for (const char* name : {"a", "a/app", "a/app/sub", "a/app/file", "a/app/link"}) {
+    ASSERT_EQ(::lstat(in(name).c_str(), &info), 0);
+    if (::geteuid() == 0) {
+      EXPECT_EQ(info.st_uid, 1000u) << name;
+      EXPECT_EQ(info.st_gid, 1001u) << name;
+    } else if (!S_ISLNK(info.st_mode)) {
+      EXPECT_EQ((info.st_mode & 07), (info.st_mode & 0700) >> 6) << name;
+    }
+  }
 }
 
 }  // namespace

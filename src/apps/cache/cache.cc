@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
-#include <map>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "image/file_index.h"
 #include "image/pull_place.h"
 #include "image/workshop.h"
+#include "report/command_line.h"
 #include "report/printing.h"
 #include "report/table.h"
 #include "store/store.h"
@@ -180,12 +180,9 @@ int cache_main(const std::vector<std::string>& arguments) {
   CLI::App app("What casemate's cache holds: blobs, layers and environments.", "casemate cache");
   app.require_subcommand(1);
   Options options;
-  const std::map<std::string, Color> words{{"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
   app.fallthrough();
   app.add_flag("--json", options.json, "Print JSON");
-  app.add_option("--color", options.color, "Colours: auto, always or never")
-      ->transform(CLI::CheckedTransformer(words))
-      ->option_text("WHEN");
+  declare_color(app, options.color);
   app.footer(
       "Examples:\n"
       "  casemate cache info\n"
@@ -204,7 +201,7 @@ int cache_main(const std::vector<std::string>& arguments) {
   } catch (const CLI::Success& asked) {  // --help
     return app.exit(asked);
   } catch (const CLI::Error& wrong) {
-    return complain(fmt::format("{} (see 'casemate cache --help')", wrong.what()));
+    return complain(fmt::format("{} (see 'casemate cache --help')", parse_problem(app, wrong)));
   }
   const auto run = [&]() -> int {
     auto store = Store::open();

@@ -13,6 +13,7 @@
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "cell/host.h"
+#include "report/command_line.h"
 #include "report/printing.h"
 #include "report/table.h"
 #include "sys/fd.h"
@@ -121,22 +122,20 @@ std::string table_text(const std::vector<HostFeature>& rows, bool colour) {
 
 int doctor_main(const std::vector<std::string>& arguments) {
   bool json = false;
-  std::string colour = "auto";
+  Color when = Color::automatic;
   CLI::App app("Look at this host by trying: what it offers, what falls back, how to fix it. Exit 0 if jobs can run here, 1 if not.",
                kProgram);
   app.add_flag("--json", json, "print one JSON object");
-  app.add_option("--color", colour, "auto (a terminal, and NO_COLOR is not set), always or never")
-      ->check(CLI::IsMember({"auto", "always", "never"}));
+  declare_color(app, when);
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
     return put(kProgram, app.help(), 0);
   } catch (const CLI::ParseError& error) {
-    return complain(kProgram, fmt::format("{} (see 'casemate doctor --help')", error.what()));
+    return complain(kProgram, fmt::format("{} (see 'casemate doctor --help')", parse_problem(app, error)));
   }
   const std::vector<HostFeature> rows = examine();
-  const Color when = colour == "auto" ? Color::automatic : colour == "always" ? Color::always : Color::never;
   return put(kProgram, json ? json_text(rows) : table_text(rows, colored(when, STDOUT_FILENO)), can_run(rows) ? 0 : 1);
 }
 

@@ -141,7 +141,16 @@ Result<JobRoot> open_root(RunRequest& request) {
                       colored(Color::automatic, STDERR_FILENO));
   if (!request.root->policy_chosen) request.root->pull.policy = PullOptions::Policy::never;
   request.root->lock_grows = false;
-  TRY_ASSIGN(JobRoot root, JobRoot::open(*request.root, display.teller()));
+  auto opened = JobRoot::open(*request.root, display.teller());
+  if (!opened) {
+    Error error = opened.error();
+    if (error.code == ErrorCode::not_found && !request.root->policy_chosen &&
+        request.root->image.kind != ImageReference::Kind::root_directory)
+      error.what += fmt::format("; explain gets none by itself: 'casemate image pull {}' first, or --pull missing",
+                                printable_name(to_text(request.root->image)));
+    return std::unexpected(std::move(error));
+  }
+  JobRoot root = std::move(*opened);
   const RunJob run = [](const Job&, const auto&) -> Result<JobResult> {
     return fail(ErrorCode::not_supported, "explain runs nothing, and this layer is yet to be made by a command: 'casemate run' makes it");
   };

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <ctime>
-#include <map>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "casemate/outcome.h"
+#include "report/command_line.h"
 #include "report/printing.h"
 #include "report/table.h"
 #include "store/history.h"
@@ -155,11 +155,8 @@ int history_main(const std::vector<std::string>& arguments) {
   app.require_subcommand(0, 1);
   app.fallthrough();
   Options options;
-  const std::map<std::string, Color> words{{"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
   app.add_flag("--json", options.json, "Print JSON");
-  app.add_option("--color", options.color, "Colours: auto, always or never")
-      ->transform(CLI::CheckedTransformer(words))
-      ->option_text("WHEN");
+  declare_color(app, options.color);
   app.add_option("--limit", options.query.limit, "At most this many (20)")->option_text("N")->check(CLI::Range(0, 1'000'000));
   app.add_option("--front-end", options.query.front_end, "Only of this front end: run, script, ...")->option_text("F");
   app.add_option("--outcome", options.query.outcome, "Only with this outcome: exited, 'timed out', 'out of memory', ...")->option_text("O");
@@ -181,7 +178,7 @@ int history_main(const std::vector<std::string>& arguments) {
   } catch (const CLI::Success& asked) {  // --help
     return app.exit(asked);
   } catch (const CLI::Error& wrong) {
-    return complain(fmt::format("{} (see 'casemate history --help')", wrong.what()));
+    return complain(fmt::format("{} (see 'casemate history --help')", parse_problem(app, wrong)));
   }
   if (const std::string& wanted = options.query.outcome; !wanted.empty() && !outcome_kind(wanted))
     return complain(fmt::format("--outcome: there is no outcome '{}'; try exited, signaled, 'timed out' or 'out of memory'", wanted));

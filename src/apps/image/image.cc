@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
-#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -16,8 +15,10 @@
 #include "apps/image/showing.h"
 #include "base/terminal.h"
 #include "base/units.h"
+#include "image/catalogue.h"
 #include "image/registry.h"
 #include "image/skopeo.h"
+#include "report/command_line.h"
 #include "report/printing.h"
 #include "report/pull_progress.h"
 #include "report/table.h"
@@ -61,11 +62,31 @@ struct Options {
   std::string source, target;
 };
 
-int complain(const std::string& what, int code = kOwnFailure) { return casemate::complain(kProgram, what, code); }
-int complain(const Error& error) { return complain(error.what, error.code == ErrorCode::not_found ? kNoSuchImage : kOwnFailure); }
+std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
+
+int status_of(const Error& error) { return error.code == ErrorCode::not_found ? kNoSuchImage : kOwnFailure; }
+
+Json failed_json(const Error& error) { return {{"status", "error"}, {"message", to_utf8(error.what)}, {"exit_status", status_of(error)}}; }
+
+// What failed, as an object on stdout or a line on stderr.
+int refuse(const Error& error, const Options& options) {
+  if (!options.json) return casemate::complain(kProgram, error.what, status_of(error));
+  print_json(failed_json(error));
+  return status_of(error);
+}
+
+// The same for one name of several, whose objects are printed together.
+int refuse(const std::string& name, const Error& error, const Options& options, Json& all) {
+  if (!options.json) return casemate::complain(kProgram, error.what, status_of(error));
+  Json object = {{"name", to_utf8(name)}};
+  object.update(failed_json(error));
+  object["error"] = object["message"];
+  all.push_back(std::move(object));
+  return status_of(error);
+}
 
 PullDisplay::Style style_of(const Options& options) {
-  return options.quiet ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO);
+  return options.quiet || options.json ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO);
 }
 
 // --- pull
@@ -156,9 +177,9 @@ void tell_pulled(const std::string& name, const Pulled& pulled, const Options& o
 
 int pull(Store& store, const Options& options) {
   const auto policy = parse_policy("--policy", options.policy);
-  if (!policy) return complain(policy.error().what);
+  if (!policy) return refuse(policy.error(), options);
   const auto how = pull_options(options.words, *policy);
-  if (!how) return complain(how.error().what);
+  if (!how) return refuse(how.error(), options);
   Json all = Json::array();
   int status = kOk;
   for (const std::string& name : options.names) {
@@ -167,8 +188,7 @@ int pull(Store& store, const Options& options) {
     const auto pulled = pull_one(store, name, options, *how, display.teller());
     display.clear();
     if (!pulled) {
-      status = std::max(status, complain(pulled.error()));
-      all.push_back({{"name", to_utf8(name)}, {"error", to_utf8(pulled.error().what)}});
+      status = std::max(status, refuse(name, pulled.error(), options, all));
     } else if (options.json) {
       all.push_back(pulled_json(name, *pulled, options));
     } else {
@@ -184,7 +204,7 @@ int pull(Store& store, const Options& options) {
 
 int list(const Store& store, const Options& options) {
   const auto images = look_at_images(store);
-  if (!images) return complain(images.error().what);
+  if (!images) return refuse(images.error(), options);
   if (options.json) {
     Json all = Json::array();
     for (const ShownImage& shown : *images) all.push_back(list_json(shown));
@@ -197,37 +217,33 @@ int list(const Store& store, const Options& options) {
   return kOk;
 }
 
-std::string not_in_store(std::string_view name) {
-  return fmt::format("image {} is not in the store; 'casemate image list' shows what is, 'casemate image pull' gets it", in_quotes(name));
-}
-
-// Those that `name` means, for --platform if it was given. An error has been told where this is empty; `status` is its exit code.
-std::vector<StoredImage> named(const Store& store, const std::string& name, const Options& options, int& status) {
-  const auto told = [&](int code) {
-    status = std::max(status, code);
-    return std::vector<StoredImage>();
-  };
-  const auto all = list_images(store);
-  if (!all) return told(complain(all.error().what));
-  auto found = images_named(*all, name);
-  if (!found) return told(complain(found.error().what));
+// Those that `name` means, one at least, for --platform if it was given.
+Result<std::vector<StoredImage>> named(const Store& store, const std::string& name, const Options& options) {
+  TRY_ASSIGN(const std::vector<StoredImage> all, list_images(store));
+  TRY_ASSIGN(std::vector<StoredImage> found, images_named(all, name));
   if (!options.words.platform.empty()) {
-    const auto platform = parse_platform(options.words.platform);
-    if (!platform) return told(complain(platform.error().what));
-    std::erase_if(*found, [&](const StoredImage& image) { return !fitness(image.platform, *platform); });
+    TRY_ASSIGN(const Platform platform, parse_platform(options.words.platform));
+    std::erase_if(found, [&](const StoredImage& image) { return !fitness(image.platform, platform); });
   }
-  if (found->empty()) return told(complain(not_in_store(name), kNoSuchImage));
-  return *found;
+  if (!found.empty()) return found;
+  return fail(ErrorCode::not_found, fmt::format("image {} is not in the store; 'casemate image list' shows what is, 'casemate image pull' "
+                                                "gets it",
+                                                in_quotes(name)));
 }
 
 int inspect(const Store& store, const Options& options) {
   int status = kOk;
   const auto layers = layers_by_key(store);
-  if (!layers) return complain(layers.error().what);
+  if (!layers) return refuse(layers.error(), options);
   Json all = Json::array();
   bool first = true;
   for (const std::string& name : options.names) {
-    for (const StoredImage& image : named(store, name, options, status)) {
+    const auto found = named(store, name, options);
+    if (!found) {
+      status = std::max(status, refuse(name, found.error(), options, all));
+      continue;
+    }
+    for (const StoredImage& image : *found) {
       const ShownImage shown = look_at(image, *layers);
       if (options.json) {
         all.push_back(inspect_json(shown));
@@ -244,9 +260,18 @@ int inspect(const Store& store, const Options& options) {
 // --- remove, prune
 // ---------------------------------------------------------------------------------------------------------------------------
 
-int tell_removed(const RemovedImages& removed, const Options& options, int status) {
+// `failed` has an object for each name that meant nothing.
+int tell_removed(const RemovedImages& removed, const std::vector<std::string>& notes, const Json& failed, const Options& options,
+                 int status) {
+  for (const std::string& note : notes) {
+    if (!options.json) say(fmt::format("{}: note: {}\n", kProgram, printable_line(note)));
+  }
   if (options.json) {
-    print_json({{"images", removed.images}, {"layers", removed.layers}, {"freed_bytes", removed.bytes}});
+    Json object = {{"status", failed.empty() ? "success" : "error"}};
+    if (!failed.empty()) object.update({{"message", failed[0]["message"]}, {"exit_status", status}, {"errors", failed}});
+    object.update({{"images", removed.images}, {"layers", removed.layers}, {"freed_bytes", removed.bytes}});
+    if (!notes.empty()) object["notes"] = notes;
+    print_json(object);
   } else {
     fmt::print("removed {} {} and {} {}, freed {}\n", removed.images, removed.images == 1 ? "image" : "images", removed.layers,
                removed.layers == 1 ? "layer" : "layers", format_bytes(removed.bytes));
@@ -260,14 +285,29 @@ std::string identity(const StoredImage& image) {
 
 int remove(Store& store, const Options& options) {
   int status = kOk;
+  Json failed = Json::array();
   std::set<std::string> unwanted;
+  std::vector<std::string> notes;
+  const auto layers = layers_by_key(store);
+  if (!layers) return refuse(layers.error(), options);
   for (const std::string& name : options.names) {
-    for (const StoredImage& image : named(store, name, options, status)) unwanted.insert(identity(image));
+    const auto found = named(store, name, options);
+    if (!found) {
+      status = std::max(status, refuse(name, found.error(), options, failed));
+      continue;
+    }
+    for (const StoredImage& image : *found) {
+      if (!unwanted.insert(identity(image)).second || !look_at(image, *layers).in_use) continue;
+      notes.push_back(fmt::format("{} is in use: its layers stay while a job runs on them, 'casemate image prune' removes them then",
+                                  to_utf8(to_text(image.reference))));
+    }
   }
-  if (unwanted.empty()) return status;
-  const auto removed = remove_images(store, [&](const StoredImage& image) { return unwanted.contains(identity(image)); });
-  if (!removed) return complain(removed.error().what);
-  return tell_removed(*removed, options, status);
+  if (unwanted.empty() && !options.json) return status;
+  const auto removed = unwanted.empty()
+                           ? Result<RemovedImages>(RemovedImages{})
+                           : remove_images(store, [&](const StoredImage& image) { return unwanted.contains(identity(image)); });
+  if (!removed) return refuse(removed.error(), options);
+  return tell_removed(*removed, notes, failed, options, status);
 }
 
 // An age in days, weeks or as parse_duration() has it.
@@ -281,78 +321,91 @@ Result<std::int64_t> parse_age(std::string text) {
   return length.count() / 1000 * factor;
 }
 
+// Images that no registry may have: when they are gone they can't be fetched again.
+std::set<std::string> imported_images(const Store& store) {
+  std::set<std::string> imported;
+  for (const ImageRecord& record : all_records(store)) {
+    if (record.origin == kImported) imported.insert(identity(record.image));
+  }
+  return imported;
+}
+
 int prune(Store& store, const Options& options) {
   std::set<std::string> unwanted;
+  std::vector<std::string> notes;
   if (options.all || !options.unused_for.empty()) {
     std::int64_t least = 0;
     if (!options.unused_for.empty()) {
       const auto age = parse_age(options.unused_for);
-      if (!age) return complain(fmt::format("--unused-for: {} is no age: write 30d, 2w, 12h or 90m", in_quotes(options.unused_for)));
+      if (!age)
+        return refuse({ErrorCode::invalid_input,
+                       fmt::format("--unused-for: {} is no age: write 30d, 2w, 12h or 90m", in_quotes(options.unused_for)), 0, ""},
+                      options);
       least = *age;
     }
     const auto images = look_at_images(store);
-    if (!images) return complain(images.error().what);
+    if (!images) return refuse(images.error(), options);
     const std::int64_t now = std::time(nullptr);
+    const std::set<std::string> imported = imported_images(store);
     for (const ShownImage& shown : *images) {
-      if (!shown.in_use && now - shown.last_used >= least) unwanted.insert(identity(shown.image));
+      if (shown.in_use || now - shown.last_used < least) continue;
+      if (imported.contains(identity(shown.image))) {
+        notes.push_back(
+            fmt::format("{} was imported and stays; 'casemate image remove' removes it", to_utf8(to_text(shown.image.reference))));
+      } else {
+        unwanted.insert(identity(shown.image));
+      }
     }
   }
   auto removed = remove_images(store, [&](const StoredImage& image) { return unwanted.contains(identity(image)); });
-  if (!removed) return complain(removed.error().what);
+  if (!removed) return refuse(removed.error(), options);
   const auto orphans = remove_orphans(store);
-  if (!orphans) return complain(orphans.error().what);
+  if (!orphans) return refuse(orphans.error(), options);
   removed->layers += orphans->layers;
   removed->bytes += orphans->bytes;
-  return tell_removed(*removed, options, kOk);
+  return tell_removed(*removed, notes, Json::array(), options, kOk);
 }
 
 // --- import, export
 // --------------------------------------------------------------------------------------------------------------------------
 
-int import(Store& store, const Options& options) {
-  const auto source = read_image_name(options.source);
-  if (!source) return complain(source.error().what);
-  const auto name = read_image_name(options.target);
-  if (!name) return complain(name.error().what);
-  if (name->kind != ImageReference::Kind::registry || is_pinned(*name))
-    return complain(fmt::format("{}: an image is imported under a name with a tag: docker://NAME[:TAG]", in_quotes(options.target)));
-  const auto how = pull_options(options.words, PullOptions::Policy::always);
-  if (!how) return complain(how.error().what);
+Result<void> import(Store& store, const Options& options) {
+  TRY_ASSIGN(const ImageReference source, read_image_name(options.source));
+  TRY_ASSIGN(const ImageReference name, read_image_name(options.target));
+  if (name.kind != ImageReference::Kind::registry || is_pinned(name))
+    return invalid(fmt::format("{}: an image is imported under a name with a tag: docker://NAME[:TAG]", in_quotes(options.target)));
+  TRY_ASSIGN(const PullOptions how, pull_options(options.words, PullOptions::Policy::always));
   PullDisplay display(STDERR_FILENO, style_of(options), colored(options.color, STDERR_FILENO));
-  const auto image = import_image(store, *source, *name, *how, display.teller());
+  TRY_ASSIGN(const StoredImage image, import_image(store, source, name, how, display.teller()));
   display.clear();
-  if (!image) return complain(image.error());
   if (options.json) {
-    const auto layers = layers_by_key(store);
-    if (!layers) return complain(layers.error().what);
-    print_json(list_json(look_at(*image, *layers)));
+    TRY_ASSIGN(const auto layers, layers_by_key(store));
+    Json object = {{"status", "success"}};
+    object.update(list_json(look_at(image, layers)));
+    print_json(object);
   } else {
-    fmt::print("{} {}\n", printable_name(to_text(image->reference)), image->digest);
+    fmt::print("{} {}\n", printable_name(to_text(image.reference)), image.digest);
   }
-  return kOk;
+  return {};
 }
 
-int export_to(Store& store, const Options& options) {
-  int status = kOk;
-  const std::vector<StoredImage> found = named(store, options.source, options, status);
-  if (found.empty()) return status;
-  const auto target = read_image_name(options.target);
-  if (!target) return complain(target.error().what);
-  using Kind = ImageReference::Kind;
-  if (target->kind != Kind::oci_layout && target->kind != Kind::oci_archive && target->kind != Kind::docker_archive)
-    return complain(fmt::format("{}: an image is exported to oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]",
-                                in_quotes(options.target)));
+Result<void> export_to(Store& store, const Options& options) {
+  TRY_ASSIGN(const std::vector<StoredImage> found, named(store, options.source, options));
+  TRY_ASSIGN(const ImageReference target, read_export_target(options.target));
   // Several platforms of one name: this machine's, unless --platform says which.
   const auto own = std::find_if(found.begin(), found.end(),
                                 [](const StoredImage& image) { return fitness(image.platform, host_platform()).has_value(); });
   const StoredImage& image = own == found.end() ? found.front() : *own;
-  if (const auto done = export_image(store, image.reference, *target, image.platform); !done) return complain(done.error());
+  TRY(export_image(store, image.reference, target, image.platform));
   if (options.json) {
-    print_json({{"name", to_utf8(to_text(image.reference))}, {"digest", image.digest}, {"target", to_utf8(options.target)}});
+    print_json({{"status", "success"},
+                {"name", to_utf8(to_text(image.reference))},
+                {"digest", image.digest},
+                {"target", to_utf8(options.target)}});
   } else if (!options.quiet) {
     fmt::print("{} written to {}\n", printable_name(to_text(image.reference)), printable_name(options.target));
   }
-  return kOk;
+  return {};
 }
 
 // --- the command line
@@ -391,8 +444,9 @@ Commands declare(CLI::App& app, Options& options) {
   add_names(*commands.remove, options, "its name or the first digits of its digest");
   add_platform(*commands.remove, options);
   commands.prune = app.add_subcommand("prune", "Remove what no image needs any more");
-  commands.prune->add_flag("-a,--all", options.all, "and all images that no job is using now");
-  commands.prune->add_option("--unused-for", options.unused_for, "and images that no job has used for so long: 30d, 2w, 12h")
+  commands.prune->add_flag("-a,--all", options.all, "and all images that no job is using now, but for imported ones");
+  commands.prune
+      ->add_option("--unused-for", options.unused_for, "and images that no job has used for so long, but for imported ones: 30d, 2w, 12h")
       ->option_text("AGE");
   commands.import = app.add_subcommand("import", "Take an image from somewhere into the store under another name");
   commands.import->add_option("source", options.source, "where it is")->required()->option_text("SOURCE");
@@ -414,13 +468,14 @@ Commands declare(CLI::App& app, Options& options) {
 
 int dispatch(const Commands& commands, const Options& options) {
   auto store = Store::open();
-  if (!store) return complain(store.error().what);
+  if (!store) return refuse(store.error(), options);
   if (commands.pull->parsed()) return pull(*store, options);
   if (commands.list->parsed()) return list(*store, options);
   if (commands.inspect->parsed()) return inspect(*store, options);
   if (commands.remove->parsed()) return remove(*store, options);
   if (commands.prune->parsed()) return prune(*store, options);
-  return commands.import->parsed() ? import(*store, options) : export_to(*store, options);
+  const auto done = commands.import->parsed() ? import(*store, options) : export_to(*store, options);
+  return done ? kOk : refuse(done.error(), options);
 }
 
 }  // namespace
@@ -430,23 +485,21 @@ int image_main(const std::vector<std::string>& arguments) {
   app.require_subcommand(1);
   app.fallthrough();
   Options options;
-  const std::map<std::string, Color> words{{"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
   app.add_flag("--json", options.json, "print JSON");
-  app.add_option("--color", options.color, "colours: auto, always or never")
-      ->transform(CLI::CheckedTransformer(words))
-      ->option_text("WHEN");
+  declare_color(app, options.color);
   app.footer(kFooter);
   const Commands commands = declare(app, options);
+  options.json = asks_for_json_object(arguments);
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::Success& asked) {  // --help
     return app.exit(asked);
   } catch (const CLI::Error& wrong) {
-    const bool unknown = !arguments.empty() && !arguments[0].starts_with('-') && app.get_subcommands().empty();
-    if (unknown)
-      return complain(fmt::format("there is no command {}: pull, list, inspect, remove, prune, import or export", in_quotes(arguments[0])));
-    return complain(fmt::format("{} (see 'casemate image --help')", wrong.what()));
+    std::string problem = parse_problem(app, wrong);
+    if (!problem.starts_with("there is no command")) problem += " (see 'casemate image --help')";
+    return printed(kProgram, [&] { return refuse(Error{ErrorCode::invalid_input, problem, 0, ""}, options); });
   }
+  if (const auto words = check_lock_words(arguments); !words) return printed(kProgram, [&] { return refuse(words.error(), options); });
   if (options.update && options.words.lock.empty()) options.words.lock = "true";
   options.words.lock = lock_path(options.words);
   return printed(kProgram, [&] { return dispatch(commands, options); });

@@ -16,11 +16,14 @@ namespace casemate {
 /// or oci:, dir: and so on for what lies on the disk under that name.
 Result<ImageReference> read_image_name(std::string_view text);
 
+/// Where an image may be exported to: a layout or an archive. invalid_input: anything else; a bare name is asked about.
+Result<ImageReference> read_export_target(std::string_view text);
+
 /// "OS/ARCHITECTURE[/VARIANT]" as docker's --platform has it; x86_64 and aarch64 are amd64 and arm64. invalid_input.
 Result<Platform> parse_platform(std::string_view text);
 
-/// The images of `all` that `text` means: a reference, or a digest (or its first digits, six at least, with or without "sha256:") of an
-/// index or a manifest. invalid_input: neither, or digits that several images have.
+/// The images of `all` that `text` means: a reference, also with only the first digits of its digest (six at least, "NAME@0472772e8d5f"),
+/// or such digits alone (with or without "sha256:"), of an index or a manifest. invalid_input: neither, or digits that several images have.
 Result<std::vector<StoredImage>> images_named(const std::vector<StoredImage>& all, std::string_view text);
 
 /// "0123456789ab": as many digits of a digest as `casemate image list` shows.

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "apps/image/naming.h"
+#include "base/terminal.h"
 
 namespace casemate {
 
@@ -17,6 +18,15 @@ void declare_pull_options(CLI::App& app, PullWords& words) {
 }
 
 std::string lock_path(const PullWords& words) { return words.lock == "true" ? "casemate.lock" : words.lock; }
+
+Result<void> check_lock_words(const std::vector<std::string>& arguments) {
+  for (std::size_t i = 1; i < arguments.size() && arguments[i - 1] != "--"; ++i) {
+    if (arguments[i - 1] == "--lock" && arguments[i].ends_with(".lock"))
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("--lock {0}: the file follows after '=': --lock={0}", printable_name(arguments[i])));
+  }
+  return {};
+}
 
 Result<PullOptions::Policy> parse_policy(std::string_view option, std::string_view text) {
   if (text == "missing") return PullOptions::Policy::missing;
@@ -48,6 +58,25 @@ Result<bool> Pin::keep(const std::string& digest) {
   if (!lock_ || !lock_->pin(asked_, digest)) return false;
   TRY(lock_->save());
   return true;
+}
+
+Result<PinnedRoot> open_pinned_root(Store& store, const ImageReference& image, const PullOptions& options, const std::string& lock,
+                                    bool lock_grows, const TellPull& tell) {
+  Pin pin(image);
+  if (!lock.empty()) {
+    TRY_ASSIGN(pin, Pin::read(lock, image, false));
+  }
+  PinnedRoot opened;
+  TRY_ASSIGN(opened.root, open_root(store, pin.wanted(), options, tell));
+  using Kind = ImageReference::Kind;
+  if (image.kind != Kind::host && image.kind != Kind::root_directory) {
+    TRY_ASSIGN(const auto known, find_image(store, pin.wanted(), options.platform));
+    if (known) opened.digest = known->digest;
+  }
+  if (!lock_grows || lock.empty() || pin.before() || opened.digest.empty()) return opened;
+  TRY_ASSIGN(const bool pinned, pin.keep(opened.digest));
+  if (pinned) opened.note = fmt::format("{}: {} pinned to {}", lock, to_text(image), opened.digest);
+  return opened;
 }
 
 }  // namespace casemate

@@ -3,11 +3,14 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "casemate/result.h"
 #include "image/image_lock.h"
 #include "image/pull.h"
 #include "image/reference.h"
+#include "image/root.h"
+#include "store/store.h"
 
 namespace CLI {
 class App;
@@ -24,6 +27,8 @@ struct PullWords {
 
 /// The lock file that --lock names; "" for none.
 [[nodiscard]] std::string lock_path(const PullWords& words);
+/// invalid_input for "--lock other.lock", which names no file but leaves a word over that nobody meant as an image or a command.
+Result<void> check_lock_words(const std::vector<std::string>& arguments);
 /// Declares those options; the words are filled when the line is parsed.
 void declare_pull_options(CLI::App& app, PullWords& words);
 /// missing, always or never, as docker's --pull has it. invalid_input names `option`.
@@ -53,5 +58,15 @@ class Pin {
   std::optional<ImageLock> lock_;
   std::optional<std::string> before_;
 };
+
+/// An image as a root, and what it is called for ever.
+struct PinnedRoot {
+  Root root;
+  std::string digest;  ///< of what the tag names: the index, or the manifest where there is none; "" for host and dir:
+  std::string note;    ///< that a tag was pinned, and where; "" if none was
+};
+/// open_root() with the pin that the lock file at `lock` ("": none) has for the image. With `lock_grows` a tag that has none gets one.
+Result<PinnedRoot> open_pinned_root(Store& store, const ImageReference& image, const PullOptions& options, const std::string& lock,
+                                    bool lock_grows, const TellPull& tell);
 
 }  // namespace casemate

@@ -11,8 +11,10 @@
 
 #include "apps/run/job_root.h"
 #include "apps/run/mounts.h"
+#include "base/terminal.h"
 #include "base/units.h"
 #include "cell/plan.h"
+#include "report/command_line.h"
 #include "sys/fd.h"
 
 namespace casemate {
@@ -280,13 +282,17 @@ Result<void> set_mounts(RunRequest& request, const Words& words) {
 
 // The command out of what the parser left over, the end of `arguments`. Without a "--" before it a word with a dash is a misspelt option of
 // ours.
-Result<std::vector<std::string>> command_of(const std::vector<std::string>& arguments, std::vector<std::string> rest) {
+Result<std::vector<std::string>> command_of(const CLI::App& app, const std::vector<std::string>& arguments) {
+  std::vector<std::string> rest = app.remaining();
+  TRY(check_lock_words({arguments.begin(), arguments.end() - static_cast<std::ptrdiff_t>(rest.empty() ? 0 : rest.size() - 1)}));
   if (rest.empty()) return rest;
   const bool marked = rest[0] == "--" || (arguments.size() > rest.size() && arguments[arguments.size() - rest.size() - 1] == "--");
   if (rest[0] == "--") {
     rest.erase(rest.begin());
   } else if (!marked && rest[0].starts_with('-') && rest[0].size() > 1) {
-    return invalid(fmt::format("there is no option '{}'; --help lists them, and -- goes before the command", rest[0]));
+    const std::string meant = nearest_option(app, rest[0]);
+    return invalid(
+        fmt::format("there is no option '{}'{} --help lists them, and -- goes before the command", rest[0], meant.empty() ? ";" : meant));
   }
   return rest;
 }
@@ -339,7 +345,10 @@ Result<RunRequest> meaning(const Words& words) {
   // What command there is an image says when it is there.
   const bool has_image = request.root && request.root->image.kind != ImageReference::Kind::host;
   const bool has_entrypoint = request.root && request.root->entrypoint && !request.root->entrypoint->empty();
-  if (job.argv.empty() && !has_image && !has_entrypoint) return invalid("no command; write: casemate run [flags] -- COMMAND [ARGUMENT...]");
+  if (job.argv.empty() && !has_image && !has_entrypoint)
+    return invalid(
+        fmt::format("no command{}; write: casemate run [flags] -- COMMAND [ARGUMENT...]",
+                    container ? fmt::format(", and {} has no image that could say which", printable_name(words.root.container)) : ""));
   if (words.tty)
     return invalid(fmt::format("-t is not supported yet: a cell has no terminal; {}",
                                words.interactive ? "-i is: write -i for -it, and standard input goes to the command through a pipe"
@@ -383,13 +392,12 @@ Words read_words(const std::vector<std::string>& arguments, std::string_view pro
   } catch (const CLI::ParseError& error) {
     parsed.stop = true;
     parsed.exit_status = 125;
-    const auto end = std::find(arguments.begin(), arguments.end(), "--");
-    parsed.request.json = std::find(arguments.begin(), end, "--json") != end;
+    parsed.request.json = asks_for_json_object(arguments);
     parsed.text = fmt::format("{}: {} (see '{} --help')", program, error.what(), program);
     return words;
   }
   parsed.request.json = words.json;
-  if (auto command = command_of(arguments, app.remaining())) {
+  if (auto command = command_of(app, arguments)) {
     words.command = std::move(*command);
   } else {
     parsed.stop = true;

@@ -26,21 +26,11 @@ Result<JobRoot> JobRoot::open(const RootRequest& request, const TellPull& tell) 
   made.root_.notes = request.notes;
   if (request.is_plain_host()) return made;
   TRY_ASSIGN(made.store_, Store::open());
-  Pin pin(request.image);
-  if (!request.lock.empty()) {
-    TRY_ASSIGN(pin, Pin::read(request.lock, request.image, false));
-  }
-  TRY_ASSIGN(made.root_, open_root(*made.store_, pin.wanted(), request.pull, tell));
+  TRY_ASSIGN(PinnedRoot opened, open_pinned_root(*made.store_, request.image, request.pull, request.lock, request.lock_grows, tell));
+  made.root_ = std::move(opened.root);
+  made.digest_ = std::move(opened.digest);
   made.root_.notes.insert(made.root_.notes.begin(), request.notes.begin(), request.notes.end());
-  using Kind = ImageReference::Kind;
-  if (request.image.kind != Kind::host && request.image.kind != Kind::root_directory) {
-    TRY_ASSIGN(const auto known, find_image(*made.store_, pin.wanted(), request.pull.platform));
-    if (known) made.digest_ = known->digest;
-  }
-  if (request.lock_grows && !pin.before() && !made.digest_.empty()) {
-    TRY_ASSIGN(const bool pinned, pin.keep(made.digest_));
-    if (pinned) made.root_.notes.push_back(fmt::format("{}: {} pinned to {}", request.lock, to_text(request.image), made.digest_));
-  }
+  if (!opened.note.empty()) made.root_.notes.push_back(std::move(opened.note));
   if (!request.image_layers && !made.root_.is_host()) TRY(drop_layers(made.root_, *made.store_));
   return made;
 }

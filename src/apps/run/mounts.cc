@@ -1,7 +1,9 @@
 #include "apps/run/mounts.h"
 
+#include <algorithm>
 #include <charconv>
 #include <climits>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -65,6 +67,10 @@ Result<void> set_type(Mount& mount, std::string_view type, std::string_view sour
     mount.writable = false;
     return {};
   }
+  const bool known = type == "tmpfs" || std::any_of(std::begin(kOwn), std::end(kOwn), [&](const Own& own) { return own.type == type; });
+  if (!known)
+    return invalid(fmt::format("--mount type '{}': choose bind, overlay, tmpfs, proc, sysfs, mqueue, devpts or device{}", type,
+                               type == "volume" ? "; what outlives the cell is a directory of the host (bind)" : ""));
   if (!source.empty()) return invalid(fmt::format("--mount '{}': a {} has no source", text, type));
   if (type == "tmpfs") {
     mount.kind = Kind::tmpfs;
@@ -76,9 +82,9 @@ Result<void> set_type(Mount& mount, std::string_view type, std::string_view sour
     mount.kind = own.kind;
     if (mount.target.empty()) mount.target = own.target;
     mount.writable = false;
-    return {};
+    break;
   }
-  return invalid(fmt::format("--mount type '{}': choose bind, overlay, tmpfs, proc, sysfs, mqueue, devpts or device", type));
+  return {};
 }
 
 }  // namespace

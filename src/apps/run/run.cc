@@ -138,11 +138,11 @@ class Run {
           {ErrorCode::exhausted,
            fmt::format("can't pass the command's output on: {}; it {}", std::strerror(forwarder.problem()), words(result->outcome)), 0,
            ""});
-    const int status = exit_status(result->outcome, (*engine)->cancelled_by_signal());
+    int status = exit_status(result->outcome, (*engine)->cancelled_by_signal());
+    if (status == 0 && !result->collect_error.empty()) status = kOwnFailure;
     record(*result, status);
     if (!request_.json && !request_.quiet) tell(*result);
-    const int told = status == 0 && !result->collect_error.empty() ? kOwnFailure : status;
-    return request_.json ? put_object(json(*result, status), told) : told;
+    return request_.json ? put_object(json(*result, status), status) : status;
   }
 
  private:
@@ -177,6 +177,7 @@ class Run {
     TRY_ASSIGN(Staging staging, Staging::create(temp_->path() + "/inputs", request_.job.cwd));
     for (const std::string& input : request_.inputs) TRY(staging.add("--inputs", input, true));
     skipped_ = staging.take_skipped();
+    TRY(give_to(request_.job.user, staging.directory()));
     return add_work_layer(request_, staging.directory(), below);
   }
 
@@ -184,7 +185,8 @@ class Run {
 
   [[nodiscard]] Json json(const JobResult& result, int status) const {
     Json object;
-    object["status"] = result.outcome.succeeded() ? "success" : "error";
+    object["status"] = result.outcome.succeeded() && status == 0 ? "success" : "error";
+    if (!result.collect_error.empty()) object["message"] = to_utf8(undelivered(result));
     object["exit_status"] = status;
     object["command"] = Json::array();
     for (const std::string& word : request_.job.argv) object["command"].push_back(to_utf8(word));
@@ -217,18 +219,27 @@ class Run {
     for (const std::string& note : before()) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
     const Outcome& outcome = result.outcome;
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)
-      casemate::complain(kProgram, ending_line(outcome));
+      casemate::complain(kProgram, ending_line(outcome, root_ && !request_.job.root.empty()));
     for (const Leftover& process : result.leftovers)
       say(fmt::format("casemate run: note: process {} ({}) was still there and was killed\n", process.pid, process.name));
-    if (!result.collect_error.empty()) casemate::complain(kProgram, result.collect_error);
+    if (!result.collect_error.empty()) casemate::complain(kProgram, undelivered(result));
     std::size_t listed = 0;
     for (const Change& change : result.changes) {
       if (change.type == Change::Type::skipped)
         say(fmt::format("casemate run: left out: {} ({})\n", printable_name(change.path), change.reason));
-      if (change.type != Change::Type::file || change.kind == Change::Kind::deleted) continue;
+      if (change.type != Change::Type::file || change.kind == Change::Kind::deleted || !change.reason.empty()) continue;
       if (++listed <= kFilesListed) say(fmt::format("{:>12}  {}\n", format_bytes(change.size), printable_name(change.path)));
     }
     if (listed > kFilesListed) say(fmt::format("{:>12}  and {} more\n", "", listed - kFilesListed));
+  }
+
+  // Why files did not come out, and what to do: a second run with the same --outputs is what most often meets a name that is taken.
+  static std::string undelivered(const JobResult& result) {
+    std::size_t taken = 0;
+    for (const Change& change : result.changes) taken += change.reason.ends_with(std::strerror(EEXIST)) ? 1 : 0;
+    if (taken == 0) return result.collect_error;
+    return fmt::format("{}{}; files that are there are never written over: remove them, or name another directory with --outputs",
+                       result.collect_error, taken > 1 ? fmt::format(" ({} more like it)", taken - 1) : "");
   }
 
   void record(const JobResult& result, int status) const {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "cell/host.h"
 #include "sys/fd.h"
 #include "sys/path.h"
 
@@ -48,7 +49,41 @@ bool has_directory(const std::string& layer, const std::vector<std::string>& par
   return true;
 }
 
+// `directory` and all below it. They are the copies that we have just made, of at most PATH_MAX's depth.
+Result<void> give_tree(const UniqueFd& directory, const User& user, bool owner) {
+  struct stat own{};
+  if (::fstat(directory.get(), &own) < 0) return fail_errno("look at the copies of the inputs");
+  const auto open_to_all = [](mode_t mode) { return (mode & 07777) | (mode & 0700) >> 3 | (mode & 0700) >> 6; };
+  const int problem = owner ? ::fchown(directory.get(), user.uid, user.gid) : ::fchmod(directory.get(), open_to_all(own.st_mode));
+  if (problem < 0) return fail_errno("make the copies of the inputs the user's");
+  DirectoryReader reader(directory.get());
+  while (true) {
+    const auto entry = reader.next();
+    if (!entry) return fail_errno("read the copies of the inputs", entry.error());
+    if (!*entry) return {};
+    const std::string name((*entry)->name);
+    const auto info = stat_beneath(directory.get(), name);
+    if (!info) return fail_errno("look at the copies of the inputs", info.error());
+    if (S_ISDIR(info->st_mode)) {
+      auto inner = open_beneath(directory.get(), name, O_RDONLY | O_DIRECTORY);
+      if (!inner) return fail_errno("open the copies of the inputs", inner.error());
+      TRY(give_tree(*inner, user, owner));
+    } else if (owner) {
+      if (::fchownat(directory.get(), name.c_str(), user.uid, user.gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return fail_errno("make the copies of the inputs the user's");
+    } else if (!S_ISLNK(info->st_mode) && ::fchmodat(directory.get(), name.c_str(), open_to_all(info->st_mode), 0) < 0) {
+      return fail_errno("make the copies of the inputs the user's");
+    }
+  }
+}
+
 }  // namespace
+
+Result<void> give_to(const User& user, const std::string& staged) {
+  if (user.uid == 0 || user.uid >= kShiftedIds || user.gid >= kShiftedIds) return {};  // root may; the latter the cell refuses
+  TRY_ASSIGN(const UniqueFd directory, open_file(staged, O_RDONLY | O_DIRECTORY));
+  return give_tree(directory, user, read_host_facts().privileged);
+}
 
 std::vector<std::string> directories_at(const std::vector<std::string>& layers, std::string_view path) {
   const std::vector<std::string> parts = parts_of(path);

@@ -118,6 +118,7 @@ class Parser {
     if (option.name == "--version") parsed_.action = ParsedArguments::Action::version;
     if (!option.store) return {};
     if (option.values == Values::none) return store(option, "");
+    if (option.values == Values::attached) return store(option, token.attached.value_or(""));
     if (token.attached) return store(option, *token.attached);
     return option.values == Values::one ? consume_one(option) : consume_many(option);
   }

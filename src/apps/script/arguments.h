@@ -27,6 +27,7 @@ struct ScriptRequest {
   std::string python_version;           ///< "": the python3 first on PATH
   std::optional<ImageReference> image;  ///< unset: the host, or an image for a version that the host lacks
   PullOptions pull;
+  std::string lock;  ///< the file that pins tags to digests; "": none
   std::string executor = "native";
   std::string results = "results";
   std::map<std::string, std::string> environment;  ///< --env, over what the script gets anyway

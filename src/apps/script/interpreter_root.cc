@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "apps/image/pulling.h"
 #include "base/terminal.h"
 #include "image/image_interpreter.h"
 
@@ -12,11 +13,10 @@ namespace {
 Result<InterpreterRoot> in_image(const ImageReference& image, const ScriptRequest& request, Store& store, const RunJob& run,
                                  const TellPull& tell) {
   InterpreterRoot found;
-  TRY_ASSIGN(found.root, open_root(store, image, request.pull, tell));
-  if (image.kind != ImageReference::Kind::root_directory) {
-    TRY_ASSIGN(const auto known, find_image(store, image, request.pull.platform));
-    if (known) found.digest = known->digest;
-  }
+  TRY_ASSIGN(PinnedRoot opened, open_pinned_root(store, image, request.pull, request.lock, true, tell));
+  found.root = std::move(opened.root);
+  found.digest = std::move(opened.digest);
+  if (!opened.note.empty()) found.notes.push_back(std::move(opened.note));
   TRY_ASSIGN(found.interpreter, find_interpreter(found.root, request.python_version, run));
   return found;
 }

@@ -49,6 +49,11 @@ Result<void> store_tls_verify(ScriptRequest& request, const std::string& value) 
   return {};
 }
 
+Result<void> store_lock(ScriptRequest& request, const std::string& value) {
+  request.lock = lock_path({.lock = value.empty() ? "true" : value});
+  return {};
+}
+
 template <std::string RegistryAccess::* member>
 Result<void> store_access(ScriptRequest& request, const std::string& value) {
   request.pull.access.*member = value;
@@ -177,6 +182,8 @@ constexpr ScriptOption kOptions[] = {
      "of this machine.",
      store_image},
     {"--pull", 0, Values::one, "WHEN", true, "When to ask for the image: missing (default), always or never.", store_pull},
+    {"--lock", 0, Values::attached, "FILE", true,
+     "Take the digest that this file (casemate.lock) has for the image's tag, and note a new one there.", store_lock},
     {"--tls-verify", 0, Values::one, "BOOL", true, "false: also registries with any certificate, and plain http.", store_tls_verify},
     {"--authfile", 0, Values::one, "FILE", true, "Credentials of registries. Default: as skopeo finds them.",
      store_access<&RegistryAccess::authfile>},

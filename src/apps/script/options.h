@@ -11,7 +11,12 @@ namespace casemate {
 
 /// One option of `casemate script`: how it is spelled, described and stored.
 struct ScriptOption {
-  enum class Values { none, one, many };
+  enum class Values {
+    none,
+    attached,  ///< one after '=', or none
+    one,
+    many,
+  };
   std::string_view name;  ///< "--script"
   char letter = 0;        ///< 'h' for -h, 0 for none
   Values values = Values::one;

@@ -13,6 +13,8 @@ std::string values_of(const ScriptOption& option) {
   switch (option.values) {
     case ScriptOption::Values::none:
       return "";
+    case ScriptOption::Values::attached:
+      return fmt::format("[={}]", option.metavar);
     case ScriptOption::Values::one:
       return fmt::format(" {}", option.metavar);
     case ScriptOption::Values::many:
