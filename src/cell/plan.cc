@@ -407,8 +407,9 @@ class Compiler {
   Result<void> overlay(const std::string& path, const Mount& mount) {
     const std::string base = fmt::format("{}/{}", layers_, overlays_++);
     mkdir(base, 0700);
-    // It is the cell's root's, and the job's user has to write in it.
-    mkdir(base + "/upper", job_.user.uid != 0 || path == "tmp" || path == "var/tmp" ? 01777 : 0755);
+    // It is the cell's root's, and the job's user has to write in it, and to remove what he finds.
+    const bool shared = path == "tmp" || path == "var/tmp";
+    mkdir(base + "/upper", shared ? 01777 : job_.user.uid != 0 ? 0777 : 0755);
     mkdirs(path);
     std::vector<Source> lowers;
     for (const std::string& lower : mount.lower) lowers.push_back({.path = lower, .idmapped = mount.owned && host_.privileged});

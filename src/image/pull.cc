@@ -293,6 +293,13 @@ class Pull {
     TRY_ASSIGN(const Skopeo skopeo, Skopeo::find(options_.access, options_.stall));
     TRY_ASSIGN(PullPlace place,
                PullPlace::open(store_, sha256_hex(to_text(reference_) + '\n' + to_text(options_.platform)), teller_of_waiting()));
+    if (place.waited()) {
+      const auto meanwhile = record();
+      if (meanwhile && meanwhile->origin == origin && meanwhile != known) {
+        TRY_ASSIGN(std::optional<ReadyImage> ready, from_blobs(meanwhile->image));
+        if (ready) return std::move(*ready);
+      }
+    }
     TRY(place.clear());
     TRY(place.prepare(store_, {}, {}));
     Skopeo::Copy copy;

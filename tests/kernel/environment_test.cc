@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "casemate/engine.h"
+#include "engine/run_job.h"
 #include "scratch.h"
 #include "sys/process.h"
 
@@ -124,17 +125,6 @@ class Index {
   int port_ = 0;
 };
 
-class Listener : public JobListener {
- public:
-  explicit Listener(std::function<void(Stream, std::string_view)> say) : say_(std::move(say)) {}
-  void output(Stream stream, std::string_view bytes) override {
-    if (say_) say_(stream, bytes);
-  }
-
- private:
-  std::function<void(Stream, std::string_view)> say_;
-};
-
 using Made = std::expected<Environment, EnvironmentFailure>;
 
 class Environments : public Scratch, public testing::WithParamInterface<const char*> {
@@ -175,16 +165,10 @@ class Environments : public Scratch, public testing::WithParamInterface<const ch
     return fmt::format("--no-index\n--find-links {}\n{}\n", (top_ / "index/links").string(), packages);
   }
 
-  static RunJob runner(Engine& engine) {
-    return [&engine](Job job, std::function<void(Stream, std::string_view)> say) {
-      Listener listener(std::move(say));
-      return engine.run(std::move(job), &listener);
-    };
-  }
   Made make(const std::string& requirements, std::chrono::milliseconds wall = std::chrono::minutes(3)) {
     write(top_ / "requirements.txt", requirements);
     lines_.clear();
-    return make_environment({interpreter_, top_ / "requirements.txt", wall}, runner(*engine_),
+    return make_environment({interpreter_, top_ / "requirements.txt", wall}, run_jobs_on(*engine_),
                             [&](std::string_view line) { lines_.emplace_back(line); });
   }
   JobResult python(const Environment& environment, const std::vector<std::string>& arguments) {
@@ -269,7 +253,7 @@ TEST_P(Environments, compiles_modules_into_a_layer_that_is_found_first) {
   ASSERT_TRUE(made) << made.error().error.what;
   const std::vector<std::string> where{"-c", "import casefour, os; print(os.path.exists(casefour.__cached__))"};
   EXPECT_EQ(python(*made, where).output.merged, "False\n");
-  const auto compiled = compile_environment(*made, {interpreter_, "", {}}, runner(*engine_));
+  const auto compiled = compile_environment(*made, {interpreter_, "", {}}, run_jobs_on(*engine_));
   ASSERT_TRUE(compiled) << compiled.error().what;
   EXPECT_TRUE(*compiled);
   const Made again = make(from_links("casefour"));
@@ -333,7 +317,7 @@ TEST_P(Environments, a_build_that_swaps_its_tree_for_a_link_gets_nothing_moved) 
 
 TEST_P(Environments, a_build_that_fills_the_disk_is_stopped) {
   write(top_ / "requirements.txt", from_links("casegreedy"));
-  const RunJob run = runner(*engine_);
+  const RunJob run = run_jobs_on(*engine_);
   const RunJob on_a_small_disk = [&](Job job, std::function<void(Stream, std::string_view)> say) {
     for (Mount& mount : job.mounts) {
       if (!mount.writable) continue;
@@ -361,7 +345,7 @@ TEST_P(Environments, builds_for_two_at_once_only_once) {
     threads.emplace_back([&] {
       auto engine = Engine::create();
       ASSERT_TRUE(engine);
-      const RunJob run = runner(**engine);
+      const RunJob run = run_jobs_on(**engine);
       const RunJob counted = [&](Job job, std::function<void(Stream, std::string_view)> say) {
         if (job.network == Network::host) ++jobs;
         return run(std::move(job), std::move(say));
@@ -401,7 +385,7 @@ TEST_P(Environments, a_killed_build_leaves_nothing_that_the_next_would_trip_over
   if (child == 0) {
     auto engine = Engine::create();
     if (!engine) ::_exit(1);
-    const RunJob run = runner(**engine);
+    const RunJob run = run_jobs_on(**engine);
     // Killed when the installer says its first word: the bench is there and the cell runs.
     (void)make_environment(
         {interpreter_, top_ / "requirements.txt"},

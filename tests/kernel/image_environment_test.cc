@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "casemate/engine.h"
+#include "engine/run_job.h"
 #include "image/environment.h"
 #include "image/image_interpreter.h"
 #include "image/project_layers.h"
@@ -28,17 +29,6 @@ record = ''.join('%s,,\n' % f for f in list(files) + [info + '/RECORD'])
 with zipfile.ZipFile('%s/%s-%s-py3-none-any.whl' % (top, name, version), 'w') as z:
     for path, text in list(files.items()) + [(info + '/RECORD', record)]: z.writestr(path, text)
 )";
-
-class Listener : public JobListener {
- public:
-  explicit Listener(std::function<void(Stream, std::string_view)> say) : say_(std::move(say)) {}
-  void output(Stream stream, std::string_view bytes) override {
-    if (say_) say_(stream, bytes);
-  }
-
- private:
-  std::function<void(Stream, std::string_view)> say_;
-};
 
 using Made = std::expected<Environment, EnvironmentFailure>;
 
@@ -86,8 +76,7 @@ class ImageEnvironments : public testing::Test {
     engine_ = std::move(*engine);
     run_ = [this](Job job, std::function<void(Stream, std::string_view)> say) {
       ++jobs_;
-      Listener listener(std::move(say));
-      return engine_->run(std::move(job), &listener);
+      return run_jobs_on(*engine_)(std::move(job), std::move(say));
     };
     std::error_code ignored;
     fs::remove_all(shared_ / "layers-of-test", ignored);

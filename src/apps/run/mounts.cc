@@ -159,6 +159,8 @@ Result<Mount> parse_mount(std::string_view text) {
     }
   }
   TRY(set_type(mount, type, source, text));
+  if (!mount.writable && (mount.kind == Mount::Kind::tmpfs || mount.kind == Mount::Kind::overlay))
+    return invalid(fmt::format("--mount '{}': readonly is for binds; a {} is the cell's own and can always be written", text, type));
   if (mount.target.empty()) return invalid(fmt::format("--mount '{}' has no target=", text));
   return mount;
 }

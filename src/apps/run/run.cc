@@ -19,6 +19,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "casemate/engine.h"
+#include "engine/run_job.h"
 #include "image/staging.h"
 #include "report/live_output.h"
 #include "report/printing.h"
@@ -34,18 +35,6 @@ namespace {
 
 constexpr const char* kProgram = "casemate run";
 constexpr std::size_t kFilesListed = 20;
-
-/// Passes the output of a job that makes a layer to a function.
-class OutputTo final : public JobListener {
- public:
-  explicit OutputTo(std::function<void(Stream, std::string_view)> function) : function_(std::move(function)) {}
-  void output(Stream stream, std::string_view bytes) override {
-    if (function_) function_(stream, bytes);
-  }
-
- private:
-  std::function<void(Stream, std::string_view)> function_;
-};
 
 /// Passes the job's output on as it comes.
 class Forwarder final : public JobListener {
@@ -125,8 +114,9 @@ class Run {
     if (!engine) return complain(engine.error());
     if (auto watched = (*engine)->cancel_on_signals(); !watched) return complain(watched.error());
     if (root_) {
-      if (auto furnished = furnish(**engine); !furnished) return complain(furnished.error());
-      if (const int signal = (*engine)->cancelled_by_signal(); signal != 0) return 128 + signal;
+      const auto furnished = furnish(**engine);
+      if (const int signal = (*engine)->cancelled_by_signal(); signal != 0) return interrupted(signal);
+      if (!furnished) return complain(furnished.error());
     }
     if (!request_.json) request_.job.capture_bytes = 0;
     Forwarder forwarder;
@@ -157,14 +147,10 @@ class Run {
 
   // What needs the root to be there: layers that commands make, the image's word on how to run, the directory of the inputs.
   Result<void> furnish(Engine& engine) {
-    const RunJob run = [&](Job job, const std::function<void(Stream, std::string_view)>& on_output) {
-      OutputTo listener(on_output);
-      return engine.run(std::move(job), &listener);
-    };
     const Progress progress = [this](std::string_view line) {
       if (!request_.quiet && !request_.json) say(fmt::format("{}\n", printable_line(line)));
     };
-    TRY(root_->furnish(request_, run, progress));
+    TRY(root_->furnish(request_, run_jobs_on(engine), progress));
     return stage();
   }
 
@@ -179,6 +165,13 @@ class Run {
     skipped_ = staging.take_skipped();
     TRY(give_to(request_.job.user, staging.directory()));
     return add_work_layer(request_, staging.directory(), below);
+  }
+
+  // Before the job began; a shell says as little of it.
+  [[nodiscard]] int interrupted(int signal) const {
+    if (!request_.json) return 128 + signal;
+    return put_object({{"status", "error"}, {"message", "interrupted before the command began"}, {"exit_status", 128 + signal}},
+                      128 + signal);
   }
 
   int complain(const Error& error) const { return request_.json ? put_error_object(error.what) : casemate::complain(kProgram, error.what); }

@@ -14,6 +14,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "casemate/engine.h"
+#include "engine/run_job.h"
 #include "image/environment.h"
 #include "image/image_interpreter.h"
 #include "report/pull_progress.h"
@@ -44,18 +45,6 @@ void set_environment(Job& job, const ScriptRequest& request, const Environment& 
   job.env.emplace("PYTHONUNBUFFERED", "1");  // or stdout would arrive after stderr, and too late
   job.env.emplace("PYTHONDONTWRITEBYTECODE", "1");
 }
-
-// Passes a job's output to a function, for the room that builds environments.
-class OutputTo : public JobListener {
- public:
-  explicit OutputTo(std::function<void(Stream, std::string_view)> function) : function_(std::move(function)) {}
-  void output(Stream stream, std::string_view bytes) override {
-    if (function_) function_(stream, bytes);
-  }
-
- private:
-  std::function<void(Stream, std::string_view)> function_;
-};
 
 ScriptErrorType class_of_staging(ErrorCode code) {
   return code == ErrorCode::not_found ? ScriptErrorType::file_not_found : ScriptErrorType::runner_internal_error;
@@ -157,12 +146,7 @@ class ScriptRun {
     return {};
   }
 
-  RunJob run_job() {
-    return [this](Job job, std::function<void(Stream, std::string_view)> on_output) {
-      OutputTo listener(std::move(on_output));
-      return engine_->run(std::move(job), &listener);
-    };
-  }
+  RunJob run_job() { return run_jobs_on(*engine_); }
 
   // The Python to run with; an image that has it is got first.
   Attempted<void> find_python() {
