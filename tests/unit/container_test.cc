@@ -240,7 +240,7 @@ TEST(Container, the_guide_s_examples_are_right) {
   const std::string guide = text.str();
   const std::size_t start = guide.find("```toml\n") + 8;
   EXPECT_EQ(parsed(guide.substr(start, guide.find("```", start) - start)).layers.size(), 2u);
-  EXPECT_EQ(examples(guide, "Layers").size(), 8u);
+  EXPECT_EQ(examples(guide, "Layers").size(), 7u);
   for (const std::string& example : examples(guide, "Layers")) layer(example);
   EXPECT_EQ(examples(guide, "Mounts").size(), 5u);
   for (const std::string& example : examples(guide, "Mounts")) EXPECT_FALSE(mounts(example).empty());
