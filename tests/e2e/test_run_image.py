@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -246,10 +247,24 @@ def test_layers_over_the_image(run, small):
 
 def test_a_layer_that_a_command_makes(run, small):
     layers = ["--layer", '{ command = ["sh", "-c", "echo built > /built"] }']
-    if b"network 'outbound' needs" in run("-q", "--image", small, *layers, "--", "true").stderr:
-        pytest.skip("a command layer has the network 'outbound', which this user can't have here")
     for _ in range(2):
         assert quiet(run, "--image", small, *layers, "--", "cat", "/built") == "built\n"
+
+
+@pytest.mark.parametrize("json_flag", [[], ["--json"]])
+def test_a_signal_while_a_layer_is_made_ends_it(run, small, json_flag):
+    layer = '{ command = ["sh", "-c", "echo begun; exec sleep 1000"] }'
+    quiet(run, "--image", small, "--", "true")
+    job = subprocess.Popen(
+        [CASEMATE, "run", *json_flag, "--image", small, "--layer", layer, "--", "true"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=run.environment,
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        job.wait(3)
+    job.send_signal(signal.SIGINT)
+    out, _ = job.communicate(timeout=30)
+    assert job.returncode == 130
+    assert not json_flag or json.loads(out)["exit_status"] == 130
 
 
 def test_layers_over_the_host(run):

@@ -1,4 +1,6 @@
 // Images in archives, on their way in and out of the store, and their removal.
+#include <sys/wait.h>
+
 #include <gtest/gtest.h>
 
 #include "pull_scratch.h"
@@ -54,6 +56,33 @@ TEST_F(PullArchive, docker_and_oci_archives_are_read_once_until_they_change) {
   write(at("noise.tar"), std::string(5000, 'x'));
   refusal(kept, "oci-archive:" + at("noise.tar"), ErrorCode::refused);
   expect_tidy(kept);
+}
+
+TEST_F(PullArchive, an_archive_wanted_three_times_at_once_is_read_once) {
+  skopeo(fmt::format("{} oci-archive:{}:v1", image_, at("oci.tar")));
+  const std::string archive = "oci-archive:" + at("oci.tar");
+  const fs::path log = top_ / "log";
+  fs::create_directory(top_ / "bin");
+  const std::string real = program_in_path("skopeo");
+  write(top_ / "bin/skopeo", fmt::format("#!/bin/sh\necho run >> {}\nexec {} \"$@\"\n", log.string(), real));
+  fs::permissions(top_ / "bin/skopeo", static_cast<fs::perms>(0755));
+  const std::string path = std::getenv("PATH");
+  ::setenv("PATH", ((top_ / "bin").string() + ":" + path).c_str(), 1);
+  std::vector<pid_t> children;
+  for (int i = 0; i < 3; ++i) {
+    children.push_back(::fork());
+    if (children.back() == 0) {
+      Store kept = store();
+      ::_exit(pull(kept, archive) ? 0 : 1);
+    }
+  }
+  for (const pid_t child : children) {
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+  }
+  ::setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(read(log), "run\n");
 }
 
 TEST_F(PullArchive, an_imported_image_is_one_of_a_registry_and_outlives_its_source) {

@@ -131,6 +131,8 @@ TEST(RunMounts, what_a_kind_does_not_have_is_refused) {
   EXPECT_NE(parse_mount("type=proc,source=/x").error().what.find("a proc has no source"), std::string::npos);
   EXPECT_NE(parse_mount("type=device,target=/dev/x").error().what.find("has no source="), std::string::npos);
   EXPECT_NE(parse_mount("type=bind,target=/x").error().what.find("has no source="), std::string::npos);
+  EXPECT_NE(parse_mount("type=tmpfs,target=/x,readonly").error().what.find("readonly is for binds"), std::string::npos);
+  EXPECT_NE(parse_mount("type=overlay,source=/etc,target=/x,ro").error().what.find("readonly is for binds"), std::string::npos);
   EXPECT_NE(parse_mount("type=tmpfs").error().what.find("has no target="), std::string::npos);
   EXPECT_NE(parse_mount("type=volume,source=a,target=/x").error().what.find("volume"), std::string::npos);
 }
