@@ -47,7 +47,7 @@ Result<toml::table> parse(const std::string& text, const std::string& path) {
   const toml::node* version = table.get("version");
   if (!version)
     return fail(ErrorCode::invalid_input, fmt::format("{}: it has no version: write `version = {}` at its top", path, kVersion));
-  if (version->value<std::int64_t>() != kVersion || !version->is_integer())
+  if (!version->is_integer() || version->as_integer()->get() != kVersion)
     return wrong(path, version->source(), fmt::format("its version is not {}, the one that this casemate reads", kVersion));
   return table;
 }

@@ -1,6 +1,7 @@
 // The file that pins tags to digests: as people and other programs write it, and as we do.
 #include "image/image_lock.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "store_scratch.h"
@@ -70,6 +71,15 @@ TEST_F(ImageLockFile, what_is_pinned_is_read_again) {
                 "[\"localhost:5000/a/b\"]\n\"v1.2_3\" = \"" +
                 kTwo + "\"\n");
   EXPECT_EQ(count(directory_), 1u);
+}
+
+TEST_F(ImageLockFile, of_another_version_is_refused_whatever_kind_of_number_that_is) {
+  for (const char* version : {"2", "\"1\"", "1.0", "true", "9999999999999999999999999999999990e0", "[1]"}) {
+    spill(path(), fmt::format("version = {}\n", version));
+    const auto read = ImageLock::read(path());
+    ASSERT_FALSE(read) << version;
+    EXPECT_NE(read.error().what.find("version"), std::string::npos) << read.error().what;
+  }
 }
 
 TEST_F(ImageLockFile, what_others_wrote_meanwhile_is_kept) {
