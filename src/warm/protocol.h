@@ -1,0 +1,112 @@
+// protocol: what the engine and warm parents (Python interpreters that have imported, and fork into cells) say to each other. The engine's
+// half is here; the interpreter's is python/warm.py and native/cells.c. What an interpreter says is hostile: bounded and checked.
+//
+// A warm parent has one SOCK_SEQPACKET socket to the engine, its *control*. Each datagram is one message: a letter, then a payload.
+// Descriptors travel with it (SCM_RIGHTS). The base parent is started as a job's process, with
+//   fd 3  its control
+//   fd 4  a sealed memfd: the text of python/warm.py
+//   fd 5  a sealed memfd: the native half, a Python extension module without any library of its own (loaded as /proc/self/fd/5)
+// and argv = {python, "-c", kWarmBoot, pytest's arguments...}.
+//
+// Engine to parent
+//   C                        collect everything and exit.         fds: stream. The answer is written to the stream (below)
+//   M <json>                 be a parent for one file, or all.    fds: control of the new parent
+//                            {"file": "tests/test_a.py" | null}
+//   T <TestHeader><ids>      fork into a cell and run these tests. fds: see TestHeader::fds. ids: node ids, each ended by a NUL
+//   Q                        exit (so does the end of the socket)
+//
+// Parent to engine
+//   B <json>                 base: ready, `pytest_sessionstart` is over. {"python": "3.11.7", "pytest": "8.1.1", "plugins": [...],
+//   "rootdir",
+//                            "pid", "notes": [...]}; after that it only serves C, M and Q
+//   R <json>                 a module parent has collected. {"count", "hash", "threads": [names of those that run], "problems": n}; it
+//                            serves T and Q now. `hash` is over ids and markers in order, equal to the collector's for the same file
+//   E <EndedMessage>         a fork has ended; it has been reaped
+//   F <FailedMessage>        from the fork itself: it could not enter its cell, and has ended. E follows
+//   X <json>                 the parent gives up: {"what": one line, "text": what pytest printed, "status": pytest's exit status}. It
+//   exits.
+//
+// A *stream* is a pipe of lines, each a JSON object in UTF-8 of at most kMostLine bytes; the end of the stream is the end of the answer.
+// The collector's stream:
+//   {"item": id, "file", "group", "name", "line", "markers": [...], "skip": true?, "cold": true?}   in pytest's order
+//   {"file": path, "hash": h, "count": n}                           a file's items are over
+//   {"problem": {report}}                                           a file that could not be collected
+//   {"done": true, "deselected": n, "threads": [...], "status": n}  the last line; without it the collector died
+// A fork's stream (the `report` descriptor of its cell):
+//   {"begin": id}                      a test begins (when there are several)
+//   {"report": {"id", "when", "outcome", "start", "duration", "text", "message", "path", "line", "sections": [[t, c]...],
+//               "properties": [[k, v]...], "xfail", "subtest"}}    keys at their empty value are left out; times are floats, seconds
+//   {"warning": {"id", "category", "message", "path", "line"}}
+//   {"end": id}                        all of this test's reports have been given
+//   {"done": true}                     the fork is about to end with _exit(0)
+#pragma once
+
+#include <cstdint>
+
+namespace casemate {
+
+/// Before the node ids in message T.
+struct TestHeader {
+  /// Which descriptors come with it, in this order; a bit each. Those of namespaces are nsfs files (setns(2)).
+  enum Fds : std::uint32_t {
+    mount_namespace = 1u << 0,
+    pid_namespace = 1u << 1,  ///< by the parent, before it forks
+    ipc_namespace = 1u << 2,
+    uts_namespace = 1u << 3,
+    network_namespace = 1u << 4,
+    cgroup_namespace = 1u << 5,
+    out = 1u << 6,       ///< the cell's stdout
+    err = 1u << 7,       ///< the cell's stderr
+    report = 1u << 8,    ///< the fork's stream
+    cgroup_1 = 1u << 9,  ///< cgroup.procs or tasks files, to each of which the fork writes "0" first
+    cgroup_2 = 1u << 10,
+    cgroup_3 = 1u << 11,
+    cgroup_4 = 1u << 12,
+  };
+  char letter;  ///< 'T'
+  char pad[3];
+  std::uint32_t fds;
+  std::uint64_t job;  ///< says which fork in E and F
+};
+
+/// Message E.
+struct EndedMessage {
+  char letter;  ///< 'E'
+  char pad[3];
+  std::int32_t status;  ///< as waitpid(2) has it
+  std::uint64_t job;
+  std::int64_t user_us;  ///< of the fork and its descendants that were waited for
+  std::int64_t system_us;
+  std::int64_t minor_faults;
+  std::int64_t major_faults;
+  std::int64_t max_rss_bytes;
+};
+
+/// Message F. `step` is one of kForkSteps.
+struct FailedMessage {
+  char letter;  ///< 'F'
+  char pad[3];
+  std::int32_t problem;  ///< errno
+  std::uint64_t job;
+  std::uint32_t step;
+  std::uint32_t reserved;
+};
+
+/// What a fork does before its test begins, by number.
+inline constexpr const char* kForkSteps[] = {"fork",
+                                             "enter the cgroup",
+                                             "enter the mount namespace",
+                                             "enter the ipc namespace",
+                                             "enter the uts namespace",
+                                             "enter the network namespace",
+                                             "enter the cgroup namespace",
+                                             "drop capabilities",
+                                             "install the filter",
+                                             "take stdout and stderr",
+                                             "begin"};
+
+inline constexpr std::uint32_t kMostLine = 32u << 20;  ///< bytes of one line of a stream
+inline constexpr std::uint32_t kMostText = 1u << 20;   ///< bytes of any one text in it; the sender shortens, keeping head and tail
+inline constexpr std::uint32_t kMostIds = 128u << 10;  ///< bytes of the ids of one T
+
+}  // namespace casemate
