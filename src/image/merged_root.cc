@@ -1,5 +1,6 @@
 #include "image/merged_root.h"
 
+#include <cerrno>
 #include <climits>
 
 #include <sys/stat.h>
@@ -45,7 +46,10 @@ MergedRoot::Place MergedRoot::look(const std::string& path) {
   for (const std::uint16_t source : parent.sources) {
     const std::string file = layers_[source] + "/" + path;
     struct stat info{};
-    if (::lstat(file.c_str(), &info) < 0) continue;
+    if (::lstat(file.c_str(), &info) < 0) {
+      if (errno == ENOENT || errno == ENOTDIR) continue;
+      return place;
+    }
     const bool directory = S_ISDIR(info.st_mode);
     if (!directory && place.kind != Place::Kind::nothing) return place;  // hidden by the directory above it
     if (place.kind == Place::Kind::nothing) {

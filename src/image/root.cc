@@ -189,6 +189,15 @@ Result<void> put_root(Job& job, const Root& root) {
   return {};
 }
 
+std::map<std::string, std::string> image_environment(const Root& root) {
+  std::map<std::string, std::string> variables;
+  for (const std::string& text : root.config.env) {
+    const std::size_t equals = text.find('=');
+    if (equals != std::string::npos && equals > 0) variables.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return variables;
+}
+
 Result<void> take_config(Job& job, const Root& root, const ConfigUse& use) {
   if (root.is_host()) {
     if (job.cwd.empty()) job.cwd = "/";
@@ -196,12 +205,7 @@ Result<void> take_config(Job& job, const Root& root, const ConfigUse& use) {
     return {};
   }
   const ImageConfig& config = root.config;
-  if (use.env) {
-    for (const std::string& text : config.env) {
-      const std::size_t equals = text.find('=');
-      if (equals != std::string::npos && equals > 0) job.env.emplace(text.substr(0, equals), text.substr(equals + 1));
-    }
-  }
+  if (use.env) job.env.merge(image_environment(root));
   if (job.cwd.empty()) job.cwd = use.working_directory && !config.working_dir.empty() ? without_dots(config.working_dir) : "/";
   if (use.entrypoint) {
     if (job.argv.empty()) job.argv = config.cmd;

@@ -234,7 +234,7 @@ Result<void> unless_cancelled(const RegistryAccess& access) {
 
 Result<Skopeo> Skopeo::find(const RegistryAccess& access, std::chrono::milliseconds stall) {
   Skopeo found;
-  found.program_ = program_in_path("skopeo");
+  found.program_ = program_on_path("skopeo");
   if (found.program_.empty())
     return fail(ErrorCode::not_supported, "the program skopeo is needed to get images: install it (Debian's package is `skopeo`)");
   found.access_ = access;

@@ -9,7 +9,6 @@
 namespace casemate {
 namespace {
 
-constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr const char* kDefaultHome = "/root";
 
 std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
@@ -44,10 +43,7 @@ Result<void> JobRoot::add_groups(const RunJob& run, const Progress& progress) {
 Result<void> JobRoot::set_environment(Job& job) const {
   if (request_.environment.empty()) return {};
   Job below;
-  for (const std::string& variable : request_.use.env ? root_.config.env : std::vector<std::string>()) {
-    const auto equals = variable.find('=');
-    if (equals != std::string::npos) below.env[variable.substr(0, equals)] = variable.substr(equals + 1);
-  }
+  if (request_.use.env) below.env = image_environment(root_);
   add_least_environment(below);
   for (const auto& [name, value] : request_.environment) {
     if (job.env.contains(name)) continue;
