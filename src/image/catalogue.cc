@@ -209,16 +209,6 @@ std::optional<ImageRecord> find_record(const Store& store, const ImageReference&
   return std::move(*record);
 }
 
-std::optional<ImageRecord> find_record_by_digest(const Store& store, const ImageReference& reference, const Platform& platform) {
-  for (ImageRecord& record : all_records(store)) {
-    const StoredImage& image = record.image;
-    if (image.reference.kind == reference.kind && image.reference.name == reference.name && image.platform == platform &&
-        (image.digest == reference.digest || image.manifest_digest == reference.digest))
-      return std::move(record);
-  }
-  return std::nullopt;
-}
-
 std::vector<ImageRecord> all_records(const Store& store) {
   std::vector<ImageRecord> records;
   for (const std::string& path : record_files(store)) {
@@ -228,6 +218,18 @@ std::vector<ImageRecord> all_records(const Store& store) {
   const auto name_of = [](const ImageRecord& record) { return to_text(record.image.reference) + '\n' + to_text(record.image.platform); };
   std::sort(records.begin(), records.end(), [&](const auto& one, const auto& other) { return name_of(one) < name_of(other); });
   return records;
+}
+
+std::optional<ImageRecord> find_any_record(const Store& store, const ImageReference& reference, const Platform& platform) {
+  auto found = find_record(store, reference, platform);
+  if (found || !is_pinned(reference)) return found;
+  for (ImageRecord& record : all_records(store)) {
+    const StoredImage& image = record.image;
+    if (image.reference.kind == reference.kind && image.reference.name == reference.name && image.platform == platform &&
+        (image.digest == reference.digest || image.manifest_digest == reference.digest))
+      return std::move(record);
+  }
+  return std::nullopt;
 }
 
 std::vector<std::string> remove_damaged_records(const Store& store) {

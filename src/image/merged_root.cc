@@ -7,6 +7,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sys/path.h"
+
 namespace casemate {
 namespace {
 
@@ -57,9 +59,7 @@ MergedRoot::Place MergedRoot::look(const std::string& path) {
       place.kind = directory ? Place::Kind::directory : S_ISLNK(info.st_mode) ? Place::Kind::symlink : Place::Kind::other;
       place.mode = info.st_mode & 01777;
       if (S_ISLNK(info.st_mode)) {
-        char target[PATH_MAX];
-        const ssize_t length = ::readlink(file.c_str(), target, sizeof target);
-        if (length > 0) place.target.assign(target, static_cast<std::size_t>(length));
+        place.target = read_link_beneath(AT_FDCWD, file).value_or("");
       }
     }
     place.sources.push_back(source);

@@ -88,6 +88,9 @@ template <class Visit>
   }
 }
 
+/// Renames all that is in the open directory `from` into `to`, on the same file system and never over what is there.
+[[nodiscard]] Attempt<void> move_entries(int from, int to);
+
 /// A place in an untrusted tree and the way back up. Holds one fd however deep it is, and no C stack: trees of any depth, with paths beyond
 /// PATH_MAX, can be walked. Never follows a symlink and never crosses a mount point.
 class TreePosition {
