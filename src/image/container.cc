@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <utility>
 
 #include <fmt/format.h>
@@ -25,33 +26,34 @@ constexpr std::size_t kMostBytes = 1 << 20;
 
 using Names = std::vector<std::string_view>;
 
-const Names kFields = {"image",
-                       "layers",
-                       "added_layers",
-                       "environment",
-                       "added_environment",
-                       "working_directory",
-                       "enable_writable_file_system",
-                       "mounts",
-                       "added_mounts",
-                       "network",
-                       "user",
-                       "group",
-                       "timeout",
-                       "include_shared_libraries",
-                       "requirements",
-                       "memory",
-                       "pids",
-                       "cpus",
-                       "disk"};
-const Names kLayerKinds = {"tar", "glob", "paths", "stubs", "symlinks", "command", "requirements", "shared_library_dependencies"};
-const Names kPrefixFields = {"strip_prefix", "prepend_prefix", "canonicalize", "follow_symlinks"};
+const std::initializer_list<std::string_view> kFields = {"image",
+                                                             "layers",
+                                                             "added_layers",
+                                                             "environment",
+                                                             "added_environment",
+                                                             "working_directory",
+                                                             "enable_writable_file_system",
+                                                             "mounts",
+                                                             "added_mounts",
+                                                             "network",
+                                                             "user",
+                                                             "group",
+                                                             "timeout",
+                                                             "include_shared_libraries",
+                                                             "requirements",
+                                                             "memory",
+                                                             "pids",
+                                                             "cpus",
+                                                             "disk"};
+const std::initializer_list<std::string_view> kLayerKinds = {"tar",      "glob",    "paths",        "stubs",
+                                                                 "symlinks", "command", "requirements", "shared_library_dependencies"};
+const std::initializer_list<std::string_view> kPrefixFields = {"strip_prefix", "prepend_prefix", "canonicalize", "follow_symlinks"};
 // Other words that are taken for a type.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kMountAliases{
     {{"tmpfs", "tmp"}, {"sysfs", "sys"}, {"procfs", "proc"}}};
-const Names kMountTypes = {"tmp", "proc", "sys", "dev", "devices", "mqueue", "devpts", "bind"};
-const Names kDevices = {"full", "fuse", "null", "random", "shm", "tty", "urandom", "zero"};
-const Names kStandardDevices = {"full", "null", "random", "tty", "urandom", "zero"};
+const std::initializer_list<std::string_view> kMountTypes = {"tmp", "proc", "sys", "dev", "devices", "mqueue", "devpts", "bind"};
+const std::initializer_list<std::string_view> kDevices = {"full", "fuse", "null", "random", "shm", "tty", "urandom", "zero"};
+const std::initializer_list<std::string_view> kStandardDevices = {"full", "null", "random", "tty", "urandom", "zero"};
 
 Names joined(Names names, const Names& more) {
   names.insert(names.end(), more.begin(), more.end());
