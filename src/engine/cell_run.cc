@@ -58,10 +58,10 @@ Result<void> CellRun::open_destinations(const Plan& plan) {
   return {};
 }
 
-Result<void> CellRun::begin(std::unique_ptr<Cell> cell) {
+Result<void> CellRun::begin(std::unique_ptr<Cell> cell, const std::vector<int>& inherited) {
   cell_ = std::move(cell);
   TRY(watch_cell());
-  if (!cell_->plan().outbound) TRY(cell_->start(job_));
+  if (!cell_->plan().outbound) TRY(cell_->start(job_, inherited));
   return {};
 }
 

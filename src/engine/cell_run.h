@@ -35,7 +35,8 @@ class CellRun {
   CellRun& operator=(const CellRun&) = delete;
 
   /// Takes the cell and starts the job in it. An Error: nothing runs, `done` will not be called.
-  Result<void> begin(std::unique_ptr<Cell> cell);
+  /// `inherited` as Cell::start().
+  Result<void> begin(std::unique_ptr<Cell> cell, const std::vector<int>& inherited = {});
   /// The same for a cell of a block: `ready` is called once when a fork may enter; that is told by forked().
   Result<void> await(std::unique_ptr<Cell> cell, std::function<void(CellRun&)> ready);
   /// A fork is on its way into the cell: from here the job's clock runs.
