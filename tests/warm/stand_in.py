@@ -174,12 +174,10 @@ class Base:
             for target, fd in high.items():
                 os.dup2(fd, target)
 
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-        environment.update(env or {})
         self.process = subprocess.Popen(
             [python, "-c", boot_text(), *args],
             cwd=directory,
-            env=environment,
+            env=env,
             stdin=subprocess.DEVNULL,
             preexec_fn=place,
             pass_fds=(3, 4, 5),

@@ -201,7 +201,7 @@ class Warm:
             cells.control(fd)
             file = words.get("file")
             if file is not None:
-                self.config.args[:] = [str(self.config.rootpath / file)]
+                self.config.args = [str(self.config.rootpath / file)]
         if self.collects_garbage:
             gc.enable()
 
@@ -313,7 +313,7 @@ def main():
     warm = Warm()
     status = 3
     try:
-        status = pytest.main(ARGS, plugins=[warm])
+        status = run_pytest(MAIN, warm)
     except BaseException as problem:
         text = "%s: %s" % (type(problem).__name__, as_text(problem))
         warm.give_up(text.split("\n", 1)[0], status)
