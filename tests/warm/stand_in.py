@@ -109,7 +109,8 @@ class Result:
         return "".join(r.get("text", "") for r in self.reports if r["when"] == when)
 
     def section(self, title):
-        return "".join(text for r in self.reports for name, text in r.get("sections", []) if name == title)
+        """Of the last report: sections add up from phase to phase."""
+        return "".join(text for name, text in self.reports[-1].get("sections", []) if name == title)
 
 
 class Module:
