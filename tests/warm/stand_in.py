@@ -109,7 +109,8 @@ class Result:
         return "".join(r.get("text", "") for r in self.reports if r["when"] == when)
 
     def section(self, title):
-        return "".join(text for r in self.reports for name, text in r.get("sections", []) if name == title)
+        """Of the last report: sections add up from phase to phase."""
+        return "".join(text for name, text in self.reports[-1].get("sections", []) if name == title)
 
 
 class Module:
@@ -174,12 +175,10 @@ class Base:
             for target, fd in high.items():
                 os.dup2(fd, target)
 
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-        environment.update(env or {})
         self.process = subprocess.Popen(
             [python, "-c", boot_text(), *args],
             cwd=directory,
-            env=environment,
+            env=env,
             stdin=subprocess.DEVNULL,
             preexec_fn=place,
             pass_fds=(3, 4, 5),

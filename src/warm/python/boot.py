@@ -21,7 +21,7 @@ def load_cells():
 
 
 def become_pytest(args):
-    """Makes this process look like `python -m pytest ARGS`, as runpy does it, and gives pytest."""
+    """Makes this process look like `python -m pytest ARGS`, as runpy does it. Gives pytest and the code of its __main__."""
     if sys.path and sys.path[0] == "":
         sys.path[0] = os.getcwd()
     if hasattr(sys, "orig_argv"):
@@ -32,25 +32,39 @@ def become_pytest(args):
     sys.argv[0] = "-m"
     _, spec, code = runpy._get_module_details("pytest.__main__")
     main = sys.modules["__main__"].__dict__
-    main.pop("__warm__", None)
-    builtins = main["__builtins__"]
-    main.clear()
+    for name in ("f", "s"):  # kWarmBoot's
+        main.pop(name, None)
     main.update(
         __name__="__main__",
-        __doc__=None,
-        __package__=spec.parent,
-        __loader__=spec.loader,
-        __spec__=spec,
-        __builtins__=builtins,
         __file__=spec.origin,
         __cached__=spec.cached,
+        __doc__=None,
+        __loader__=spec.loader,
+        __package__=spec.parent,
+        __spec__=spec,
     )
     sys.argv[:] = [spec.origin] + args
     import pytest
 
-    main["__doc__"] = code.co_consts[0] if code.co_consts and isinstance(code.co_consts[0], str) else None
-    main["pytest"] = pytest
-    return pytest
+    return pytest, code
+
+
+def run_pytest(code, plugin):
+    """Runs pytest's __main__ with one more plugin, and gives its exit status: the same frames, arguments and environment as without."""
+    import _pytest.config as config
+
+    original = config._prepareconfig
+
+    def prepare(args=None, plugins=None, *rest, **more):
+        config._prepareconfig = original
+        return original(args, [plugin, *(plugins or ())], *rest, **more)
+
+    config._prepareconfig = prepare
+    try:
+        exec(code, sys.modules["__main__"].__dict__)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
 
 
 def open_descriptors():
@@ -107,7 +121,7 @@ cells.control(CONTROL)
 cells.streams((1,), (2,), (), ())
 take_own_output()
 try:
-    pytest = become_pytest(ARGS)
+    pytest, MAIN = become_pytest(ARGS)
 except BaseException as problem:
     what = "pytest cannot be imported: %s: %s" % (type(problem).__name__, as_text(problem))
     cells.send(b"X" + to_json({"what": what.split("\n", 1)[0], "text": own_output(), "status": 3}).encode())

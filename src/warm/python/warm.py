@@ -52,18 +52,51 @@ def fingerprint(items):
     return cells.hash("".join(lines).encode("utf-8", "backslashreplace"))
 
 
-def renewals():
-    """What a fork calls so that it does not draw the names and numbers that its siblings draw. (random itself: CPython does it.)"""
+def random_state():
+    """The state of random's global generator, which stands inside a block of 624 words, so that a draw changes no word at once."""
+    random = sys.modules.get("random")
+    if random is None:
+        return None
+    random.getrandbits(32)
+    return random.getstate()
+
+
+def seeded_state(before):
+    """The state of random's generator, if a module has seeded it on purpose since `before`; None if numbers have only been drawn."""
+    random = sys.modules.get("random")
+    if random is None or before is None:
+        return None
+    state = random.getstate()
+    walker = random.Random()
+    walker.setstate(before)
+    for _ in range(200):
+        if walker.getstate()[1][:-1] == state[1][:-1]:
+            return None
+        walker.getrandbits(32 * 624)
+    return state
+
+
+def numpy_was_seeded(numpy_random):
+    """Whether numpy.random.seed() has been called: the generator then no longer has what the system seeded it with (numpy 1.17 and later)."""
+    generator = getattr(getattr(numpy_random, "mtrand", None), "_rand", None)
+    bits = getattr(generator, "_bit_generator", None)
+    return getattr(bits, "_seed_seq", bits) is None
+
+
+def renewals(seeded):
+    """What a fork calls so that it does not draw the names and numbers that its siblings draw. CPython itself seeds random in a fork: then
+    `seeded`, a state to come back to, is put back."""
     calls = []
+    if seeded is not None:
+        calls.append(lambda: sys.modules["random"].setstate(seeded))
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None and tempfile._name_sequence is not None:
         # It begins anew for another pid, but two cells have the same pids.
         calls.append(lambda: setattr(tempfile, "_name_sequence", None))
     numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None and "pytest_randomly" not in sys.modules:
+    if numpy_random is not None and "pytest_randomly" not in sys.modules and not numpy_was_seeded(numpy_random):
         calls.append(numpy_random.seed)
-    hypothesis = sys.modules.get("hypothesis.core")
-    generator = getattr(hypothesis, "_hypothesis_global_random", None)
+    generator = getattr(sys.modules.get("hypothesis.core"), "_hypothesis_global_random", None)
     if generator is not None:
         calls.append(generator.seed)
     return calls
@@ -81,6 +114,7 @@ class Warm:
         self.problems = 0
         self.notes = []
         self.collects_garbage = True
+        self.random_before = None
 
     # ---- Hooks
 
@@ -163,7 +197,7 @@ class Warm:
     def get_ready_to_fork(self):
         """What every fork would do for itself is done once: descriptors looked up, garbage gone, objects out of the collector's way."""
         self.look_up_streams()
-        self.renew = renewals()
+        self.renew = renewals(seeded_state(self.random_before))
         self.collects_garbage = gc.isenabled()
         gc.collect()
         gc.freeze()
@@ -201,7 +235,8 @@ class Warm:
             cells.control(fd)
             file = words.get("file")
             if file is not None:
-                self.config.args[:] = [str(self.config.rootpath / file)]
+                self.config.args = [str(self.config.rootpath / file)]
+        self.random_before = random_state()
         if self.collects_garbage:
             gc.enable()
 
@@ -313,7 +348,7 @@ def main():
     warm = Warm()
     status = 3
     try:
-        status = pytest.main(ARGS, plugins=[warm])
+        status = run_pytest(MAIN, warm)
     except BaseException as problem:
         text = "%s: %s" % (type(problem).__name__, as_text(problem))
         warm.give_up(text.split("\n", 1)[0], status)
