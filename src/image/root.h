@@ -46,6 +46,7 @@ struct ConfigUse {
   bool working_directory = true;
   bool entrypoint = true;  ///< and cmd, where the job has no command of its own
   bool user = true;
+  bool operator==(const ConfigUse&) const = default;
 };
 
 /// Makes the job run on this root. An image: Job::image and root. host with layers: an overlay mount for each top-level directory in them
