@@ -2,8 +2,8 @@
 // (--json-lines) is also what `casemate show` reads the last run back from.
 //
 // Keys with nothing in them ("", [], false, unknown numbers) are left out; so are "line" 0, "attempt", "repetition" and "repetitions" 1,
-// and totals of output that was kept whole. Times are integers in microseconds (`_us`), sizes in bytes. All strings are UTF-8: other bytes of a test's output have become
-// U+FFFD, which is all that a way there and back changes.
+// and totals of output that was kept whole. Times are integers in microseconds (`_us`), sizes in bytes. All strings are UTF-8: other bytes
+// of a test's output have become U+FFFD, which is all that a way there and back changes.
 #pragma once
 
 #include <cstddef>
