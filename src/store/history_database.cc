@@ -59,16 +59,16 @@ constexpr const char* kMigrations[] = {
          exit_status INTEGER);
        CREATE INDEX test_runs_by_project ON test_runs (project, id);
        CREATE TABLE tests (
-         id INTEGER PRIMARY KEY,
          project INTEGER NOT NULL,
          container INTEGER NOT NULL,
          node TEXT NOT NULL,
+         id INTEGER NOT NULL UNIQUE,
          last_run INTEGER NOT NULL,
          verdict TEXT NOT NULL,
          duration_1 INTEGER,
          duration_2 INTEGER,
          duration_3 INTEGER,
-         UNIQUE (project, container, node));
+         PRIMARY KEY (project, container, node)) WITHOUT ROWID;
        CREATE TABLE test_results (
          run INTEGER NOT NULL,
          test INTEGER NOT NULL,

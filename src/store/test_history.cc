@@ -14,12 +14,15 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kArgumentBytes = 8192, kLineBytes = 1000, kReasonBytes = 500, kLeakBytes = 200;
 
-// A test's row, with the last three durations moved on if it came to an end (?7), and its last verdict unless it did not run (?6 is null).
+// A test's row, with the last three durations moved on if it came to an end (?6), and its last verdict unless it did not run (?5 is null).
 constexpr std::string_view kTouch =
-    "INSERT INTO tests (project, container, node, last_run, verdict, duration_1) VALUES (?1, ?2, ?3, ?4, coalesce(?6, ''), ?7) "
-    "ON CONFLICT (project, container, node) DO UPDATE SET last_run = ?4, verdict = coalesce(?6, verdict), "
-    "duration_3 = CASE WHEN ?7 IS NULL THEN duration_3 ELSE duration_2 END, "
-    "duration_2 = CASE WHEN ?7 IS NULL THEN duration_2 ELSE duration_1 END, duration_1 = coalesce(?7, duration_1) RETURNING id";
+    "UPDATE tests SET last_run = ?4, verdict = coalesce(?5, verdict), "
+    "duration_3 = CASE WHEN ?6 IS NULL THEN duration_3 ELSE duration_2 END, "
+    "duration_2 = CASE WHEN ?6 IS NULL THEN duration_2 ELSE duration_1 END, duration_1 = coalesce(?6, duration_1) "
+    "WHERE project = ?1 AND container = ?2 AND node = ?3 RETURNING id";
+constexpr std::string_view kNewTest =
+    "INSERT INTO tests (project, container, node, id, last_run, verdict, duration_1) "
+    "VALUES (?1, ?2, ?3, (SELECT coalesce(max(id), 0) + 1 FROM tests), ?4, coalesce(?5, ''), ?6) RETURNING id";
 constexpr std::string_view kInsert =
     "INSERT INTO test_results (run, test, number, attempt, verdict, outcome, code, began_us, duration_us, cpu_us, peak_memory_bytes, "
     "slot, last, flaky, reason, leak) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
@@ -70,11 +73,21 @@ void bind_result(Statement& statement, const TestResultRecord& result) {
 
 void bind_touch(Statement& statement, const TestResultRecord& result) {
   const bool counts = result.last && did_run(result.verdict);
-  bind_text_or_null(statement, 6, counts ? std::string_view(result.verdict) : "");
+  bind_text_or_null(statement, 5, counts ? std::string_view(result.verdict) : "");
   if (counts && has_duration(result.verdict))
-    statement.bind(7, result.duration_us);
+    statement.bind(6, result.duration_us);
   else
-    statement.bind(7, std::nullopt);
+    statement.bind(6, std::nullopt);
+}
+
+// Runs a statement that has one row at most, and makes it ready again: its first column.
+Result<std::optional<std::int64_t>> ask(Statement& statement) {
+  auto row = statement.step();
+  std::optional<std::int64_t> number;
+  if (row && *row) number = statement.number(0);
+  statement.reset();
+  if (!row) return std::unexpected(std::move(row).error());
+  return number;
 }
 
 // Runs `body` as one transaction, which begins with the right to write.
@@ -132,10 +145,10 @@ Result<void> TestHistory::add(std::int64_t run, std::span<const TestResultRecord
 Result<void> TestHistory::add_all(std::int64_t run, std::int64_t project, std::span<const TestResultRecord> results) {
   TRY_ASSIGN(Statement counter, database_.prepare("UPDATE test_runs SET results = results + ?2 WHERE id = ?1 RETURNING results - ?2"));
   counter.bind(1, run).bind(2, static_cast<std::int64_t>(results.size()));
-  TRY_ASSIGN(const bool counted, counter.step());
-  std::int64_t number = counted ? counter.number(0) : 0;
-  counter.reset();
+  TRY_ASSIGN(const auto before, ask(counter));
+  std::int64_t number = before.value_or(0);
   TRY_ASSIGN(Statement touch, database_.prepare(kTouch));
+  TRY_ASSIGN(Statement make, database_.prepare(kNewTest));
   TRY_ASSIGN(Statement insert, database_.prepare(kInsert));
   std::map<std::string, std::int64_t> containers;
   for (const TestResultRecord& result : results) {
@@ -145,11 +158,16 @@ Result<void> TestHistory::add_all(std::int64_t run, std::int64_t project, std::s
     if (is_new) {
       TRY_ASSIGN(container->second, id_of("test_containers", "name", result.container));
     }
-    touch.bind(1, project).bind(2, container->second).bind(3, result.node).bind(4, run);
-    bind_touch(touch, result);
-    TRY(touch.step());
-    insert.bind(1, run).bind(2, touch.number(0)).bind(3, number);
-    touch.reset();
+    const auto find = [&](Statement& statement) {
+      statement.bind(1, project).bind(2, container->second).bind(3, result.node).bind(4, run);
+      bind_touch(statement, result);
+      return ask(statement);
+    };
+    TRY_ASSIGN(auto test, find(touch));
+    if (!test) {
+      TRY_ASSIGN(test, find(make));
+    }
+    insert.bind(1, run).bind(2, test.value_or(0)).bind(3, number);
     bind_result(insert, result);
     TRY(insert.run());
   }
