@@ -1,21 +1,22 @@
 #include "engine/events.h"
 
-#include <array>
-
 namespace casemate {
 namespace {
 
-constexpr std::array<std::string_view, 9> kWords = {"passed",  "failed",  "error",     "skipped", "xfailed",
-                                                    "xpassed", "ignored", "cancelled", "lost"};
-static_assert(static_cast<std::size_t>(Verdict::lost) + 1 == kWords.size());
+// By the value of Verdict.
+constexpr std::string_view kWords[] = {"passed", "failed", "error", "skipped", "xfailed", "xpassed", "ignored", "cancelled", "lost"};
+static_assert(std::size(kWords) == kVerdicts);
 
 }  // namespace
 
-std::string_view word(Verdict verdict) { return kWords[static_cast<std::size_t>(verdict)]; }
+std::string_view word(Verdict verdict) {
+  const auto at = static_cast<std::size_t>(verdict);
+  return at < kVerdicts ? kWords[at] : "lost";
+}
 
-std::optional<Verdict> verdict_of(std::string_view word) {
-  for (std::size_t i = 0; i < kWords.size(); ++i) {
-    if (kWords[i] == word) return static_cast<Verdict>(i);
+std::optional<Verdict> verdict_of(std::string_view text) {
+  for (std::size_t at = 0; at < kVerdicts; ++at) {
+    if (kWords[at] == text) return static_cast<Verdict>(at);
   }
   return std::nullopt;
 }
