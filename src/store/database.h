@@ -22,6 +22,8 @@ class Statement {
   Statement& bind(int index, std::int64_t value);
   Statement& bind(int index, std::string_view text);  ///< copied
   Statement& bind(int index, std::nullopt_t);
+  /// Makes it ready to run again, with the parameters it has.
+  Statement& reset();
   /// True: a row is there; false: done.
   Result<bool> step();
   /// Runs it to its end and makes it ready for new parameters.

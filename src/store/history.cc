@@ -1,8 +1,7 @@
 // Theory of operation. spool_run() appends to casemate.spool under a shared flock(2); open() renames that file to casemate.spool.<random>,
 // waits for the writers that still hold it, inserts its lines in one transaction and unlinks it after the commit. Each line has an id with
-// a UNIQUE column, so a file that is met again (its taker was killed between commit and unlink) adds nothing. casemate.lock, held
-// exclusively while opening, keeps openers one at a time: so only one of them sets a damaged database aside, migrates it, or takes in a
-// given file.
+// a UNIQUE column, so a file that is met again (its taker was killed between commit and unlink) adds nothing. The lock that an
+// OpenedHistory holds keeps openers one at a time: so only one of them takes in a given file.
 #include "store/history.h"
 
 #include <algorithm>
@@ -18,39 +17,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/directories.h"
 #include "base/terminal.h"
 #include "store/database.h"
+#include "store/history_database.h"
 #include "store/parts.h"
-#include "store/place.h"
 #include "store/spool.h"
 
 namespace casemate {
 namespace {
 
 constexpr std::string_view kSpool = "casemate.spool";
-constexpr off_t kCheckedSize = 8 << 20;  // bytes of database that are checked whole at each open: some milliseconds
-
-// Step N brings a database from version N to N + 1.
-constexpr const char* kMigrations[] = {
-    R"(CREATE TABLE runs (
-         id INTEGER PRIMARY KEY AUTOINCREMENT,
-         spool_id TEXT NOT NULL UNIQUE,
-         started_ms INTEGER NOT NULL,
-         front_end TEXT NOT NULL,
-         name TEXT NOT NULL,
-         key TEXT NOT NULL,
-         outcome TEXT NOT NULL,
-         code INTEGER NOT NULL,
-         wall_us INTEGER NOT NULL,
-         cpu_us INTEGER NOT NULL,
-         peak_memory_bytes INTEGER,
-         details TEXT NOT NULL);
-       CREATE INDEX runs_by_start ON runs (started_ms, id);
-       CREATE INDEX runs_by_key ON runs (key, started_ms, id);)",
-};
-constexpr std::int64_t kSchema = std::size(kMigrations);
-
 constexpr std::string_view kInsert =
     "INSERT OR IGNORE INTO runs (spool_id, started_ms, front_end, name, key, outcome, code, wall_us, cpu_us, peak_memory_bytes, details) "
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
@@ -86,62 +62,6 @@ RunRecord read_record(const Statement& row) {
   if (!row.is_null(9)) record.peak_memory_bytes = static_cast<std::uint64_t>(row.number(9));
   record.details = row.text(10);
   return tidy(std::move(record));
-}
-
-Result<void> migrate(const Database& database, const std::string& path) {
-  TRY(database.execute("BEGIN IMMEDIATE"));
-  auto migrated = [&]() -> Result<void> {
-    TRY_ASSIGN(std::int64_t version, database.number("PRAGMA user_version"));
-    if (version < 0 || version > kSchema)
-      return fail(ErrorCode::not_supported,
-                  fmt::format("{} was written by a newer casemate (schema {}, this one knows {}): update casemate, or set "
-                              "CASEMATE_STATE_DIR to another directory",
-                              printable_name(path), version, kSchema));
-    if (version == 0) {
-      TRY_ASSIGN(const std::int64_t tables, database.number("SELECT count(*) FROM sqlite_master"));
-      if (tables != 0) return fail(ErrorCode::corrupt, "it is a database of another program");
-    }
-    for (; version < kSchema; ++version) TRY(database.execute(kMigrations[version]));
-    return database.execute(fmt::format("PRAGMA user_version = {}", kSchema));
-  }();
-  TRY(database.execute(migrated ? "COMMIT" : "ROLLBACK"));
-  return migrated;
-}
-
-// Opens, checks and migrates. `corrupt`: it has to be set aside.
-Result<Database> open_checked(const std::string& path) {
-  TRY_ASSIGN(Database database, Database::open(path, "CASEMATE_STATE_DIR"));
-  TRY_ASSIGN(const std::int64_t version, database.number("PRAGMA user_version"));
-  if (version == 0) TRY(database.execute("PRAGMA auto_vacuum = INCREMENTAL"));
-  if (version <= kSchema) TRY(database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
-  if (version != kSchema) TRY(migrate(database, path));
-  struct stat info{};
-  if (::stat(path.c_str(), &info) == 0 && info.st_size <= kCheckedSize) {
-    TRY_ASSIGN(Statement check, database.prepare("PRAGMA quick_check(1)"));
-    TRY_ASSIGN(const bool row, check.step());
-    if (!row || check.text(0) != "ok") return fail(ErrorCode::corrupt, row ? printable_name(check.text(0)) : "its check gives no answer");
-  }
-  for (const std::string& sql : {std::string(kInsert), fmt::format("SELECT {} FROM runs", kColumns)}) {
-    if (!database.prepare(sql)) return fail(ErrorCode::corrupt, "its tables are not ours");
-  }
-  return database;
-}
-
-// Moves a damaged database and its journals away; where it lies now.
-Result<std::string> set_aside(const Place& place, const std::string& path) {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  char time[32];
-  std::strftime(time, sizeof time, "%Y%m%dT%H%M%SZ", &parts);
-  std::string aside = fmt::format("{}.damaged-{}", path, time);
-  struct stat info{};
-  for (int number = 2; ::lstat(aside.c_str(), &info) == 0; ++number) aside = fmt::format("{}.damaged-{}-{}", path, time, number);
-  for (const char* suffix : {"-wal", "-shm", "-journal", ""}) {
-    if (::rename((path + suffix).c_str(), (aside + suffix).c_str()) < 0 && errno != ENOENT)
-      return place.failure("move the damaged " + printable_name(path) + " away", errno);
-  }
-  return aside;
 }
 
 // An exclusive flock(2), waited for at most `tries` times 10 ms.
@@ -222,26 +142,10 @@ struct History::Parts {
 };
 
 Result<History> History::open(std::string directory) {
-  TRY_ASSIGN(directory, absolute_path(directory.empty() ? state_directory() : directory));
-  const Place place{directory, "CASEMATE_STATE_DIR"};
-  TRY(place.make());
-  const std::string lock_path = directory + "/casemate.lock";
-  const UniqueFd lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!lock) return place.failure("write " + printable_name(lock_path), errno);
-  while (::flock(lock.get(), LOCK_EX) < 0 && errno == EINTR) continue;
-  const std::string path = directory + "/casemate.db";
-  std::string note;
-  auto database = open_checked(path);
-  if (!database && database.error().code == ErrorCode::corrupt) {
-    TRY_ASSIGN(const std::string aside, set_aside(place, path));
-    note = fmt::format("the history database was damaged ({}); it is now {} and a new one is begun", database.error().what,
-                       printable_name(aside));
-    database = open_checked(path);
-  }
-  if (!database) return std::unexpected(database.error());
-  if (auto taken = take_in(*database, directory); !taken && note.empty())
-    note = "the latest runs could not be taken in: " + taken.error().what;
-  return History(std::make_unique<Parts>(Parts{std::move(*database), std::move(note)}));
+  TRY_ASSIGN(OpenedHistory opened, open_history_database(std::move(directory)));
+  if (auto taken = take_in(opened.database, opened.directory); !taken && opened.note.empty())
+    opened.note = "the latest runs could not be taken in: " + taken.error().what;
+  return History(std::make_unique<Parts>(Parts{std::move(opened.database), std::move(opened.note)}));
 }
 
 History::History(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

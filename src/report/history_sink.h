@@ -1,0 +1,55 @@
+// history_sink: a run of tests on its way into the history: a row for each result, in batches while the run goes, and all events of the run
+// as the project's last, for `casemate show`.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/events.h"
+#include "store/run_log.h"
+#include "store/test_history.h"
+
+namespace casemate {
+
+/// Writes what it hears once a second or every thousand results. What it can't write is no reason for a run to fail: it says so by
+/// problem(), not by run_finished().
+class HistorySink : public Sink {
+ public:
+  /// `directory` is that of `history` ("": state_directory()), which must outlive this; `source` is equal for runs of the same code, ""
+  /// where that is not known.
+  explicit HistorySink(TestHistory& history, std::string directory = "", std::string source = "", TestHistoryBounds bounds = {});
+
+  void run_started(const RunStart& run) override;
+  void progress(std::string_view line, bool finished) override;
+  void collected(const Collected& collected) override;
+  void test_finished(const TestResult& result) override;
+  void note(std::string_view line) override;
+  void tick(std::chrono::microseconds since_began) override;
+  std::string run_finished(const RunEnd& end) override;
+
+  /// The first thing that went wrong, on one line; "" if nothing did.
+  [[nodiscard]] const std::string& problem() const { return problem_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void keep(const TestResult& result);
+  void log(const std::string& line);
+  void flush();
+  void spool() const;
+  void give_up_rows(const Error& error);
+
+  TestHistory& history_;
+  std::string directory_;
+  std::string source_;
+  TestHistoryBounds bounds_;
+  TestRunRecord run_;
+  bool rows_ = false;  ///< they can be written
+  std::vector<TestResultRecord> pending_;
+  Clock::time_point flushed_;
+  std::optional<RunLogWriter> log_;
+  std::string problem_;
+};
+
+}  // namespace casemate
