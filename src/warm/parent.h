@@ -16,33 +16,37 @@
 
 namespace casemate {
 
-/// What a parent said. Everything in it is hostile, and bounded.
+/// Message B: the base has begun. Everything in these is hostile, and bounded.
 struct BaseReady {
   std::string python;  ///< "3.11.7"
   std::string pytest;  ///< "8.1.1"
   std::vector<std::string> notes;
 };
+/// Message R: a module parent has collected.
 struct ParentReady {
   std::uint64_t count = 0;
   std::string hash;
   std::vector<std::string> threads;
 };
+/// Message E.
 struct ForkEnded {
   std::uint64_t job = 0;
   int wait_status = 0;
   ProcessEnd end;
 };
+/// Message F.
 struct ForkFailed {
   std::uint64_t job = 0;
   int problem = 0;
   std::string step;
 };
+/// Message X.
 struct GaveUp {
   std::string what;
   std::string text;
   int status = 1;
 };
-/// monostate: nothing that makes sense.
+/// What a parent said; monostate: nothing that makes sense.
 using ParentSaid = std::variant<std::monostate, BaseReady, ParentReady, ForkEnded, ForkFailed, GaveUp>;
 
 /// Reads one datagram of a parent. Never fails: what can't be read is monostate.

@@ -13,9 +13,11 @@
 
 namespace casemate {
 
+/// A test, in the order of collection.
 struct StreamItem {
   TestCase test;
 };
+/// The items of a file are over: what a parent of this file must come to as well.
 struct StreamFile {
   std::string file;
   std::string hash;
@@ -27,23 +29,29 @@ struct StreamReport {
   TestReport report;
   std::vector<std::pair<std::string, std::string>> properties;
 };
+/// A file that could not be collected.
 struct StreamProblem {
   std::string id;
   TestReport report;
 };
+/// A warning, of a test or ("" id) of none.
 struct StreamWarning {
   std::string id;
   TestWarning warning;
 };
+/// A test begins (told where there are several).
 struct StreamBegin {
   std::string id;
 };
+/// All reports of a test have been given.
 struct StreamEnd {
   std::string id;
 };
+/// The parent has not collected this test.
 struct StreamMissing {
   std::string id;
 };
+/// A plain pytest would have ended its session here.
 struct StreamStop {
   std::string text;
 };
@@ -54,6 +62,7 @@ struct StreamDone {
   int status = 0;
   std::string text;
 };
+/// monostate: no line that makes sense.
 using StreamLine = std::variant<std::monostate, StreamItem, StreamFile, StreamReport, StreamProblem, StreamWarning, StreamBegin, StreamEnd,
                                 StreamMissing, StreamStop, StreamDone>;
 

@@ -160,7 +160,7 @@ TEST_F(HistorySinkTest, what_cannot_be_written_is_told_and_fails_no_run) {
   std::ofstream(directory_ + "/tests") << "no directory";
   HistorySink sink(history, directory_);
   EXPECT_EQ(play_sample_run(sink), "");
-  EXPECT_NE(sink.trouble().find("the events of this run are not kept"), std::string::npos) << sink.problem();
+  EXPECT_NE(sink.trouble().find("the events of this run are not kept"), std::string::npos) << sink.trouble();
   EXPECT_TRUE(history.last_run(kProject).value()->finished);
 }
 
