@@ -53,7 +53,8 @@ class CellBlock {
   [[nodiscard]] const Plan& plan(BlockPlan::Kind kind) const { return plan_.cells[kind]; }
   /// What its cgroup has to hold, and what fell back.
   [[nodiscard]] const HeldLimits& held(BlockPlan::Kind kind) const { return held_[kind]; }
-  /// Makes the first process of a cell and waits for it (0.2 ms). `fds`: its socket; for the parent's kind also stdin, stdout, stderr.
+  /// Makes the first process of a cell and waits for it (0.2 ms). `fds`: its socket; for the parent's kind also stdin, stdout, stderr;
+  /// for a fork's a network namespace, if it shall not make one.
   Result<MadeInit> make(BlockPlan::Kind kind, const std::vector<int>& fds);
   /// Readable when the block has ended.
   [[nodiscard]] int pidfd() const { return process_.pidfd(); }

@@ -42,7 +42,11 @@ void make_cell(const BlockContext& context, std::uint32_t kind, const int* fds, 
   if (pid == 0) {
     ChildContext cell = cell_context(context, kind);
     cell.socket = fds[0];
-    for (int i = 1; i < std::min(count, 4); ++i) cell.standard[i - 1] = fds[i];
+    if (kind == BlockPlan::fork) {
+      if (count > 1) cell.network = fds[1];
+    } else {
+      for (int i = 1; i < std::min(count, 4); ++i) cell.standard[i - 1] = fds[i];
+    }
     init_main(cell);
   }
   if (pid < 0) {

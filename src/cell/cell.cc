@@ -142,7 +142,7 @@ Result<void> Cell::prepare(const std::vector<int>& entries) {
   return {};
 }
 
-Result<std::unique_ptr<Cell>> Cell::create_in(CellBlock& block, BlockPlan::Kind kind, CellGround& ground) {
+Result<std::unique_ptr<Cell>> Cell::create_in(CellBlock& block, BlockPlan::Kind kind, CellGround& ground, int network) {
   std::unique_ptr<Cell> cell(new Cell);
   cell->block_ = true;
   cell->plan_ = block.plan(kind);
@@ -156,6 +156,8 @@ Result<std::unique_ptr<Cell>> Cell::create_in(CellBlock& block, BlockPlan::Kind 
   if (kind == BlockPlan::parent) {
     TRY_ASSIGN(null, open_file("/dev/null", O_RDONLY));
     fds.insert(fds.end(), {null.get(), theirs.out.get(), theirs.err.get()});
+  } else if (network >= 0) {
+    fds.push_back(network);
   }
   TRY_ASSIGN(MadeInit made, block.make(kind, fds));
   cell->process_ = ChildProcess(made.pid, std::move(made.pidfd));
@@ -241,6 +243,7 @@ bool Cell::receive(CellReport& report) {
         for (std::size_t i = 0, next = 0; i < kNamespaces && next < fds.size(); ++i) {
           if (message.step >> i & 1u) fork_.namespaces[i] = std::move(fds[next++]);
         }
+        if (const UniqueFd& network = fork_.namespaces[kNetworkNamespace]) own_network_.reset(::fcntl(network.get(), F_DUPFD_CLOEXEC, 3));
         break;
       case Message::Kind::ready:
         report.ready = true;
@@ -248,6 +251,7 @@ bool Cell::receive(CellReport& report) {
       case Message::Kind::ended:
         report.wait_status = message.value;
         report.disk_full = message.step != 0;
+        report.network_untouched = message.phase != 0;
         break;
       case Message::Kind::leftover:
         message.text[sizeof message.text - 1] = '\0';

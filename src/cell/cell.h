@@ -27,7 +27,8 @@ struct CellReport {
   std::optional<std::uint32_t> over_limit;  ///< 0 memory, 1 CPU time
   std::vector<Leftover> leftovers;
   bool ready = false;
-  bool disk_full = false;  ///< the root, a tmpfs or an overlay had no room left when the job ended
+  bool network_untouched = false;  ///< another cell may have its network namespace
+  bool disk_full = false;          ///< the root, a tmpfs or an overlay had no room left when the job ended
 };
 
 /// One cell. The destructor kills everything inside, waits for it, and removes the cgroup.
@@ -42,7 +43,8 @@ class Cell {
   Cell& operator=(const Cell&) = delete;
 
   /// Makes a cell of a block. parent: start() comes later; fork: adopt(), when a fork is on its way.
-  static Result<std::unique_ptr<Cell>> create_in(CellBlock& block, BlockPlan::Kind kind, CellGround& ground);
+  /// `network`, if any, is an untouched network namespace of the block's (untouched.h).
+  static Result<std::unique_ptr<Cell>> create_in(CellBlock& block, BlockPlan::Kind kind, CellGround& ground, int network = -1);
 
   /// Starts the job's command; to be called once, at any time (init takes it when it is ready). a cell whose set-up has failed
   /// takes it too, and receive() tells the failure. `inherited`: at most kMostInherited fds, which the command gets as 3, 4, 5; only for a
@@ -61,6 +63,8 @@ class Cell {
   [[nodiscard]] ForkEntry& fork_entry() { return fork_; }
   /// Where a process that enters writes "0" first; borrowed.
   [[nodiscard]] const std::vector<int>& cgroup_entries() const { return entries_; }
+  /// The network namespace, once it came; empty for the host's.
+  [[nodiscard]] UniqueFd& own_network() { return own_network_; }
   /// What the fork reports.
   [[nodiscard]] UniqueFd& report() { return report_; }
   /// Takes all messages that have come. False when init has closed its end.
@@ -108,6 +112,7 @@ class Cell {
   bool block_ = false;  // made in a block: not our child
   UniqueFd report_;
   ForkEntry fork_;
+  UniqueFd own_network_;
   std::vector<int> entries_;
   UniqueFd entry_;
 };

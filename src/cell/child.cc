@@ -390,7 +390,7 @@ int run_step(const Step& step, ChildContext& context) {
     case Step::Op::open_source:
       return open_source(step, context);
     case Step::Op::network_namespace:
-      return check(::unshare(CLONE_NEWNET));
+      return check(context.network >= 0 ? ::setns(context.network, CLONE_NEWNET) : ::unshare(CLONE_NEWNET));
     case Step::Op::await_engine:
       return await_engine(context);
     case Step::Op::become_root:
@@ -432,7 +432,7 @@ int run_step(const Step& step, ChildContext& context) {
     case Step::Op::hostname:
       return check(::sethostname(step.data.data(), step.data.size()));
     case Step::Op::loopback_up:
-      return loopback_up();
+      return context.network >= 0 ? 0 : loopback_up();
     case Step::Op::session:
       return check(::setsid());
     case Step::Op::resource_limit:

@@ -25,6 +25,7 @@ struct ChildContext {
   int standard[3] = {-1, -1, -1};
   int inherited[kMostInherited] = {-1, -1, -1};  ///< given to the job's process as 3, 4, 5: they come with go
   int inherited_count = 0;
+  int network = -1;                        ///< a network namespace that is there already, its loopback up; -1: it makes one
   struct CommandBlock* command = nullptr;  ///< relocated; nullptr: comes with go
   char* host_argv = nullptr;               ///< the engine's own argument strings, to be wiped: /proc/1/cmdline shows them
   std::size_t host_argv_bytes = 0;

@@ -25,6 +25,7 @@
 
 #include "cell/child.h"
 #include "cell/command.h"
+#include "cell/untouched.h"
 
 namespace casemate {
 namespace {
@@ -340,6 +341,7 @@ void close_engine_fds(const ChildContext& context) {
     kept[at] = fd;
   };
   keep(context.socket);
+  keep(context.network);
   for (const int fd : context.standard) keep(fd);
   for (std::size_t i = 0; i < context.plan->sources.size(); ++i) keep(context.slots[i]);
   unsigned first = 0;
@@ -403,7 +405,9 @@ void init_main(ChildContext& context) {
   const int status = watch_job(context, signals, job);
   report_leftovers(context, job);
   const bool full = any_layer_full(*context.plan);
-  send_message(context.socket, Message{.kind = Message::Kind::ended, .step = full ? 1u : 0u, .value = status});
+  const bool untouched = job == 0 && (context.plan->namespaces & CLONE_NEWNET) != 0 && network_untouched();
+  send_message(context.socket,
+               Message{.kind = Message::Kind::ended, .phase = untouched ? 1u : 0u, .step = full ? 1u : 0u, .value = status});
   ::_exit(0);
 }
 

@@ -13,7 +13,8 @@ struct Message {
     exported,    ///< one fd attached: collected directory `step`
     network,     ///< two fds attached: network and user namespace
     ready,       ///< all steps of the cell are done; waiting for go
-    ended,       ///< the main process was reaped: wait status `value`; `step` is 1 if a writable layer is full
+    ended,       ///< the main process was reaped: wait status `value`; `step` is 1 if a writable layer is full, `phase`
+                 ///< 1 if an adopted process has left the network namespace as it was
     leftover,    ///< a process was still there: pid `value`, `text` is its comm
     over_limit,  ///< the watchdog ended the job: `step` is 0 for memory, 1 for CPU time
     namespaces,  ///< the cell's namespaces attached, in the order of kNamespaceNames; `step` has a bit for each that is there
@@ -37,5 +38,6 @@ struct Message {
 /// What a `namespaces` message carries, as files of /proc/self/ns.
 inline constexpr const char* kNamespaceNames[] = {"mnt", "pid", "ipc", "uts", "net", "cgroup"};
 inline constexpr int kNamespaces = 6;
+inline constexpr int kNetworkNamespace = 4;  ///< its index there
 
 }  // namespace casemate

@@ -298,6 +298,7 @@ void CellRun::finish() {
 void CellRun::complete() {
   if (collected_) reactor_.unwatch(collected_.get());
   if (collector_.joinable()) collector_.join();
+  if (last_) last_(*cell_, report_);
   cell_.reset();
   const Done done = std::move(done_);  // it may destroy us
   done(*this, std::move(result_));

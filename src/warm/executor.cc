@@ -170,6 +170,7 @@ class Tree final : public WarmExecutor, private JobListener {
     base_ready_ = false;
     if (ending_) return;
     pool_.clear();
+    networks_.clear();
     while (!parents_.empty())
       drop_parent(*parents_.begin()->second, "the interpreter that collects and forks died: " + words(result.outcome));
     for (const auto& [id, test] : tests_) test->run->give_up(parent_died(words(result.outcome)));
@@ -245,6 +246,7 @@ class Tree final : public WarmExecutor, private JobListener {
     };
     TRY_ASSIGN(test->run, CellRun::create(reactor_, ground_, std::move(own), cell->plan(), listener, ended));
     Test* raw = test.get();
+    test->run->at_the_end([this](Cell& used, const CellReport& report) { keep_network(used, report); });
     TRY(test->run->await(std::move(cell), [this, raw](CellRun&) {
       raw->cell_ready = true;
       fork_into(*raw);
@@ -255,7 +257,7 @@ class Tree final : public WarmExecutor, private JobListener {
   }
 
   Result<std::unique_ptr<Cell>> take_cell() {
-    if (pool_.empty()) return Cell::create_in(*block_, BlockPlan::fork, ground_);
+    if (pool_.empty()) return make_cell();
     std::unique_ptr<Cell> cell = std::move(pool_.front());
     pool_.pop_front();
     return cell;
@@ -263,7 +265,22 @@ class Tree final : public WarmExecutor, private JobListener {
 
   void fill_pool() {
     if (!base_ready_ || pool_.size() >= request_.cells_ahead) return;
-    if (auto cell = Cell::create_in(*block_, BlockPlan::fork, ground_)) pool_.push_back(std::move(*cell));
+    if (auto cell = make_cell()) pool_.push_back(std::move(*cell));
+  }
+
+  Result<std::unique_ptr<Cell>> make_cell() {
+    UniqueFd network;
+    if (!networks_.empty()) {
+      network = std::move(networks_.back());
+      networks_.pop_back();
+    }
+    return Cell::create_in(*block_, BlockPlan::fork, ground_, network.get());
+  }
+
+  // Most tests never touch the network; then the next cell can't tell its namespace from a new one.
+  void keep_network(Cell& cell, const CellReport& report) {
+    if (report.network_untouched && cell.own_network() && networks_.size() < request_.cells_ahead)
+      networks_.push_back(std::move(cell.own_network()));
   }
 
   void find_parent(Test& test) {
@@ -409,6 +426,7 @@ class Tree final : public WarmExecutor, private JobListener {
   std::optional<GaveUp> gave_up_;
   std::optional<Collecting> collecting_;
   std::deque<std::unique_ptr<Cell>> pool_;
+  std::vector<UniqueFd> networks_;                          // untouched ones, of cells that have gone
   std::map<std::string, std::unique_ptr<Parent>> parents_;  // by file
   std::set<std::string> whole_;                             // files that need a parent that has collected everything
   std::unordered_map<std::uint64_t, std::unique_ptr<Test>> tests_;
