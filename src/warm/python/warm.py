@@ -52,6 +52,21 @@ def fingerprint(items):
     return cells.hash("".join(lines).encode("utf-8", "backslashreplace"))
 
 
+def can_be_immortal():
+    """Whether this interpreter's reference counts are those that immortalize() knows."""
+    return sys.implementation.name == "cpython" and (3, 12) <= sys.version_info[:2] <= (3, 13) and "t" not in sys.abiflags
+
+
+def immortal_kinds():
+    """(types whose objects' death nobody can observe, containers that may be immortal if all they hold may)."""
+    descriptors = (type(str.join), type(str.__add__), type(type.__dict__["__mro__"]), type(type.__dict__["__dict__"]), type(dict.__dict__["fromkeys"]))
+    code = type(can_be_immortal.__code__), type(can_be_immortal), type(len), type(sys)
+    return (
+        (str, bytes, int, float, complex, property, staticmethod, classmethod) + descriptors + code,
+        (dict, tuple, frozenset, type((lambda x: lambda: x)(0).__closure__[0])),
+    )
+
+
 def random_state():
     """The state of random's global generator, which stands inside a block of 624 words, so that a draw changes no word at once."""
     random = sys.modules.get("random")
@@ -115,6 +130,8 @@ class Warm:
         self.notes = []
         self.collects_garbage = True
         self.random_before = None
+        self.immortal = "CASEMATE_MORTAL" not in os.environ
+        os.environ.pop("CASEMATE_MORTAL", None)
 
     # ---- Hooks
 
@@ -200,8 +217,11 @@ class Warm:
         self.renew = renewals(seeded_state(self.random_before))
         self.collects_garbage = gc.isenabled()
         gc.collect()
+        if self.immortal and can_be_immortal():
+            cells.immortalize(*immortal_kinds())
         gc.freeze()
         gc.disable()
+        cells.fill_holes()
 
     def look_up_streams(self):
         """Which descriptors are stdout and stderr, and copies of them, and which are files that pytest captures into."""
