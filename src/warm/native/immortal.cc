@@ -112,8 +112,8 @@ struct Kinds {
     PyTypeObject* const type = Py_TYPE(object);
     if (is_immortal(object) || (PyType_GetFlags(type) & Py_TPFLAGS_TYPE_SUBCLASS) != 0 || has(plain, reinterpret_cast<PyObject*>(type)))
       return true;
-    if (!has(containers, reinterpret_cast<PyObject*>(type))) return false;
     if (namespaces->has(object)) return true;
+    if (!has(containers, reinterpret_cast<PyObject*>(type))) return false;
     if (depth == kMostDepth) return false;
     const auto traverse = reinterpret_cast<traverseproc>(PyType_GetSlot(type, Py_tp_traverse));
     Look look{this, depth + 1};

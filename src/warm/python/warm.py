@@ -58,12 +58,13 @@ def can_be_immortal():
 
 
 def immortal_kinds():
-    """(types whose objects' death nobody can observe, containers that may be immortal if all they hold may)."""
+    """(types whose objects' death nobody can observe, containers that may be immortal if all they hold may). No dict but a module's: it
+    may hold anything by the time its owner dies."""
     descriptors = (type(str.join), type(str.__add__), type(type.__dict__["__mro__"]), type(type.__dict__["__dict__"]), type(dict.__dict__["fromkeys"]))
     code = type(can_be_immortal.__code__), type(can_be_immortal), type(len), type(sys)
     return (
         (str, bytes, int, float, complex, property, staticmethod, classmethod) + descriptors + code,
-        (dict, tuple, frozenset, type((lambda x: lambda: x)(0).__closure__[0])),
+        (tuple, frozenset),
     )
 
 
