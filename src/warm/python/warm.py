@@ -142,11 +142,12 @@ class Warm:
         self.config = config
         option = config.option
         if config.pluginmanager.hasplugin("xdist") or hasattr(option, "numprocesses"):
-            if getattr(option, "numprocesses", None) or getattr(option, "dist", "no") != "no":
-                self.notes.append("xdist's -n and --dist are left out: casemate runs tests side by side itself")
+            if getattr(option, "numprocesses", None) or getattr(option, "dist", "no") != "no" or getattr(option, "looponfail", False):
+                self.notes.append("xdist's -n, --dist and -f are left out: casemate runs tests side by side itself")
             option.numprocesses = None
             option.dist = "no"
             option.tx = []
+            option.looponfail = False
         if config.pluginmanager.hasplugin("_cov"):
             self.notes.append("pytest-cov: coverage of forks is not combined")
         yield
