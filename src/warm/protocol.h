@@ -8,6 +8,8 @@
 //   fd 5  a sealed memfd: the native half, a Python extension module without any library of its own (loaded as /proc/self/fd/5)
 // and argv = {python, "-c", kWarmBoot, pytest's arguments...}.
 //
+// With CASEMATE_MORTAL in its environment (which tests do not see) all reference counts stay as they are; otherwise CPython 3.12 and 3.13
+// make objects immortal whose death nobody can observe (PEP 683).
 // The parent moves its control away from where tests look, closes 4 and 5, and takes files of its own as stdout and stderr.
 // A letter is followed by its payload at once, no space between.
 //

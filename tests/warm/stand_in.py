@@ -207,9 +207,9 @@ class Base:
         pipe.given()
         return pipe.lines()
 
-    def module(self, file):
+    def module(self, file, **words):
         control = Control()
-        self.control.send(b"M" + json.dumps({"file": file}).encode(), [control.theirs.fileno()])
+        self.control.send(b"M" + json.dumps({"file": file, **words}).encode(), [control.theirs.fileno()])
         control.theirs.close()
         module = Module(control)
         self.modules.append(module)

@@ -192,9 +192,17 @@ def test_reference_counts_and_the_collector_are_sane(project):
             seen = weakref.ref(things["a"])
             del things
             assert seen() is None
+        empty, plain, pair = {}, Thing(), ("a", Thing())
+        def test_what_a_test_puts_into_them_dies_too():
+            global empty, plain, pair
+            empty["thing"] = plain.thing = Thing()
+            seen = weakref.ref(plain.thing), weakref.ref(pair[1])
+            del empty, plain, pair
+            assert [ref() for ref in seen] == [None, None]
     """)
     parent = project.module()
-    for name in ("counts", "objects_of_the_module_die_too", "what_a_dict_of_the_module_holds_dies_with_it"):
+    names = "counts objects_of_the_module_die_too what_a_dict_of_the_module_holds_dies_with_it what_a_test_puts_into_them_dies_too"
+    for name in names.split():
         result = parent.run("test_it.py::test_" + name)
         assert result.outcomes()["call"] == "passed", result.text()
 

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "warm/native/enter.h"
+#include "warm/native/holes.h"
 #include "warm/native/immortal.h"
 #include "warm/native/kernel.h"
 #include "warm/protocol.h"
@@ -390,7 +391,8 @@ PyMethodDef methods[] = {
     {"high", high_fd, METH_O, "high(fd) -> fd, moved away from where tests look"},
     {"hash", hash, METH_O, "hash(bytes) -> 16 hexadecimal digits"},
     {"leave", leave, METH_O, "leave(status): exit_group"},
-    {"immortalize", immortalize, METH_O, "immortalize(types) -> how many objects"},
+    {"fill_holes", fill_holes, METH_NOARGS, "fill_holes() -> how many blocks"},
+    {"immortalize", immortalize, METH_VARARGS, "immortalize(kinds, containers) -> how many objects"},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -92,9 +92,9 @@ bool Order::confines() const {
 }
 
 int nameless_file() {
-  const long file = call(SYS_openat, AT_FDCWD, at("/tmp"), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  const long file = call(SYS_memfd_create, at("capture"), kMemfdCloexec);
   if (file >= 0) return static_cast<int>(file);
-  return static_cast<int>(call(SYS_memfd_create, at("capture"), kMemfdCloexec));
+  return static_cast<int>(call(SYS_openat, AT_FDCWD, at("/tmp"), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
 }
 
 int take_streams(const Streams& streams, int out, int err) {

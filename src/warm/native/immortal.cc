@@ -68,11 +68,15 @@ struct Walk {
     ++count;
     open[open_count++] = object;
   }
+  bool has(PyObject* object) const { return capacity != 0 && seen[place(object)] == object; }
   void release() const {
     if (seen != nullptr) call(SYS_munmap, at(seen), static_cast<long>(capacity * sizeof(PyObject*)));
     if (open != nullptr) call(SYS_munmap, at(open), static_cast<long>(open_capacity * sizeof(PyObject*)));
   }
 };
+
+// ob_refcnt is the first field of every object.
+bool is_immortal(PyObject* object) { return static_cast<std::int32_t>(*reinterpret_cast<std::uint64_t*>(object)) < 0; }
 
 int visit(PyObject* object, void* walk) {
   static_cast<Walk*>(walk)->add(object);
@@ -90,13 +94,42 @@ void look_into(PyObject* object, Walk& walk) {
   if (traverse != nullptr) traverse(object, visit, &walk);
 }
 
-bool is_wanted(PyObject* object, PyObject* types, Py_ssize_t types_count) {
-  PyTypeObject* const type = Py_TYPE(object);
-  for (Py_ssize_t i = 0; i < types_count; ++i) {
-    if (PyTuple_GetItem(types, i) == reinterpret_cast<PyObject*>(type)) return true;
+constexpr int kMostDepth = 6;  ///< of containers in containers; deeper ones stay mortal
+
+// What may become immortal. Lives on the stack of one call.
+struct Kinds {
+  PyObject* plain;
+  PyObject* containers;
+  const Walk* namespaces;
+
+  static bool has(PyObject* tuple, PyObject* type) {
+    for (Py_ssize_t i = 0; i < PyTuple_Size(tuple); ++i) {
+      if (PyTuple_GetItem(tuple, i) == type) return true;
+    }
+    return false;
   }
-  return (PyType_GetFlags(type) & Py_TPFLAGS_TYPE_SUBCLASS) != 0;
-}
+  bool want(PyObject* object, int depth = 0) const {
+    PyTypeObject* const type = Py_TYPE(object);
+    if (is_immortal(object) || (PyType_GetFlags(type) & Py_TPFLAGS_TYPE_SUBCLASS) != 0 || has(plain, reinterpret_cast<PyObject*>(type)))
+      return true;
+    if (namespaces->has(object)) return true;
+    if (!has(containers, reinterpret_cast<PyObject*>(type))) return false;
+    if (depth == kMostDepth) return false;
+    const auto traverse = reinterpret_cast<traverseproc>(PyType_GetSlot(type, Py_tp_traverse));
+    Look look{this, depth + 1};
+    return traverse == nullptr || traverse(object, visit_content, &look) == 0;
+  }
+
+ private:
+  struct Look {
+    const Kinds* kinds;
+    int depth;
+  };
+  static int visit_content(PyObject* object, void* look) {
+    const auto* const wanted = static_cast<Look*>(look);
+    return wanted->kinds->want(object, wanted->depth) ? 0 : 1;
+  }
+};
 
 // The list of what the collector tracks, which is itself a fresh object: it may not be made immortal with the rest, nor kept.
 PyObject* tracked_objects() {
@@ -109,33 +142,37 @@ PyObject* tracked_objects() {
 
 }  // namespace
 
-PyObject* immortalize(PyObject* /*module*/, PyObject* types) {
-  if (!PyTuple_Check(types)) {
-    PyErr_SetString(PyExc_TypeError, "a tuple of types is wanted");
-    return nullptr;
-  }
+PyObject* immortalize(PyObject* /*module*/, PyObject* arguments) {
+  PyObject* kinds = nullptr;
+  PyObject* containers = nullptr;
+  if (PyArg_ParseTuple(arguments, "O!O!", &PyTuple_Type, &kinds, &PyTuple_Type, &containers) == 0) return nullptr;
   PyObject* const tracked = tracked_objects();
   if (tracked == nullptr) return nullptr;
   Walk walk;
+  Walk namespaces;
   for (Py_ssize_t i = 0; i < PyList_Size(tracked); ++i) walk.add(PyList_GetItem(tracked, i));
-  while (walk.open_count > 0) look_into(walk.open[--walk.open_count], walk);
-  Py_DECREF(tracked);
-  if (walk.out_of_memory) {
-    walk.release();
-    return PyErr_NoMemory();
+  while (walk.open_count > 0) {
+    PyObject* const object = walk.open[--walk.open_count];
+    // What is immortal has been looked into before, by this parent's parent, or is the interpreter's own.
+    if (!is_immortal(object)) {
+      if (PyModule_Check(object)) namespaces.add(PyModule_GetDict(object));
+      look_into(object, walk);
+    }
   }
-  const Py_ssize_t types_count = PyTuple_Size(types);
+  Py_DECREF(tracked);
   long made = 0;
-  for (std::size_t i = 0; i < walk.capacity; ++i) {
+  const Kinds wanted{kinds, containers, &namespaces};
+  for (std::size_t i = 0; i < walk.capacity && !walk.out_of_memory && !namespaces.out_of_memory; ++i) {
     PyObject* const object = walk.seen[i];
-    if (object == nullptr || object == types || !is_wanted(object, types, types_count)) continue;
-    auto* const references = reinterpret_cast<std::uint64_t*>(object);  // ob_refcnt is the first field of every object
-    if (static_cast<std::int32_t>(*references) < 0) continue;
-    *references = kImmortal;
+    if (object == nullptr || object == arguments || object == kinds || object == containers) continue;
+    if (is_immortal(object) || !wanted.want(object)) continue;
+    *reinterpret_cast<std::uint64_t*>(object) = kImmortal;
     ++made;
   }
+  const bool failed = walk.out_of_memory || namespaces.out_of_memory;
   walk.release();
-  return PyLong_FromLong(made);
+  namespaces.release();
+  return failed ? PyErr_NoMemory() : PyLong_FromLong(made);
 }
 
 }  // namespace casemate::native

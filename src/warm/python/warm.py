@@ -52,6 +52,22 @@ def fingerprint(items):
     return cells.hash("".join(lines).encode("utf-8", "backslashreplace"))
 
 
+def can_be_immortal():
+    """Whether this interpreter's reference counts are those that immortalize() knows."""
+    return sys.implementation.name == "cpython" and (3, 12) <= sys.version_info[:2] <= (3, 13) and "t" not in sys.abiflags
+
+
+def immortal_kinds():
+    """(types whose objects' death nobody can observe, containers that may be immortal if all they hold may). No dict but a module's: it
+    may hold anything by the time its owner dies."""
+    descriptors = (type(str.join), type(str.__add__), type(type.__dict__["__mro__"]), type(type.__dict__["__dict__"]), type(dict.__dict__["fromkeys"]))
+    code = type(can_be_immortal.__code__), type(can_be_immortal), type(len), type(sys)
+    return (
+        (str, bytes, int, float, complex, property, staticmethod, classmethod) + descriptors + code,
+        (tuple, frozenset),
+    )
+
+
 def random_state():
     """The state of random's global generator, which stands inside a block of 624 words, so that a draw changes no word at once."""
     random = sys.modules.get("random")
@@ -115,6 +131,8 @@ class Warm:
         self.notes = []
         self.collects_garbage = True
         self.random_before = None
+        self.immortal = "CASEMATE_MORTAL" not in os.environ
+        os.environ.pop("CASEMATE_MORTAL", None)
 
     # ---- Hooks
 
@@ -124,11 +142,12 @@ class Warm:
         self.config = config
         option = config.option
         if config.pluginmanager.hasplugin("xdist") or hasattr(option, "numprocesses"):
-            if getattr(option, "numprocesses", None) or getattr(option, "dist", "no") != "no":
-                self.notes.append("xdist's -n and --dist are left out: casemate runs tests side by side itself")
+            if getattr(option, "numprocesses", None) or getattr(option, "dist", "no") != "no" or getattr(option, "looponfail", False):
+                self.notes.append("xdist's -n, --dist and -f are left out: casemate runs tests side by side itself")
             option.numprocesses = None
             option.dist = "no"
             option.tx = []
+            option.looponfail = False
         if config.pluginmanager.hasplugin("_cov"):
             self.notes.append("pytest-cov: coverage of forks is not combined")
         yield
@@ -200,8 +219,11 @@ class Warm:
         self.renew = renewals(seeded_state(self.random_before))
         self.collects_garbage = gc.isenabled()
         gc.collect()
+        if self.immortal and can_be_immortal():
+            cells.immortalize(*immortal_kinds())
         gc.freeze()
         gc.disable()
+        cells.fill_holes()
 
     def look_up_streams(self):
         """Which descriptors are stdout and stderr, and copies of them, and which are files that pytest captures into."""

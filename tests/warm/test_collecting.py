@@ -1,0 +1,138 @@
+"""Base, collector and module parents: what they say of a project, and of one that is broken."""
+import os
+
+import pytest
+
+
+def test_items_come_with_all_that_selection_needs(project):
+    project.write("pytest.ini", "[pytest]\nmarkers =\n  slow: x\n  casemate: x\n")
+    project.write("tests/sub/test_it.py", """
+        import pytest
+        pytestmark = pytest.mark.slow
+        def test_plain(): pass
+        @pytest.mark.skip
+        def test_skipped(): pass
+        class TestA:
+            class TestB:
+                @pytest.mark.casemate(isolation="cold")
+                @pytest.mark.parametrize("x", ["a::b"])
+                def test_cold(self, x): pass
+    """)
+    items = {line["name"]: line for line in project.base().collect() if "item" in line}
+    assert items["test_plain"] == {
+        "item": "tests/sub/test_it.py::test_plain", "file": "tests/sub/test_it.py", "group": "", "name": "test_plain", "line": 4, "markers": ["slow"]}
+    assert items["test_skipped"]["skip"] is True and "cold" not in items["test_skipped"]
+    cold = items["test_cold[a::b]"]
+    assert (cold["group"], cold["cold"]) == ("TestA::TestB", True)
+    assert set(cold["markers"]) == {"slow", "casemate", "parametrize"}
+
+
+def test_hashes_of_collector_and_parents_agree_and_tell_changes(project):
+    project.write("a/test_one.py", "import pytest\n@pytest.mark.parametrize('x', range(3))\ndef test_x(x): pass\n")
+    project.write("a/test_two.py", "def test_y(): pass\n")
+    base = project.base()
+    lines = base.collect()
+    hashes = {line["file"]: (line["hash"], line["count"]) for line in lines if "hash" in line}
+    for file, (value, count) in hashes.items():
+        ready = base.module(file).ready
+        assert (ready["hash"], ready["count"]) == (value, count)
+    assert hashes["a/test_one.py"][0] != hashes["a/test_two.py"][0]
+    project.write("a/test_two.py", "import pytest\n@pytest.mark.skip\ndef test_y(): pass\n")
+    assert base.module("a/test_two.py").ready["hash"] != hashes["a/test_two.py"][0]
+    assert lines[-1] == {"done": True, "deselected": 0, "threads": [], "status": 0}
+
+
+def test_files_that_cannot_be_collected_are_problems(project):
+    project.write("test_good.py", "def test_x(): pass\n")
+    project.write("test_bad.py", "import nowhere\n")
+    project.write("test_syntax.py", "def (\n")
+    base = project.base()
+    lines = base.collect()
+    problems = {line["problem"]["id"]: line["problem"] for line in lines if "problem" in line}
+    assert set(problems) == {"test_bad.py", "test_syntax.py"}
+    assert "No module named 'nowhere'" in problems["test_bad.py"]["text"]
+    assert problems["test_bad.py"]["outcome"] == "failed" and problems["test_bad.py"]["when"] == "collect"
+    assert [line["item"] for line in lines if "item" in line] == ["test_good.py::test_x"]
+    assert lines[-1]["status"] == 2
+    assert base.module("test_bad.py").ready["problems"] == 1
+    parent = base.module("test_good.py")
+    assert parent.run("test_good.py::test_x").outcomes()["call"] == "passed"
+
+
+def test_deselected_and_nothing_left(project):
+    project.write("test_it.py", "def test_x(): pass\ndef test_y(): pass\n")
+    assert project.base("-k", "x").collect()[-1]["deselected"] == 1
+    last = project.base("-k", "nothing").collect()[-1]
+    assert (last["deselected"], last["status"]) == (2, 5)
+
+
+BROKEN = {
+    "usage": (("--no-such-option",), {}, "unrecognized arguments: --no-such-option", 4),
+    "conftest": ((), {"conftest.py": "import nowhere\n"}, "No module named 'nowhere'", 4),
+    "ini": ((), {"pytest.ini": "[pytest\n"}, "pytest.ini", 4),
+    "sessionstart": ((), {"conftest.py": "def pytest_sessionstart(session): raise ValueError('not today')\n"}, "not today", 3),
+    "exits": ((), {"conftest.py": "import pytest\npytest.exit('enough', returncode=7)\n"}, "enough", None),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_base_that_gives_up_says_why(project, what):
+    args, files, text, status = BROKEN[what]
+    for name, content in files.items():
+        project.write(name, content)
+    base = project.start(*args)
+    said = base.control.expect(b"X")
+    assert text in said["text"] + said["what"]
+    assert "\n" not in said["what"]
+    assert status in (None, said["status"])
+    assert base.control.receive() is None
+
+
+def test_a_collector_that_pytest_ends_says_why(project):
+    project.write("test_it.py", "def test_x(): pass\n")
+    lines = project.base("test_it.py", "nowhere.py").collect()
+    assert lines[-1]["status"] == 4 and "nowhere.py" in lines[-1]["text"]
+    project.write("conftest.py", "def pytest_collection_modifyitems(): raise ValueError('no order')\n")
+    lines = project.base().collect()
+    assert lines[-1]["status"] == 3 and "no order" in lines[-1]["text"]
+    said = project.module().gave_up
+    assert said["status"] == 3 and "no order" in said["text"]
+
+
+def test_a_fork_that_dies_is_reaped_with_its_number(project):
+    project.write("conftest.py", "import os\ndef pytest_collection_modifyitems(): os.kill(os.getpid(), 9)\n")
+    project.write("test_it.py", "def test_x(): pass\n")
+    base = project.base()
+    import stand_in
+
+    control = stand_in.Control()
+    base.control.send(b'M{"file": "test_it.py", "job": 77}', [control.theirs.fileno()])
+    control.theirs.close()
+    assert control.receive() is None
+    ended = stand_in.ENDED.unpack(base.control.receive())
+    assert (ended[1], ended[2]) == (9, 77)
+    control.close()
+
+
+def test_threads_that_collection_leaves_are_named(project):
+    project.write("test_it.py", """
+        import threading, time
+        threading.Thread(target=time.sleep, args=(100,), name="waits", daemon=True).start()
+        def test_x(): pass
+    """)
+    base = project.base()
+    assert base.collect()[-1]["threads"] == ["waits"]
+    assert base.module("test_it.py").ready["threads"] == ["waits"]
+
+
+def test_files_outside_the_rootdir_and_conftests_beside_them(project):
+    project.write("inner/pytest.ini", "[pytest]\n")
+    project.write("inner/test_in.py", "def test_in(here): assert here\n")
+    project.write("inner/conftest.py", "import pytest\n@pytest.fixture\ndef here(): return 1\n")
+    outside = project.write("outer/test_out.py", "def test_out(): pass\n")
+    os.rename(project.directory / "pytest.ini", project.directory / "unused.ini")
+    base = project.base("-c", "inner/pytest.ini", "inner", str(outside))
+    items = [line for line in base.collect() if "item" in line]
+    assert len(items) == 2
+    for item in items:
+        assert base.module(item["file"]).run(item["item"]).outcomes()["call"] == "passed"
