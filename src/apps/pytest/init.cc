@@ -18,7 +18,7 @@ constexpr const char* kName = "maelstrom-pytest.toml";
 
 constexpr const char* kHead =
     R"toml(# In which container each test runs. A directive takes the tests of its filter, or all tests if it has none;
-# of those that take a test, later ones win. The fields are told in docs/guide/pytest.md and docs/guide/containers.md.
+# of those that take a test, later ones win. The guide of casemate tells the fields: pytest.md, containers.md.
 
 [[directives]]
 )toml";
