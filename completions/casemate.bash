@@ -1,4 +1,4 @@
-# bash completion for casemate and py_test_runner. The options are read from --help, so they are those of the casemate that is installed.
+# bash completion for casemate, py_test_runner and maelstrom-pytest. The options are read from --help, so they are those of the casemate that is installed.
 
 # Only what begins a line of the list of options: descriptions and examples name others.
 _casemate_options() {
@@ -40,10 +40,12 @@ _casemate() {
   COMPREPLY=()
   if [[ ${program##*/} == py_test_runner ]]; then
     command=script
+  elif [[ ${program##*/} == maelstrom-pytest ]]; then
+    command=pytest
   else
     command=${words[1]}
     if ((last == 1)); then
-      mapfile -t COMPREPLY < <(compgen -W 'run script explain image doctor cache history --help --version' -- "$cur")
+      mapfile -t COMPREPLY < <(compgen -W 'run script pytest explain image doctor cache history --help --version' -- "$cur")
       return
     fi
     asked+=("$command")
@@ -51,7 +53,7 @@ _casemate() {
   # What follows -- is somebody else's command line.
   for ((i = 1; i < last; i++)); do
     if [[ ${words[i]} == -- ]]; then
-      if ((i + 1 == last)); then
+      if ((i + 1 == last)) && [[ $command != pytest ]]; then
         mapfile -t COMPREPLY < <(compgen -c -- "$cur")
       else
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -61,6 +63,8 @@ _casemate() {
     fi
   done
   case $prev in
+    --isolation) mapfile -t COMPREPLY < <(compgen -W 'test class module file cold' -- "$cur") && return ;;
+    --ui) mapfile -t COMPREPLY < <(compgen -W 'auto fancy simple quiet' -- "$cur") && return ;;
     --network) mapfile -t COMPREPLY < <(compgen -W 'none outbound host' -- "$cur") && return ;;
     --profile) mapfile -t COMPREPLY < <(compgen -W 'default strict' -- "$cur") && return ;;
     --executor) mapfile -t COMPREPLY < <(compgen -W 'native docker' -- "$cur") && return ;;
@@ -114,4 +118,4 @@ _casemate() {
   compopt -o filenames 2>/dev/null
 }
 
-complete -F _casemate casemate py_test_runner
+complete -F _casemate casemate py_test_runner maelstrom-pytest

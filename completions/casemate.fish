@@ -1,10 +1,10 @@
-# fish completion for casemate and py_test_runner. The options are read from --help, so they are those of the casemate that is installed.
+# fish completion for casemate, py_test_runner and maelstrom-pytest. The options are read from --help, so they are those of the casemate that is installed.
 
 function __casemate_options
     set -l words (commandline -opc)
     contains -- -- $words; and return
     set -l asked $words[1]
-    if not string match -q '*py_test_runner' -- $words[1]; and set -q words[2]
+    if not string match -qr '(py_test_runner|maelstrom-pytest)$' -- $words[1]; and set -q words[2]
         set -a asked $words[2]
         string match -qr '^(image|cache|history)$' -- $words[2]; and set -q words[3]; and not string match -q -- '-*' $words[3]; and set -a asked $words[3]
     end
@@ -17,6 +17,9 @@ end
 
 complete -c casemate -f -n __fish_use_subcommand -a run -d 'run one command in a fresh cell'
 complete -c casemate -f -n __fish_use_subcommand -a script -d 'run a Python script with its requirements and files'
+complete -c casemate -f -n __fish_use_subcommand -a pytest -d 'run every test of a project in a cell of its own'
+complete -c casemate -n 'string match -q -- --isolation (commandline -opc)[-1]' -x -a 'test class module file cold'
+complete -c casemate -n 'string match -q -- --ui (commandline -opc)[-1]' -x -a 'auto fancy simple quiet'
 complete -c casemate -f -n __fish_use_subcommand -a explain -d 'show what would be done for a job'
 complete -c casemate -f -n __fish_use_subcommand -a image -d 'images as roots of jobs: pull, list, inspect, remove, prune, import, export'
 complete -c casemate -f -n '__fish_seen_subcommand_from image; and not __fish_seen_subcommand_from pull list inspect remove prune import export' -a 'pull list inspect remove prune import export'
@@ -28,3 +31,5 @@ complete -c casemate -f -n __fish_use_subcommand -a cache -d 'show and prune the
 complete -c casemate -f -n __fish_use_subcommand -a history -d 'show what was run'
 complete -c casemate -n 'string match -q -- "-*" (commandline -ct)' -a '(__casemate_options)'
 complete -c py_test_runner -n 'string match -q -- "-*" (commandline -ct)' -a '(__casemate_options)'
+complete -c maelstrom-pytest -n 'string match -q -- "-*" (commandline -ct)' -a '(__casemate_options)'
+complete -c maelstrom-pytest -n 'string match -q -- --ui (commandline -opc)[-1]' -x -a 'auto fancy simple quiet'

@@ -13,6 +13,7 @@
 
 #include "base/nearest.h"
 #include "base/terminal.h"
+#include "image/project_requirements.h"
 
 namespace casemate {
 namespace {
@@ -92,7 +93,7 @@ Result<ContainerPatch> ContainerReader::patch(const toml::table& table) const {
   TRY(image(table, patch));
   TRY(parent(table, patch));
   if (patch.image && patch.parent) return toml_.problem(*table.get("parent"), "either 'image' or 'parent', not both");
-  TRY_ASSIGN(patch.requirements, toml_.text(table, "requirements"));
+  TRY_ASSIGN(patch.requirements, requirements(table));
   if (table.contains("layers")) {
     TRY_ASSIGN(patch.layers, layer_list(table, "layers"));
   }
@@ -327,6 +328,22 @@ Result<void> ContainerReader::parent(const toml::table& table, ContainerPatch& p
   }
   patch.parent_use = std::move(uses);
   return {};
+}
+
+// A file's name, or extras and groups of the project's pyproject.toml.
+Result<std::optional<std::string>> ContainerReader::requirements(const toml::table& table) const {
+  const toml::node* node = table.get("requirements");
+  const toml::table* parts = node ? node->as_table() : nullptr;
+  if (!parts) return toml_.text(table, "requirements");
+  TRY(toml_.known_fields(*parts, {"groups", "extras"}, "a table of requirements"));
+  ProjectSelection selection;
+  TRY_ASSIGN(selection.extras, toml_.texts(*parts, "extras"));
+  TRY_ASSIGN(selection.groups, toml_.texts(*parts, "groups"));
+  const auto is_odd = [](const std::string& name) { return name.empty() || name.find_first_of(",:[]/ ") != std::string::npos; };
+  if (std::any_of(selection.extras.begin(), selection.extras.end(), is_odd) ||
+      std::any_of(selection.groups.begin(), selection.groups.end(), is_odd))
+    return toml_.problem(*node, "names of extras and groups are letters, digits, '-', '_' and '.'");
+  return selection.spelled();
 }
 
 Result<std::vector<LayerSpec>> ContainerReader::layer_list(const toml::table& table, std::string_view name) const {

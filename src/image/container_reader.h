@@ -32,6 +32,7 @@ class ContainerReader {
  private:
   [[nodiscard]] Result<void> image(const toml::table& table, ContainerPatch& patch) const;
   [[nodiscard]] Result<void> parent(const toml::table& table, ContainerPatch& patch) const;
+  [[nodiscard]] Result<std::optional<std::string>> requirements(const toml::table& table) const;
   [[nodiscard]] Result<PrefixOptions> prefix(const toml::table& table) const;
   [[nodiscard]] Result<LayerSpec> symlinks(const toml::table& table, std::string_view what) const;
   [[nodiscard]] Result<LayerSpec> command(const toml::table& table, std::string_view what) const;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/terminal.h"
+#include "image/project_requirements.h"
 #include "image/requirement_lines.h"
 #include "sys/fd.h"
 
@@ -512,7 +513,15 @@ Result<Requirements> read_requirements(const std::string& path, const ReadRequir
   return reader.done();
 }
 
-Result<Requirements> read_requirements(const std::string& path) { return read_requirements(path, read_from_disk, variable_of_process); }
+Result<Requirements> read_requirements(const std::string& path) {
+  const auto selection = project_selection(path);
+  if (!selection) return read_requirements(path, read_from_disk, variable_of_process);
+  const auto read = [&](const std::string& file) -> Result<std::string> {
+    TRY_ASSIGN(const std::string toml, read_from_disk(file));
+    return project_requirements(toml, *selection);
+  };
+  return read_requirements(selection->file, read, variable_of_process);
+}
 
 Result<Requirements> read_constraints(const std::string& path) {
   const ReadRequirementsFile read = read_from_disk;

@@ -46,7 +46,7 @@ using LookUpVariable = std::function<const char*(const std::string& name)>;
 /// invalid_input line that begins with "file:line:"; so are a cycle, a directory, and an editable install: the layer must not depend on a
 /// source tree that changes. Secrets in URLs are not repeated in errors.
 Result<Requirements> read_requirements(const std::string& path, const ReadRequirementsFile& read, const LookUpVariable& variable);
-/// The same from the disk and the process environment.
+/// The same from the disk and the process environment; also the packages of a pyproject.toml (project_requirements.h has the spelling).
 Result<Requirements> read_requirements(const std::string& path);
 /// The lines of a constraints file alone (PIP_CONSTRAINT), as `constraints`.
 Result<Requirements> read_constraints(const std::string& path);

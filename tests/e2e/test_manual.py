@@ -79,15 +79,19 @@ def test_bash_completion_offers_commands_and_options():
       COMP_WORDS=(casemate script --reqs /dev/null --sc); COMP_CWORD=4; _casemate; echo "${COMPREPLY[@]}"
       COMP_WORDS=(casemate run --network o); COMP_CWORD=3; _casemate; echo "${COMPREPLY[@]}"
       COMP_WORDS=(casemate run -- tru); COMP_CWORD=3; _casemate; echo "${COMPREPLY[@]}"
+      COMP_WORDS=(casemate pytest --isolation c); COMP_CWORD=3; _casemate; echo "${COMPREPLY[@]}"
+      COMP_WORDS=(casemate pytest -k x --exc); COMP_CWORD=4; _casemate; echo "${COMPREPLY[@]}"
     """
     done = subprocess.run(
         ["bash", "-c", script, "bash", str(TREE / "completions" / "casemate.bash"), CASEMATE], capture_output=True, text=True, timeout=30
     )
-    commands, options, modes, programs = done.stdout.splitlines()
+    commands, options, modes, programs, isolations, excludes = done.stdout.splitlines()
     assert commands == "script"
     assert options.split() == ["--script", "--script-args"]
     assert modes == "outbound"
     assert "true" in programs.split()
+    assert isolations.split() == ["class", "cold"]
+    assert excludes == "--exclude"
 
 
 @pytest.mark.parametrize(("shell", "file"), [("bash", "casemate.bash"), ("zsh", "_casemate"), ("fish", "casemate.fish")])

@@ -13,6 +13,7 @@ namespace casemate {
 namespace {
 
 using namespace std::chrono_literals;
+using Words = std::vector<std::string>;
 
 Directives parsed(std::string_view toml, const std::string& file = "/srv/project/maelstrom-pytest.toml") {
   auto directives = Directives::parse(toml, file);
@@ -255,6 +256,41 @@ TEST(Directives, shared_libraries_are_a_field_with_a_note) {
   const TestContainer made = of("[[directives]]\ninclude_shared_libraries = true\n[[directives]]\ninclude_shared_libraries = true");
   EXPECT_TRUE(made.include_shared_libraries);
   EXPECT_EQ(made.container.notes.size(), 1u);
+}
+
+TEST(Directives, the_command_line_goes_before_all_of_them) {
+  const std::string toml =
+      "[[directives]]\nimage = \"docker://python\"\ntimeout = 3\npids = 5\nmemory = \"1M\"\nretries = 1\n"
+      "added_layers = [{ glob = \"a\" }]\nmounts = [{ type = \"sys\", mount_point = \"/sys\" }]";
+  PytestRequest request;
+  Directives same = parsed(toml);
+  same.override_with(request);
+  EXPECT_EQ(same.container(same.of_all()), of(toml)) << "which says nothing";
+  request.image = "docker://alpine";
+  request.timeout = 0ms;
+  request.limits.pids = 6;
+  request.network = Network::host;
+  request.isolation = Isolation::cold;
+  request.retries = 0;
+  Directives directives = parsed(toml);
+  directives.override_with(request);
+  const TestContainer& made = directives.container(directives.of_all());
+  EXPECT_EQ(made.container.image, "docker://alpine");
+  EXPECT_FALSE(made.requirements) << "which an image called python implied";
+  EXPECT_FALSE(made.container.limits.wall);
+  EXPECT_EQ(made.container.limits.pids, 6u);
+  EXPECT_EQ(made.container.limits.memory_bytes, 1u << 20);
+  EXPECT_EQ(globs(made.container), Words{"a"});
+  EXPECT_TRUE(made.container.mounts.empty()) << "sys would show the host's network";
+  EXPECT_EQ(made.isolation, Isolation::cold);
+  EXPECT_EQ(made.retries, 0u);
+  request.image = "host";
+  request.requirements = "r.txt";
+  Directives none;
+  none.override_with(request);
+  EXPECT_FALSE(none.container(none.of_all()).container.image);
+  EXPECT_EQ(none.container(none.of_all()).requirements, "r.txt");
+  EXPECT_EQ(of("[[directives]]\nimage = \"host\""), TestContainer{});
 }
 
 TEST(Directives, errors_have_a_line_and_a_hint) {

@@ -144,7 +144,28 @@ void apply(const Directive& directive, TestContainer& made) {
   if (directive.retries) made.retries = directive.retries;
 }
 
+// A command line's words, over all directives.
+struct Override {
+  std::optional<std::string> image;
+  ContainerPatch patch;
+  std::optional<Isolation> isolation;
+  std::optional<std::uint32_t> retries;
+};
+
+void apply(const Override& asked, TestContainer& made) {
+  const ContainerSpec nothing;
+  if (asked.image && made.container.image != asked.image) {
+    made.container.image = asked.image;
+    made.container.use = nothing.use;
+    made.container.use_layers = true;
+  }
+  apply(asked.patch, nullptr, made.container);
+  if (asked.isolation) made.isolation = asked.isolation;
+  if (asked.retries) made.retries = asked.retries;
+}
+
 void finish(TestContainer& made) {
+  if (made.container.image == "host") made.container.image.reset();
   made.requirements = take_requirements(made.container);
   made.requirements_implied = !made.requirements && made.container.image && is_python_image(*made.container.image);
   if (made.requirements_implied) made.requirements = kImpliedRequirements;
@@ -167,6 +188,7 @@ Result<const toml::table*> table_of(const toml::table& document, const TomlField
 
 struct Directives::Parts {
   std::vector<Directive> directives;
+  Override over;
   std::string file;
   std::string directory;
   std::vector<std::string> notes;
@@ -183,6 +205,7 @@ struct Directives::Parts {
     if (!is_new) return entry->second;
     TestContainer made;
     for (const std::uint32_t at : taken) apply(directives[at], made);
+    apply(over, made);
     finish(made);
     const auto same = std::find(containers.begin(), containers.end(), made);
     entry->second = static_cast<std::size_t>(same - containers.begin());
@@ -230,6 +253,17 @@ Result<Directives> Directives::of_project(const std::string& directory) {
   if (second && !second->parts_->directives.empty())
     made.parts_->notes.push_back(fmt::format("the directives of {} are not looked at: {} has its own", kProject, kFile));
   return made;
+}
+
+void Directives::override_with(const PytestRequest& request) {
+  Override& over = parts_->over;
+  over.image = request.image;
+  over.patch.requirements = request.requirements;
+  over.patch.limits = request.limits;
+  over.patch.timeout = request.timeout;
+  over.patch.network = request.network;
+  over.isolation = request.isolation;
+  over.retries = request.retries;
 }
 
 std::size_t Directives::of(const TestCase& test) { return parts_->of(&test); }

@@ -18,7 +18,8 @@ namespace casemate {
 
 /// What the directives that take a test say together.
 struct TestContainer {
-  /// limits.wall is the timeout; image unset: host; relative paths of layers (and of an image) are of Directives::directory().
+  /// limits.wall is the timeout; image unset: host (never "host"); relative paths of layers (and of an image) are of
+  /// Directives::directory().
   ContainerSpec container;
   bool ignore = false;
   bool include_shared_libraries = false;
@@ -48,6 +49,10 @@ class Directives {
   static Result<Directives> parse(std::string_view toml, const std::string& file);
   /// Those of the project in this directory: maelstrom-pytest.toml, else [tool.casemate] of pyproject.toml, else none.
   static Result<Directives> of_project(const std::string& directory);
+
+  /// Lays what a command line says (image, requirements, limits, timeout, network, isolation, retries) over every container. An image of
+  /// the command line takes the place of the directives', whose layers stay. To be called before of().
+  void override_with(const PytestRequest& request);
 
   /// The index of the container that this test gets: equal numbers are equal containers. container() gives it.
   [[nodiscard]] std::size_t of(const TestCase& test);
