@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,6 +40,9 @@ enum class Verdict : std::uint8_t {
   lost,       ///< casemate can't say: its warm parent died twice, or the executor did
 };
 
+/// How many verdicts there are.
+inline constexpr std::size_t kVerdicts = 9;
+
 /// "passed", "failed", ...
 [[nodiscard]] std::string_view word(Verdict verdict);
 /// The reverse; nullopt for a word that is none of them.
@@ -52,9 +56,11 @@ struct TestReport {
   std::string outcome;                 ///< "passed", "failed", "skipped", "rerun"
   std::chrono::microseconds began{0};  ///< since the epoch
   std::chrono::microseconds duration{0};
-  std::string text;     ///< what pytest prints of it ("longrepr"), whole lines, no colours; a skip's is its reason
-  std::string message;  ///< one line: "AssertionError: assert 1 == 2"; "" if it passed
-  std::string path;     ///< where it failed or was skipped, as pytest has it; "" unknown
+  std::string text;  ///< what pytest prints of it ("longrepr"), whole lines, no colours; a skip's is its reason
+  /// "AssertionError: assert 1 == 2", as pytest's reprcrash.message has it: the first line is for people, JUnit has all. "" if it passed,
+  /// or pytest has none.
+  std::string message;
+  std::string path;  ///< where it failed or was skipped, as pytest has it; "" unknown
   std::uint32_t line = 0;
   std::vector<std::pair<std::string, std::string>> sections;  ///< "Captured stdout call" and what was captured
   std::optional<std::string> xfail;                           ///< the reason given to xfail ("" is one too), where that mark decided
@@ -130,12 +136,12 @@ struct TestStart {
 /// The end of a run.
 struct RunEnd {
   std::chrono::microseconds took{0};
-  std::size_t counts[9] = {};   ///< of last attempts, by Verdict
-  std::size_t flaky = 0;        ///< of the passed ones
-  std::size_t not_run = 0;      ///< selected, but the run was stopped before (-x, --maxfail, --stop-after, a signal)
-  std::string stopped_because;  ///< one line: "stopping after 1 failure", "interrupted (SIGINT)"; "" if it ran to its end
-  std::string problem;          ///< why the run itself failed (no interpreter, usage error of pytest); "" if it did not
-  int exit_status = 0;          ///< 0 all passed, 1 failures, 2 usage or configuration, 3 engine, 4 nothing matched, 130 interrupted
+  std::size_t counts[kVerdicts] = {};  ///< of last attempts, by Verdict
+  std::size_t flaky = 0;               ///< of the passed ones
+  std::size_t not_run = 0;             ///< selected, but the run was stopped before (-x, --maxfail, --stop-after, a signal)
+  std::string stopped_because;         ///< one line: "stopping after 1 failure", "interrupted (SIGINT)"; "" if it ran to its end
+  std::string problem;                 ///< why the run itself failed (no interpreter, usage error of pytest); "" if it did not
+  int exit_status = 0;                 ///< 0 all passed, 1 failures, 2 usage or configuration, 3 engine, 4 nothing matched, 130 interrupted
 };
 
 /// Hears a run. Calls come from one thread, in the order of this declaration but that test_started() and test_finished() alternate freely

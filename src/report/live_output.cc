@@ -114,6 +114,7 @@ void LiveOutput::finish() {
   if (!unfinished_.empty()) keep(printable(std::move(unfinished_)));
   unfinished_.clear();
   if (dropped_ > 0) waiting_.append(fmt::format("\n[casemate: {} bytes left out: their reader was too slow]\n", dropped_));
+  dropped_ = 0;
   std::string_view rest = std::string_view(waiting_).substr(taken_);
   while (!rest.empty() && !broken_) {
     pollfd ready{fd_, POLLOUT, 0};

@@ -17,7 +17,7 @@ class LiveOutput {
   void add(std::string_view bytes);
   /// The same for text of our own, which may drive a terminal.
   void add_own(std::string_view text);
-  /// Writes all that is left, waiting for the reader. Call once, at the end.
+  /// Writes all that is left, waiting for the reader: at the end, or before, where nothing may be dropped.
   void finish();
   /// The last byte passed on was no newline, and nobody has ended the line since.
   [[nodiscard]] bool in_line() const { return in_line_; }
