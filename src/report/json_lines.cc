@@ -173,6 +173,9 @@ void JsonLines::test_finished(const TestResult& result) {
 
 void JsonLines::note(std::string_view line) { put({{"event", "note"}, {"line", to_utf8(line)}}); }
 
+// What a slow reader has not taken goes on while nothing happens.
+void JsonLines::tick(std::chrono::microseconds /*since_began*/) { (void)out_.backlog(); }
+
 std::string JsonLines::problem() const {
   const std::string why = !cannot_open_.empty() ? cannot_open_ : out_.problem() != 0 ? std::strerror(out_.problem()) : "";
   return why.empty() ? "" : fmt::format("can't write {}: {}", path_ == "-" ? "to stdout" : printable_name(path_), why);

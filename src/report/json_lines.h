@@ -30,6 +30,7 @@ class JsonLines : public Sink {
   void test_started(const TestStart& start) override;
   void test_finished(const TestResult& result) override;
   void note(std::string_view line) override;
+  void tick(std::chrono::microseconds since_began) override;
   [[nodiscard]] std::string problem() const override;
   std::string run_finished(const RunEnd& end) override;
 

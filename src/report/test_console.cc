@@ -239,6 +239,7 @@ void TestConsole::tick(std::chrono::microseconds since_began) {
                            static_cast<double>(test.periods_told) * static_cast<double>(options_.slow_after.count()) / 1e3, test.id);
     print(lines);
   }
+  (void)out_.backlog();  // what a slow reader has not taken goes on
   draw();
 }
 
