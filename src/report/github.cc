@@ -200,7 +200,7 @@ std::string GithubReport::append_summary(const RunEnd& end) const {
 
 std::string GithubReport::run_finished(const RunEnd& end) {
   const auto written = write_all(options_.fd, annotations());
-  const std::string problem = append_summary(end);
+  std::string problem = append_summary(end);
   if (!written && written.error().errno_value != EPIPE)
     return fmt::format("can't write annotations: {}", std::strerror(written.error().errno_value));
   return problem;

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <thread>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -55,15 +57,18 @@ class OnScreen : public testing::Test {
     if (::openpty(&master, &slave, nullptr, &raw, nullptr) < 0) GTEST_SKIP() << "no pseudo terminal here: " << std::strerror(errno);
     master_ = UniqueFd(master);
     slave_ = UniqueFd(slave);
-    ::setenv("TERM", "xterm", 1);
-    ::setenv("NO_COLOR", "1", 1);
+    for (const auto& [name, value] : {std::pair("TERM", "xterm"), std::pair("NO_COLOR", "1")}) {
+      const char* before = ::getenv(name);
+      before_.emplace_back(name, before ? std::optional<std::string>(before) : std::nullopt);
+      ::setenv(name, value, 1);
+    }
     std::string name = testing::TempDir() + "casemate-screen-XXXXXX";
     ASSERT_NE(::mkdtemp(name.data()), nullptr);
     directory_ = name;
     resize(80, 24);
   }
   void TearDown() override {
-    ::unsetenv("NO_COLOR");
+    for (const auto& [name, value] : before_) value ? ::setenv(name.c_str(), value->c_str(), 1) : ::unsetenv(name.c_str());
     if (!directory_.empty()) fs::remove_all(directory_);
   }
   [[nodiscard]] ConsoleOptions fancy() const {
@@ -116,6 +121,7 @@ class OnScreen : public testing::Test {
     return lines;
   }
 
+  std::vector<std::pair<std::string, std::optional<std::string>>> before_;
   UniqueFd master_;
   UniqueFd slave_;
   std::string directory_;
@@ -192,7 +198,9 @@ TEST_F(OnScreen, failures_scroll_above_the_live_lines) {
 
 TEST_F(OnScreen, hostile_and_wide_names_never_break_a_line) {
   const TestResult wide = passed(
-      "tests/test_a.py::test_漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字[👩‍👩‍👧‍👦👩‍👩‍👧‍👦 "
+      "tests/"
+      "test_a.py::test_漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字["
+      "👩‍👩‍👧‍👦👩‍👩‍👧‍👦 "
       "e\xcc\x81\xcc\x81\xcc\x81]");
   const TestResult hostile = passed(kHostileId);
   TestConsole console(fancy());
