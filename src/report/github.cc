@@ -10,6 +10,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "report/failure_text.h"
+#include "report/live_output.h"
 #include "report/test_words.h"
 #include "report/workflow_command.h"
 #include "sys/fd.h"
@@ -141,7 +142,7 @@ std::string GithubReport::annotations() const {
   for (const Kept& kept : kept_) {
     std::size_t& count = kept.bad ? errors : warnings;
     if (++count > kMostAnnotations) continue;
-    const std::string file = kept.file.starts_with('/') ? kept.file : prefix + kept.file;
+    const std::string file = printable_name(kept.file.starts_with('/') ? kept.file : prefix + kept.file);
     const std::string label = kept.bad ? kept.label : kept.flaky ? "FLAKY" : "LEAK";
     std::string message = kept.why.empty() ? kept.leftovers : kept.why;
     if (kept.bad && !kept.text.empty()) message = head_and_tail(kept.text, kLongestMessage);
@@ -199,11 +200,11 @@ std::string GithubReport::append_summary(const RunEnd& end) const {
 }
 
 std::string GithubReport::run_finished(const RunEnd& end) {
-  const auto written = write_all(options_.fd, annotations());
+  LiveOutput log(options_.fd);
+  log.add_own(annotations());
+  log.finish();
   std::string problem = append_summary(end);
-  if (!written && written.error().errno_value != EPIPE)
-    return fmt::format("can't write annotations: {}", std::strerror(written.error().errno_value));
-  return problem;
+  return log.problem() == 0 ? problem : fmt::format("can't write annotations: {}", std::strerror(log.problem()));
 }
 
 }  // namespace casemate

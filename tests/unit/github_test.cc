@@ -117,7 +117,7 @@ TEST_F(Github, the_summary_never_exceeds_what_a_step_may_have) {
 
 TEST_F(Github, hostile_texts_command_nothing) {
   TestResult hostile = failed(kHostileId);
-  hostile.test.file = "tests/x,line=1::\n::set-env name=PATH::/evil\n##[error]";
+  hostile.test.file = "tests/x,line=1::\n::set-env name=PATH::/evil\n##[error]\x1b[2J";
   hostile.reports[1].text = kHostileText + "\n\n</code></pre></details># heading @everyone\n\n```\n";
   hostile.reason = kHostileText;
   hostile.leftovers = {{1, kHostileText}};
@@ -125,7 +125,7 @@ TEST_F(Github, hostile_texts_command_nothing) {
   leak.leftovers = {{1, kHostileText}};
   const std::string log = log_of({hostile, leak});
   EXPECT_EQ(times(log, "\n"), 2u) << log;
-  EXPECT_TRUE(log.starts_with("::error file=tests/x%2Cline=1%3A%3A%0A%3A%3Aset-env")) << log;
+  EXPECT_TRUE(log.starts_with("::error file=tests/x%2Cline=1%3A%3A\\n%3A%3Aset-env")) << log;
   EXPECT_EQ(log.find('\x1b'), std::string::npos);
   EXPECT_EQ(log.find('\r'), std::string::npos);
   const std::string text = summary();
