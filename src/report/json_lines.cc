@@ -77,27 +77,29 @@ UniqueFd open_target(const std::string& path, std::string& problem) {
 
 }  // namespace
 
-Json test_result_json(const TestResult& result) {
+Json test_result_json(const TestResult& result, std::string_view event) {
   const TestCase& test = result.test;
-  Json json = {{"id", to_utf8(test.id)},
-               {"file", to_utf8(test.file)},
-               {"group", to_utf8(test.group)},
-               {"name", to_utf8(test.name)},
-               {"line", test.line},
-               {"markers", strings(test.markers)},
-               {"verdict", word(result.verdict)},
-               {"reason", to_utf8(result.reason)},
-               {"attempt", result.attempt},
-               {"last", result.last},
-               {"flaky", result.flaky},
-               {"cold", result.cold},
-               {"slot", result.slot},
-               {"container", to_utf8(result.container)},
-               {"began_ms", milliseconds(result.began)},
-               {"duration_ms", milliseconds(result.duration)},
-               {"outcome", outcome_json(result.outcome)},
-               {"cell_is_its_own", result.cell_is_its_own},
-               {"resources", resources_json(result.resources)}};
+  Json json = Json::object();
+  if (!event.empty()) json["event"] = event;
+  json["id"] = to_utf8(test.id);
+  json["file"] = to_utf8(test.file);
+  json["group"] = to_utf8(test.group);
+  json["name"] = to_utf8(test.name);
+  json["line"] = test.line;
+  json["markers"] = strings(test.markers);
+  json["verdict"] = word(result.verdict);
+  json["reason"] = to_utf8(result.reason);
+  json["attempt"] = result.attempt;
+  json["last"] = result.last;
+  json["flaky"] = result.flaky;
+  json["cold"] = result.cold;
+  json["slot"] = result.slot;
+  json["container"] = to_utf8(result.container);
+  json["began_ms"] = milliseconds(result.began);
+  json["duration_ms"] = milliseconds(result.duration);
+  json["outcome"] = outcome_json(result.outcome);
+  json["cell_is_its_own"] = result.cell_is_its_own;
+  json["resources"] = resources_json(result.resources);
   json["reports"] = Json::array();
   for (const TestReport& report : result.reports) json["reports"].push_back(report_json(report));
   json["output"] = output_json(result.output);
@@ -165,13 +167,12 @@ void JsonLines::test_started(const TestStart& start) {
        {"began_ms", milliseconds(start.began)}});
 }
 
-void JsonLines::test_finished(const TestResult& result) {
-  Json event = {{"event", "test_finished"}};
-  event.update(test_result_json(result));
-  put(event);
-}
+void JsonLines::test_finished(const TestResult& result) { put(test_result_json(result, "test_finished")); }
 
 void JsonLines::note(std::string_view line) { put({{"event", "note"}, {"line", to_utf8(line)}}); }
+
+// What a slow reader has not taken goes on while nothing happens.
+void JsonLines::tick(std::chrono::microseconds /*since_began*/) { (void)out_.backlog(); }
 
 std::string JsonLines::problem() const {
   const std::string why = !cannot_open_.empty() ? cannot_open_ : out_.problem() != 0 ? std::strerror(out_.problem()) : "";

@@ -15,8 +15,8 @@ namespace casemate {
 /// The events' format; a number that grows when a key changes its meaning or goes. New keys don't make it grow.
 inline constexpr int kJsonLinesFormat = 1;
 
-/// A finished attempt, as the event "test_finished" has it, without "event". All strings are valid UTF-8.
-[[nodiscard]] Json test_result_json(const TestResult& result);
+/// A finished attempt, with `event` as its first key unless that is "". All strings are valid UTF-8.
+[[nodiscard]] Json test_result_json(const TestResult& result, std::string_view event = "");
 
 /// Writes each event when it happens. Waits for a reader that is more than 16 MiB behind: no event is ever left out.
 class JsonLines : public Sink {
@@ -30,6 +30,7 @@ class JsonLines : public Sink {
   void test_started(const TestStart& start) override;
   void test_finished(const TestResult& result) override;
   void note(std::string_view line) override;
+  void tick(std::chrono::microseconds since_began) override;
   [[nodiscard]] std::string problem() const override;
   std::string run_finished(const RunEnd& end) override;
 

@@ -157,6 +157,22 @@ void add_failed(pugi::xml_node test, const TestReport& report) {
   set_text(node, report.text);
 }
 
+pugi::xml_node add_case(pugi::xml_node parent, const TestResult& result) {
+  const auto [classname, name] = address(result.test);
+  pugi::xml_node test = parent.append_child("testcase");
+  set(test, "classname", classname);
+  set(test, "name", name);
+  test.append_attribute("time");
+  if (result.properties.empty()) return test;
+  pugi::xml_node properties = test.append_child("properties");
+  for (const auto& [key, value] : result.properties) {
+    pugi::xml_node property = properties.append_child("property");
+    set(property, "name", key);
+    set(property, "value", value);
+  }
+  return test;
+}
+
 // "AssertionError" of "AssertionError: assert 1 == 2".
 std::string exception_type(const std::string& message) {
   const std::string name = message.substr(0, message.find_first_of(":\n"));
@@ -235,46 +251,50 @@ void JunitReport::test_finished(const TestResult& result) {
     keep_attempt(result);
 }
 
+JunitReport::Attempt JunitReport::attempt_of(const TestReport& report) {
+  Attempt attempt;
+  attempt.error = report.when != "call";
+  attempt.message = short_message(report.message.empty() ? report.text : report.message);
+  attempt.type = exception_type(report.message);
+  attempt.text = head_and_tail(report.text, kLongestAttempt);
+  attempt.out = head_and_tail(section(report, "stdout"), kLongestAttempt);
+  attempt.err = head_and_tail(section(report, "stderr"), kLongestAttempt);
+  return attempt;
+}
+
 void JunitReport::keep_attempt(const TestResult& result) {
+  std::vector<Attempt>& attempts = attempts_[result.test.id];
+  for (const TestReport& report : result.reports) {
+    if (report.outcome == "failed") {
+      attempts.push_back(attempt_of(report));
+      return;
+    }
+  }
   Attempt attempt;
   attempt.error = result.verdict != Verdict::failed;
   attempt.message = result.reason.empty() ? words(result.outcome) : result.reason;
   attempt.type = "failure";
-  attempt.text = process_text(result);
-  attempt.out = head_and_tail(result.output.out, kLongestAttempt);
-  attempt.err = head_and_tail(result.output.err, kLongestAttempt);
-  for (const TestReport& report : result.reports) {
-    if (report.outcome != "failed") continue;
-    attempt.message = short_message(report.message.empty() ? report.text : report.message);
-    attempt.type = exception_type(report.message);
-    attempt.text = head_and_tail(report.text, kLongestAttempt);
-    attempt.out = head_and_tail(section(report, "stdout"), kLongestAttempt);
-    attempt.err = head_and_tail(section(report, "stderr"), kLongestAttempt);
-    break;
+  attempt.text = head_and_tail(process_text(result), kLongestAttempt);
+  attempts.push_back(std::move(attempt));
+}
+
+void JunitReport::add_attempts(pugi::xml_node test, const std::vector<Attempt>& attempts, bool bad) {
+  for (const Attempt& attempt : attempts) {
+    const std::string name = fmt::format("{}{}", bad ? "rerun" : "flaky", attempt.error ? "Error" : "Failure");
+    pugi::xml_node node = test.append_child(name.c_str());
+    set(node, "message", attempt.message);
+    set(node, "type", attempt.type);
+    add_child(node, "stackTrace", attempt.text);
+    add_child(node, "system-out", attempt.out);
+    add_child(node, "system-err", attempt.err);
   }
-  attempts_[result.test.id].push_back(std::move(attempt));
 }
 
 void JunitReport::add_test(const TestResult& result) {
   if (!file_ || !problem_.empty()) return;
   pugi::xml_document document;
-  const auto [classname, name] = address(result.test);
   std::vector<std::pair<pugi::xml_node, std::chrono::microseconds>> cases;
-  const auto begin_case = [&] {
-    pugi::xml_node test = document.append_child("testcase");
-    set(test, "classname", classname);
-    set(test, "name", name);
-    test.append_attribute("time");
-    if (!result.properties.empty()) {
-      pugi::xml_node properties = test.append_child("properties");
-      for (const auto& [key, value] : result.properties) {
-        pugi::xml_node property = properties.append_child("property");
-        set(property, "name", key);
-        set(property, "value", value);
-      }
-    }
-    cases.emplace_back(test, 0);
-  };
+  const auto begin_case = [&] { cases.emplace_back(add_case(document, result), 0); };
   begin_case();
   bool call_failed = false;
   bool told = false;
@@ -289,33 +309,32 @@ void JunitReport::add_test(const TestResult& result) {
   }
   if (!told || (is_bad(result.verdict) && document.select_node("testcase/failure|testcase/error").node().empty()))
     add_verdict(cases.back().first, result);
-  if (result.reports.empty()) cases.back().second = result.duration;
+  // What did not come back took until the end of its process.
+  if (result.reports.empty() || !result.outcome.succeeded()) cases.back().second = std::max(cases.back().second, result.duration);
 
-  if (const auto tries = attempts_.find(result.test.id); tries != attempts_.end()) {
-    const std::string prefix = is_bad(result.verdict) ? "rerun" : "flaky";
-    for (const Attempt& attempt : tries->second) {
-      pugi::xml_node node = cases.front().first.append_child((prefix + (attempt.error ? "Error" : "Failure")).c_str());
-      set(node, "message", attempt.message);
-      set(node, "type", attempt.type);
-      add_child(node, "stackTrace", attempt.text);
-      add_child(node, "system-out", attempt.out);
-      add_child(node, "system-err", attempt.err);
-    }
-    attempts_.erase(tries);
+  std::vector<Attempt> attempts;
+  if (auto tries = attempts_.extract(result.test.id)) attempts = std::move(tries.mapped());
+  for (const TestReport& report : result.reports) {
+    if (report.outcome == "rerun") attempts.push_back(attempt_of(report));  // pytest-rerunfailures
   }
+  add_attempts(cases.front().first, attempts, is_bad(result.verdict));
   std::ostringstream text;
   for (auto& [test, time] : cases) {
     test.attribute("time").set_value(seconds(time).c_str());
-    ++tests_;
-    for (const pugi::xml_node node : test.children()) {
-      const std::string_view kind = node.name();
-      failures_ += kind == "failure";
-      errors_ += kind == "error";
-      skipped_ += kind == "skipped";
-    }
+    count(test);
     test.print(text, "", pugi::format_raw);
   }
   add(text.str());
+}
+
+void JunitReport::count(const pugi::xml_node& test) {
+  ++tests_;
+  for (const pugi::xml_node node : test.children()) {
+    const std::string_view kind = node.name();
+    failures_ += kind == "failure";
+    errors_ += kind == "error";
+    skipped_ += kind == "skipped";
+  }
 }
 
 std::string JunitReport::suite_begin(std::chrono::microseconds took) const {

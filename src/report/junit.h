@@ -12,6 +12,10 @@
 #include "engine/events.h"
 #include "report/report_file.h"
 
+namespace pugi {
+class xml_node;
+}
+
 namespace casemate {
 
 /// `text` with what XML 1.0 can't hold, and DEL, as pytest spells it: ESC is "#x1B", U+FFFE "#xFFFE". Bytes that are not UTF-8 become
@@ -45,7 +49,10 @@ class JunitReport : public Sink {
 
   void add(std::string_view text);
   void add_test(const TestResult& result);
+  [[nodiscard]] static Attempt attempt_of(const TestReport& report);
   void keep_attempt(const TestResult& result);
+  static void add_attempts(pugi::xml_node test, const std::vector<Attempt>& attempts, bool bad);
+  void count(const pugi::xml_node& test);
   [[nodiscard]] std::string suite_begin(std::chrono::microseconds took) const;
   [[nodiscard]] Result<void> end_suite(const RunEnd& end);
 

@@ -13,8 +13,9 @@ void RunningTests::started(const TestStart& start) {
 
 void RunningTests::finished(const TestResult& result) {
   const std::string id = printable_name(result.test.id);
-  const auto ended =
+  auto ended =
       std::find_if(tests_.begin(), tests_.end(), [&](const RunningTest& test) { return test.slot == result.slot && test.id == id; });
+  if (ended == tests_.end()) ended = std::find_if(tests_.begin(), tests_.end(), [&](const RunningTest& test) { return test.id == id; });
   if (ended != tests_.end()) tests_.erase(ended);
 }
 

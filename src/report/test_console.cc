@@ -56,32 +56,34 @@ std::size_t TestConsole::columns() const { return out_.terminal() ? std::max<std
 
 void TestConsole::print(const std::string& text) {
   if (text.empty()) return;
-  const std::string shown = options_.on_github ? without_workflow_commands(text) : text;
-  if (!live_) {
-    for (std::size_t at = 0; at < shown.size(); at += kMostWaiting / 2) {
-      out_.add_own(std::string_view(shown).substr(at, kMostWaiting / 2));
-      if (out_.backlog() > kMostWaiting) out_.finish();
-    }
-  } else {
-    std::string bytes = area_.clear();
-    // A terminal in raw mode (a debugger's, an editor's) does not make two of one newline.
-    for (const char byte : shown) bytes += byte == '\n' ? std::string_view("\r\n") : std::string_view(&byte, 1);
-    out_.add_own(bytes);
-    draw(false);
+  std::string bytes = options_.on_github ? without_workflow_commands(text) : text;
+  if (out_.terminal()) {
+    // One write, so that nothing flickers. A terminal in raw mode does not make a carriage return of a newline.
+    std::string all = area_.clear();
+    for (const char byte : bytes) all += byte == '\n' ? std::string_view("\r\n") : std::string_view(&byte, 1);
+    bytes = live_ ? all + live_bytes() : all;
   }
-  if (out_.backlog() > kMostWaiting) out_.finish();
+  for (std::size_t at = 0; at < bytes.size(); at += kMostWaiting / 2) {
+    out_.add_own(std::string_view(bytes).substr(at, kMostWaiting / 2));
+    if (out_.backlog() > kMostWaiting) out_.finish();
+  }
 }
 
-void TestConsole::draw(bool only_if_due) {
-  if (!live_ || (only_if_due && (state_.now - drawn_ < kBetweenDraws || out_.backlog() > 0))) return;
+// Nothing between two draws that follow each other closely, nor for a terminal that has not taken the last one: it would show the past.
+void TestConsole::draw() {
+  if (!live_ || state_.now - drawn_ < kBetweenDraws || out_.backlog() > 0) return;
+  const std::string bytes = live_bytes();
+  if (!bytes.empty()) out_.add_own(bytes);
+}
+
+std::string TestConsole::live_bytes() {
   drawn_ = state_.now;
   const Screen screen = screen_of(options_.fd);
   state_.running = fancy() ? &running_ : nullptr;
   std::vector<std::string> lines = live_lines(state_, screen, std::max<std::size_t>(slots_, 1), colors_);
   height_ = std::min(std::max(height_, lines.size()), std::max<std::size_t>(screen.rows, 2) - 1);
   lines.resize(std::max(height_, lines.size()));
-  const std::string bytes = area_.show(std::move(lines), screen);
-  if (!bytes.empty()) out_.add_own(bytes);
+  return area_.show(std::move(lines), screen);
 }
 
 void TestConsole::run_started(const RunStart& run) {
@@ -95,7 +97,7 @@ void TestConsole::run_started(const RunStart& run) {
   slots_ = run.slots;
   if (run.repetitions > 1 && !quiet() && options_.verbosity >= 0)
     print(rule(fmt::format("repetition {} of {}", run.repetition, run.repetitions), '=', columns()) + "\n");
-  draw(false);
+  draw();
 }
 
 void TestConsole::progress(std::string_view line, bool finished) {
@@ -105,7 +107,7 @@ void TestConsole::progress(std::string_view line, bool finished) {
     if (finished && fancy() && options_.verbosity >= 0)
       print(shown + "\n");
     else
-      draw(true);
+      draw();
     return;
   }
   if (!simple() || options_.verbosity < 0) return;
@@ -132,13 +134,13 @@ void TestConsole::collected(const Collected& collected) {
     print(fmt::format("{} ({})\n", line, with));
   }
   for (const TestResult& problem : collected.problems) show_result(problem);
-  draw(true);
+  draw();
 }
 
 void TestConsole::test_started(const TestStart& start) {
   running_.started(start);
   state_.now = std::max(state_.now, start.began);
-  draw(true);
+  draw();
 }
 
 void TestConsole::test_finished(const TestResult& result) {
@@ -147,7 +149,7 @@ void TestConsole::test_finished(const TestResult& result) {
   warnings_.add(result);
   if (result.last) count(result);
   show_result(result);
-  draw(true);
+  draw();
 }
 
 void TestConsole::count(const TestResult& result) {
@@ -237,7 +239,8 @@ void TestConsole::tick(std::chrono::microseconds since_began) {
                            static_cast<double>(test.periods_told) * static_cast<double>(options_.slow_after.count()) / 1e3, test.id);
     print(lines);
   }
-  draw(true);
+  (void)out_.backlog();  // what a slow reader has not taken goes on
+  draw();
 }
 
 void TestConsole::show_running() {

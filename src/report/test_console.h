@@ -71,7 +71,8 @@ class TestConsole : public Sink {
   [[nodiscard]] bool plain_maelstrom() const { return options_.as_maelstrom && !fancy(); }
   [[nodiscard]] std::size_t columns() const;
   void print(const std::string& text);
-  void draw(bool only_if_due);
+  void draw();
+  [[nodiscard]] std::string live_bytes();
   void count(const TestResult& result);
   void keep(const TestResult& result, std::string text);
   void show_result(const TestResult& result);

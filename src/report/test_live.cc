@@ -101,9 +101,10 @@ std::vector<std::string> live_lines(const LiveState& state, const Screen& screen
   // One column stays free: in the last one some terminals wrap. One row too, for the cursor's line after the end.
   const std::size_t columns = screen.columns > 1 ? screen.columns - 1 : 1;
   const std::size_t rows = std::max<std::size_t>(screen.rows, 2) - 1;
+  if (!state.running && state.selected == 0 && !state.progress.empty()) return {begin_within(state.progress, columns)};
   std::vector<std::string> lines = {bar_line(state, columns, colors)};
-  if (!state.progress.empty() && lines.size() < rows) lines.push_back(begin_within("     " + state.progress, columns));
   if (!state.running) return lines;
+  if (!state.progress.empty() && lines.size() < rows) lines.push_back(begin_within("     " + state.progress, columns));
   const std::vector<RunningTest>& tests = state.running->tests();
   const std::size_t room = std::min(rows - lines.size(), most_tests);
   const bool all = tests.size() <= room;

@@ -34,7 +34,7 @@ struct LiveState {
   RunEnd counts;             ///< so far
   std::chrono::microseconds now{0};
   std::string progress;                   ///< printable: what goes on besides tests; "" nothing
-  const RunningTests* running = nullptr;  ///< may be null
+  const RunningTests* running = nullptr;  ///< null: not shown, there is only one line
 };
 
 /// "[=====>     ] 12/40  1 failed, 11 passed  3.2s", at most `columns` wide: narrow screens get less of it.

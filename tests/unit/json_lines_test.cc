@@ -4,9 +4,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
+#include <thread>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "hand_made_run.h"
 
@@ -157,6 +160,27 @@ TEST_F(JsonLinesFile, hostile_texts_stay_strings) {
   EXPECT_EQ(event["output"]["stdout"].get<std::string>(),
             "\x1b[2J\x1b]52;c;aGk=\x07\n::error file=x::smuggled\n  ::set-env name=PATH::x\n##[error]old\n"
             "\xef\xbf\xbd\xef\xbf\xbd\xe2\x80\xae]]></failure><x>&amp;\x01\r\nend");
+}
+
+TEST_F(JsonLinesFile, a_slow_reader_misses_nothing) {
+  const std::string path = directory_ + "/fifo";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  std::string got;
+  std::thread reader([&] {
+    const auto fifo = open_file(path, O_RDONLY);
+    got = read_all(fifo->get(), 256u << 20).value_or("");
+  });
+  TestResult big = passed("a.py::big");
+  big.output.out = std::string(1u << 20, 'x');
+  {
+    JsonLines sink(path);
+    EXPECT_EQ(give(sink, std::vector<TestResult>(80, big)), "");  // more than any buffer on the way holds
+  }
+  reader.join();
+  std::istringstream lines(got);
+  std::size_t count = 0;
+  for (std::string line; std::getline(lines, line); ++count) ASSERT_EQ(line.back(), '}') << count;
+  EXPECT_EQ(count, 80u * 2 + 3);
 }
 
 TEST_F(JsonLinesFile, a_place_that_cannot_be_written_is_known_at_once) {

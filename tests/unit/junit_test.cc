@@ -249,6 +249,24 @@ TEST_F(Junit, earlier_tries_are_told_and_not_counted) {
   EXPECT_STREQ(bad.child("rerunFailure").attribute("message").value(), "timed out");
 }
 
+TEST_F(Junit, reruns_of_a_plugin_are_tries_too) {
+  TestResult result = passed("a.py::rerun");
+  TestReport rerun = failed("a.py::rerun").reports[1];
+  rerun.outcome = "rerun";
+  result.reports.insert(result.reports.begin() + 1, rerun);
+  const auto document = report_of({result});
+  const auto test = document.child("testsuites").child("testsuite").child("testcase");
+  EXPECT_STREQ(test.child("flakyFailure").attribute("type").value(), "AssertionError");
+  EXPECT_STREQ(test.parent().attribute("failures").value(), "0");
+}
+
+TEST_F(Junit, a_test_that_did_not_come_back_took_until_the_end_of_its_process) {
+  TestResult result = ended("a.py::slow", Outcome::Kind::timed_out);
+  result.duration = std::chrono::seconds(60);
+  const auto document = report_of({result});
+  EXPECT_STREQ(document.child("testsuites").child("testsuite").child("testcase").attribute("time").value(), "60.000");
+}
+
 TEST_F(Junit, every_repetition_has_its_suite) {
   const std::string path = directory_ + "/junit.xml";
   JunitReport sink(path);
