@@ -249,7 +249,7 @@ def test_details_unfold(page):
     page.filter("SIGSEGV", "1 of")
     page.window.click(".name-button")
     assert "Fatal Python error: Segmentation fault" in page.text("tr.more")
-    page.filter("onerror", "1 of")
+    page.filter("img src", "1 of")
     page.window.click(".name-button")
     page.window.run("window.scrollTo(0, 300)")
     page.shot("details")

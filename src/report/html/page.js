@@ -22,6 +22,7 @@
   }
 
   function duration(us) {
+    if (us === 0) return "0 s";
     if (us < 1000) return `${us} µs`;
     if (us < 1e6) return `${(us / 1000).toFixed(us < 1e4 ? 2 : us < 1e5 ? 1 : 0)} ms`;
     if (us < 6e7) return `${(us / 1e6).toFixed(us < 1e7 ? 2 : 1)} s`;
@@ -448,8 +449,9 @@
     const tries = found.row.earlier.length ? `, attempt ${found.attempt}` : "";
     tip.replaceChildren(make("span", { class: "name", text: found.id }), make("span", { class: `dot ${WORDS[found.verdict]}` }),
       ` ${WORDS[found.verdict]}, ${duration(found.took)}${tries}, at ${duration(found.began)}, slot ${found.slot + 1}`);
-    tip.style.left = `${Math.max(0, Math.min(x + 14, box.width - tip.offsetWidth - 4))}px`;
-    tip.style.top = `${y + 18}px`;
+    tip.style.left = `${Math.max(0, Math.min(event.clientX + 14, document.documentElement.clientWidth - tip.offsetWidth - 8))}px`;
+    const below = event.clientY + 18;
+    tip.style.top = `${below + tip.offsetHeight > window.innerHeight ? event.clientY - tip.offsetHeight - 8 : below}px`;
   }
 
   function leave() {
