@@ -123,7 +123,8 @@ class Page:
     def filter(self, words, expected):
         self.window.run("const f = document.getElementById('filter'); f.value = ''; f.focus()")
         self.window.type("#filter", words)
-        self.window.wait("return document.getElementById('shown').textContent.startsWith(arguments[0])", expected)
+        self.window.wait("return document.getElementById('shown').dataset.filter === arguments[0]", words.lower())
+        assert self.text("#shown").startswith(expected)
 
     def shot(self, name):
         if SHOTS:

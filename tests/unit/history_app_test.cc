@@ -120,7 +120,7 @@ class TestViews : public HistoryApp {
     HistoryApp::SetUp();
     TestHistory tests = TestHistory::open(directory_).value();
     for (int i = 0; i < 2; ++i) {
-      HistorySink sink(tests, directory_, "source");
+      HistorySink sink(tests, {.directory = directory_, .source = "source"});
       play_sample_run(sink, directory_);
     }
   }

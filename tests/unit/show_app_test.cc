@@ -41,7 +41,7 @@ class ShowApp : public ::testing::Test {
     ::setenv("CASEMATE_STATE_DIR", name, 1);
     TestHistory tests = TestHistory::open(directory_).value();
     for (int i = 0; i < 2; ++i) {
-      HistorySink sink(tests, directory_);
+      HistorySink sink(tests, {.directory = directory_});
       play_sample_run(sink, project_);
     }
   }

@@ -170,6 +170,7 @@
       return left < right ? -sign : left > right ? sign : a.order - b.order;
     });
     state.page = 0;
+    $("shown").dataset.filter = words.join(" ");  // of what is shown, which may be behind what is typed
     showRows();
   }
 
