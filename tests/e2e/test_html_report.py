@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -310,6 +311,30 @@ def test_hundred_thousand_tests(page):
     page.window.click("th[data-column=duration] button")
     assert page.column(2)[0] == "5.00 ms"
     page.shot("many")
+
+
+def test_the_past_of_a_test_is_drawn(page):
+    name = "tests/test_apples.py::test_everything"
+    environment = os.environ | {"CASEMATE_STATE_DIR": str(page.directory / "state")}
+    subprocess.run([CASEMATE, "history", "runs"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=True)
+    with sqlite3.connect(page.directory / "state" / "casemate.db") as database:
+        database.execute("INSERT INTO test_projects VALUES (1, ?)", (PROJECT,))
+        database.execute("INSERT INTO test_containers VALUES (1, 'host')")
+        database.execute("INSERT INTO tests VALUES (1, 1, ?, 1, 12, 'passed', 1, 1, 1)", (name,))
+        for run in range(1, 13):
+            database.execute("INSERT INTO test_runs (id, project, front_end, arguments, source, began_ms) VALUES (?, 1, 'pytest', '[]', '', 1767000000000)", (run,))
+            database.execute("INSERT INTO test_results VALUES (?, 1, 1, 1, ?, NULL, 0, 0, ?, 0, NULL, 0, 1, 0, NULL, NULL)",
+                             (run, "failed" if run == 5 else "passed", run * 1000))  # fmt: skip
+    database.close()
+    page.write(a_run(varied_tests()))
+    page.filter("test_everything", "1 of")
+    page.window.click(".name-button")
+    assert "11 of the last 12 results not failed, longest 12.0 ms" in page.text("tr.more")
+    bars = page.window.run("return [...document.querySelectorAll('.past span')].map(b => [b.className, b.getBoundingClientRect().height])")
+    assert [word for word, _ in bars] == ["passed"] * 4 + ["failed"] + ["passed"] * 7, "oldest first"
+    assert bars[-1][1] > 2 * bars[3][1] > 0
+    page.window.run("window.scrollTo(0, 300)")
+    page.shot("past")
 
 
 def test_repetitions_can_be_chosen(page):
