@@ -45,7 +45,7 @@ _casemate() {
   else
     command=${words[1]}
     if ((last == 1)); then
-      mapfile -t COMPREPLY < <(compgen -W 'run script pytest explain image doctor cache history --help --version' -- "$cur")
+      mapfile -t COMPREPLY < <(compgen -W 'run script pytest explain image doctor cache history show --help --version' -- "$cur")
       return
     fi
     asked+=("$command")
@@ -72,7 +72,7 @@ _casemate() {
     --image) _casemate_offer "host dir: $transports $("$program" image list -q 2>/dev/null)" && return ;;
     --image-config) mapfile -t COMPREPLY < <(compgen -W 'all none env workdir entrypoint user' -- "$cur") && return ;;
     --pull | --policy) mapfile -t COMPREPLY < <(compgen -W 'missing always never' -- "$cur") && return ;;
-    --outputs | --results | --cert-dir)
+    --outputs | --results | --cert-dir | --project)
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
       compopt -o filenames 2>/dev/null
       return
@@ -111,10 +111,14 @@ _casemate() {
     return
   fi
   if [[ $command == history && $last == 2 ]]; then
-    mapfile -t COMPREPLY < <(compgen -W 'show prune' -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W 'show prune tests runs' -- "$cur")
     return
   fi
-  mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+  if [[ $command == show && $prev != --html && $prev != --junit-xml ]]; then
+    mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+  else
+    mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+  fi
   compopt -o filenames 2>/dev/null
 }
 

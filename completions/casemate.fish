@@ -29,6 +29,8 @@ complete -c casemate -n 'string match -q -- --image-config (commandline -opc)[-1
 complete -c casemate -f -n __fish_use_subcommand -a doctor -d 'show what this host offers and how to fix what is missing'
 complete -c casemate -f -n __fish_use_subcommand -a cache -d 'show and prune the cache'
 complete -c casemate -f -n __fish_use_subcommand -a history -d 'show what was run'
+complete -c casemate -f -n '__fish_seen_subcommand_from history; and not __fish_seen_subcommand_from show prune tests runs' -a 'show prune tests runs'
+complete -c casemate -f -n __fish_use_subcommand -a show -d 'the last run of tests in a project again'
 complete -c casemate -n 'string match -q -- "-*" (commandline -ct)' -a '(__casemate_options)'
 complete -c py_test_runner -n 'string match -q -- "-*" (commandline -ct)' -a '(__casemate_options)'
 complete -c maelstrom-pytest -n 'string match -q -- "-*" (commandline -ct)' -a '(__casemate_options)'

@@ -18,6 +18,7 @@
 #include "apps/pytest/pytest.h"
 #include "apps/run/run.h"
 #include "apps/script/script.h"
+#include "apps/show/show.h"
 #include "base/nearest.h"
 #include "engine/executor.h"
 #include "report/printing.h"
@@ -39,6 +40,7 @@ constexpr FrontEnd kFrontEnds[] = {
     {"image", "images as roots of jobs: pull, list, inspect, remove, prune, import, export", image_main},
     {"cache", "what casemate keeps on disk: show, prune, verify", cache_main},
     {"history", "what was run, how it ended, how long it took", history_main},
+    {"show", "the last run of tests in a project again: failures, summary, reports", show_main},
     {"doctor", "what this host offers, what falls back, how to fix it", doctor_main},
     {"script", "run a Python script with its requirements and files, and keep what it makes (also py_test_runner)",
      [](const std::vector<std::string>& arguments) { return script_main(arguments, "casemate script"); }},

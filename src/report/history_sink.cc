@@ -15,8 +15,6 @@ namespace {
 constexpr std::size_t kBatch = 1000;
 constexpr std::chrono::seconds kPeriod(1);
 constexpr std::size_t kMostPending = 100'000;  // while another program holds the database
-// Past the first, results enter the log of events without their long texts; past the second, not at all.
-constexpr std::size_t kLogBytes = 64 << 20, kMostLogBytes = 256 << 20;
 constexpr std::size_t kTrimmedText = 4096;
 
 TestResultRecord record_of(const TestResult& result) {
@@ -67,15 +65,12 @@ std::int64_t milliseconds_of(std::chrono::system_clock::time_point time) {
 
 }  // namespace
 
-HistorySink::HistorySink(TestHistory& history, std::string directory, std::string source, TestHistoryBounds bounds)
-    : history_(history), directory_(std::move(directory)), source_(std::move(source)), bounds_(bounds), flushed_(Clock::now()) {}
-
 void HistorySink::run_started(const RunStart& run) {
   run_ = {};
   run_.project = run.directory;
   run_.front_end = run.front_end;
   run_.arguments = run.arguments;
-  run_.source = source_;
+  run_.source = options_.source;
   run_.began_ms = milliseconds_of(run.began);
   pending_.clear();
   log_.reset();
@@ -85,7 +80,7 @@ void HistorySink::run_started(const RunStart& run) {
     run_.id = *id;
   else
     give_up_rows(id.error());
-  if (auto log = RunLogWriter::create(run.directory, directory_))
+  if (auto log = RunLogWriter::create(run.directory, options_.directory))
     log_.emplace(std::move(*log));
   else if (problem_.empty())
     problem_ = "the events of this run are not kept: " + log.error().what;
@@ -121,9 +116,9 @@ void HistorySink::collected(const Collected& collected) {
 
 void HistorySink::test_finished(const TestResult& result) {
   keep(result);
-  if (log_ && log_->bytes() < kLogBytes)
+  if (log_ && log_->bytes() < options_.log_bytes)
     log(event_line(result));
-  else if (log_ && log_->bytes() < kMostLogBytes)
+  else if (log_ && log_->bytes() < 4 * options_.log_bytes)
     log(event_line(trimmed(result)));
   if (pending_.size() >= kBatch || Clock::now() - flushed_ >= kPeriod) flush();
 }
@@ -147,7 +142,7 @@ void HistorySink::flush() {
 
 // A line among the jobs of all front ends; only for the history that everybody has.
 void HistorySink::spool() const {
-  if (!directory_.empty()) return;
+  if (!options_.directory.empty()) return;
   RunRecord record;
   record.started_ms = run_.began_ms;
   record.front_end = run_.front_end;
@@ -175,7 +170,7 @@ std::string HistorySink::run_finished(const RunEnd& end) {
   run_.exit_status = end.exit_status;
   if (rows_ && !pending_.empty()) give_up_rows({ErrorCode::refused, "the database was locked by another program until the end"});
   if (run_.id != 0) {
-    if (const auto finished = history_.finish(run_, bounds_); !finished) give_up_rows(finished.error());
+    if (const auto finished = history_.finish(run_, options_.bounds); !finished) give_up_rows(finished.error());
   }
   log(event_line(end));
   if (log_) {

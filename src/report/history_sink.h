@@ -13,13 +13,20 @@
 
 namespace casemate {
 
+/// How a run is kept.
+struct HistorySinkOptions {
+  std::string directory;  ///< that of the TestHistory; "": state_directory()
+  std::string source;     ///< equal for runs of the same code; "" where that is not known
+  TestHistoryBounds bounds = {};
+  std::size_t log_bytes = 64 << 20;  ///< past these, events keep no long texts, and past four times as many, none is kept
+};
+
 /// Writes what it hears once a second or every thousand results. What it can't write is no reason for a run to fail: it says so by
 /// trouble(), not by problem() or run_finished().
 class HistorySink : public Sink {
  public:
-  /// `directory` is that of `history` ("": state_directory()), which must outlive this; `source` is equal for runs of the same code, ""
-  /// where that is not known.
-  explicit HistorySink(TestHistory& history, std::string directory = "", std::string source = "", TestHistoryBounds bounds = {});
+  /// `history` must outlive this.
+  explicit HistorySink(TestHistory& history, HistorySinkOptions options = {}) : history_(history), options_(std::move(options)) {}
 
   void run_started(const RunStart& run) override;
   void progress(std::string_view line, bool finished) override;
@@ -41,13 +48,11 @@ class HistorySink : public Sink {
   void give_up_rows(const Error& error);
 
   TestHistory& history_;
-  std::string directory_;
-  std::string source_;
-  TestHistoryBounds bounds_;
+  HistorySinkOptions options_;
   TestRunRecord run_;
   bool rows_ = false;  ///< they can be written
   std::vector<TestResultRecord> pending_;
-  Clock::time_point flushed_;
+  Clock::time_point flushed_ = Clock::now();
   std::optional<RunLogWriter> log_;
   std::string problem_;
 };

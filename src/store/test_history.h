@@ -113,7 +113,7 @@ class TestHistory {
   Result<std::optional<TestRunRecord>> last_run(const std::string& project) const;
   /// All attempts of a run, in the order in which they ended; `only_bad`: last attempts that failed, error or lost.
   Result<std::vector<TestResultRecord>> results(std::int64_t run, bool only_bad = false) const;
-  /// The past of one test, newest first, over all containers.
+  /// The past of one test, newest first, over all containers: only last attempts.
   Result<std::vector<TestMoment>> trend(const std::string& project, const std::string& node, std::size_t limit = 20) const;
   /// Tests that passed and failed in one run, or in runs of the same source; most often first.
   Result<std::vector<TestSummary>> flaky(const std::string& project, std::size_t limit) const;

@@ -140,7 +140,7 @@ Result<std::vector<TestMoment>> TestHistory::trend(const std::string& project, c
   TRY_ASSIGN(Statement statement,
              database_.prepare(fmt::format(
                  "SELECT test_runs.id, test_runs.began_ms, {} FROM test_runs CROSS JOIN tests CROSS JOIN test_results r ON "
-                 "r.run = test_runs.id AND r.test = tests.id JOIN test_containers ON test_containers.id = tests.container WHERE "
+                 "r.run = test_runs.id AND r.test = tests.id AND r.last JOIN test_containers ON test_containers.id = tests.container WHERE "
                  "test_runs.project = (SELECT id FROM test_projects WHERE directory = ?1) AND tests.project = test_runs.project AND "
                  "tests.node = ?2 AND tests.container IN (SELECT id FROM test_containers) "
                  "ORDER BY test_runs.id DESC, r.number DESC LIMIT ?3",

@@ -14,7 +14,7 @@ CASEMATE = os.environ.get("CASEMATE", str(TREE / "build" / "bin" / "casemate"))
 COMMANDS = sorted(path.stem.removeprefix("casemate-") for path in MANUAL.glob("casemate-*.1"))
 ACTIONS = {
     "cache": ("info", "list", "prune", "verify"),
-    "history": ("show", "prune"),
+    "history": ("show", "prune", "tests", "runs"),
     "image": ("pull", "list", "inspect", "remove", "prune", "import", "export"),
 }
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -86,7 +86,7 @@ def test_bash_completion_offers_commands_and_options():
         ["bash", "-c", script, "bash", str(TREE / "completions" / "casemate.bash"), CASEMATE], capture_output=True, text=True, timeout=30
     )
     commands, options, modes, programs, isolations, excludes = done.stdout.splitlines()
-    assert commands == "script"
+    assert commands.split() == ["script", "show"]
     assert options.split() == ["--script", "--script-args"]
     assert modes == "outbound"
     assert "true" in programs.split()

@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "report/history_sink.h"
+#include "sample_run.h"
 #include "store/history.h"
 #include "store/tree.h"
 
@@ -110,6 +112,85 @@ TEST_F(HistoryApp, prunes_by_age) {
   EXPECT_EQ(history({"prune", "--older-than", "30d"}).out, "removed 1 run\n");
   EXPECT_EQ(history({"prune", "--older-than", "36h", "--json"}).json()["removed"], 1);
   EXPECT_EQ(history({"--json"}).json().size(), 1u);
+}
+
+class TestViews : public HistoryApp {
+ protected:
+  void SetUp() override {
+    HistoryApp::SetUp();
+    TestHistory tests = TestHistory::open(directory_).value();
+    for (int i = 0; i < 2; ++i) {
+      HistorySink sink(tests, {.directory = directory_, .source = "source"});
+      play_sample_run(sink, directory_);
+    }
+  }
+};
+
+TEST_F(TestViews, lists_runs) {
+  const Said said = history({"runs"});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_NE(said.out.find("-k 'a b'"), std::string::npos) << said.out;
+  EXPECT_EQ(std::count(said.out.begin(), said.out.end(), '\n'), 3);
+  const auto runs = history({"runs", "--json", "--limit", "1"}).json();
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0]["id"], 2);
+  EXPECT_EQ(runs[0]["counts"]["failed"], 3);
+  EXPECT_EQ(runs[0]["arguments"][1], "a b");
+  EXPECT_EQ(history({"runs", "--project", directory_ + "/tests", "--json"}).json().size(), 2u);
+  EXPECT_EQ(history({"runs", "--project", "/nowhere"}).code, 1);
+}
+
+TEST_F(TestViews, shows_a_run_that_never_finished_as_such) {
+  TestHistory tests = TestHistory::open(directory_).value();
+  TestRunRecord run;
+  run.project = directory_;
+  ASSERT_TRUE(tests.begin(run));
+  EXPECT_NE(history({"runs"}).out.find("not finished"), std::string::npos);
+  EXPECT_EQ(history({"runs", "--json"}).json()[0]["finished"], false);
+}
+
+TEST_F(TestViews, lists_the_last_run_and_never_drives_the_terminal) {
+  const Said said = history({"tests", "--project", directory_});
+  EXPECT_EQ(said.code, 0);
+  EXPECT_NE(said.out.find("test_crashes"), std::string::npos);
+  EXPECT_NE(said.out.find("\\x01\\u{202e}"), std::string::npos) << said.out;
+  EXPECT_EQ(said.out.find('\x01'), std::string::npos);
+  const auto tests = history({"tests", "--project", directory_, "--json"}).json();
+  EXPECT_EQ(tests.size(), 8u);
+  EXPECT_EQ(tests[7]["outcome"], "signaled");
+  EXPECT_EQ(tests[6]["leak"], "sleep, sh");
+}
+
+TEST_F(TestViews, flaky_slowest_failed_and_the_past_of_one) {
+  const auto ask = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"tests", "--json", "--project", directory_});
+    return history(more).json();
+  };
+  const auto flaky = ask({"--flaky"});
+  ASSERT_EQ(flaky.size(), 1u);
+  EXPECT_EQ(flaky[0]["id"], "tests/test_sample.py::test_flaky");
+  EXPECT_EQ(flaky[0]["flaky"], 2);
+  EXPECT_EQ(ask({"--slowest", "--limit", "1"})[0]["id"], "tests/test_sample.py::test_leaks");
+  EXPECT_EQ(ask({"--failed"}).size(), 4u);
+  const auto past = ask({"tests/test_sample.py::test_bad"});
+  ASSERT_EQ(past.size(), 2u);
+  EXPECT_EQ(past[0]["run"], 2);
+  EXPECT_EQ(past[0]["reason"], "AssertionError: assert 1 == 2");
+  const Said said = history({"tests", "--project", directory_, "tests/test_sample.py::test_bad"});
+  EXPECT_NE(said.out.find("AssertionError"), std::string::npos);
+  EXPECT_NE(history({"tests", "--project", directory_, "--slowest"}).out.find("250 ms"), std::string::npos);
+}
+
+TEST_F(TestViews, what_is_not_there_is_1_and_nonsense_125) {
+  EXPECT_EQ(history({"tests", "--project", directory_, "no::such"}).code, 1);
+  EXPECT_EQ(history({"tests", "--project", "/nowhere"}).code, 1);
+  EXPECT_EQ(history({"tests", "--flaky", "--slowest"}).code, 125);
+  EXPECT_EQ(history({"tests", "--project", directory_, "--flaky", "a::b"}).code, 125);
+}
+
+TEST_F(TestViews, prune_forgets_runs_of_tests_too) {
+  EXPECT_EQ(history({"prune", "--older-than", "36h", "--json"}).json()["removed_test_runs"], 2);
+  EXPECT_EQ(history({"runs", "--json"}).json().size(), 0u);
 }
 
 TEST_F(HistoryApp, wrong_usage_is_one_line_and_125) {

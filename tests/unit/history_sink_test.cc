@@ -59,7 +59,7 @@ class HistorySinkTest : public ::testing::Test {
 
 TEST_F(HistorySinkTest, keeps_rows_and_events) {
   TestHistory history = open();
-  HistorySink sink(history, directory_, "code 1");
+  HistorySink sink(history, {.directory = directory_, .source = "code 1"});
   EXPECT_EQ(play_sample_run(sink), "");
   EXPECT_EQ(sink.trouble(), "");
   const auto run = history.last_run(kProject).value().value();
@@ -98,7 +98,7 @@ TEST_F(HistorySinkTest, a_run_among_the_jobs_of_all_front_ends) {
 TEST_F(HistorySinkTest, a_later_run_takes_the_place_of_the_last) {
   TestHistory history = open();
   for (int i = 0; i < 3; ++i) {
-    HistorySink sink(history, directory_);
+    HistorySink sink(history, {.directory = directory_});
     play_sample_run(sink);
   }
   EXPECT_EQ(files(), 1u);
@@ -107,12 +107,12 @@ TEST_F(HistorySinkTest, a_later_run_takes_the_place_of_the_last) {
 
 TEST_F(HistorySinkTest, a_killed_run_leaves_the_last_one_and_its_file_is_swept) {
   TestHistory history = open();
-  HistorySink whole(history, directory_);
+  HistorySink whole(history, {.directory = directory_});
   play_sample_run(whole);
   const pid_t pid = ::fork();
   if (pid == 0) {
     auto own = TestHistory::open(directory_);
-    HistorySink sink(*own, directory_);
+    HistorySink sink(*own, {.directory = directory_});
     sink.run_started({"pytest", "project", kProject, {}, {}, 1, 1, 1});
     for (int i = 0; i < 1500; ++i) sink.test_finished(sample_result(fmt::format("test_{}", i), Verdict::passed));
     ::raise(SIGKILL);
@@ -124,7 +124,7 @@ TEST_F(HistorySinkTest, a_killed_run_leaves_the_last_one_and_its_file_is_swept) 
   EXPECT_FALSE(run.finished);
   EXPECT_EQ(history.results(run.id).value().size(), 1000u) << "the last batch is lost";
   EXPECT_EQ(replayed()->tests, 8);
-  HistorySink next(history, directory_);
+  HistorySink next(history, {.directory = directory_});
   play_sample_run(next);
   EXPECT_EQ(files(), 1u);
 }
@@ -132,7 +132,7 @@ TEST_F(HistorySinkTest, a_killed_run_leaves_the_last_one_and_its_file_is_swept) 
 TEST_F(HistorySinkTest, logs_of_many_projects_are_bounded) {
   TestHistory history = open();
   for (std::size_t i = 0; i < kRunLogs + 3; ++i) {
-    HistorySink sink(history, directory_);
+    HistorySink sink(history, {.directory = directory_});
     play_sample_run(sink, fmt::format("/project/{}", i));
   }
   EXPECT_EQ(files(), kRunLogs);
@@ -142,23 +142,35 @@ TEST_F(HistorySinkTest, logs_of_many_projects_are_bounded) {
 
 TEST_F(HistorySinkTest, a_large_run_loses_long_texts_but_no_verdicts) {
   TestHistory history = open();
-  HistorySink sink(history, directory_);
+  HistorySink sink(history, {.directory = directory_, .log_bytes = 1 << 20});
   sink.run_started({"pytest", "project", kProject, {}, {}, 1, 1, 1});
   TestResult big = sample_failure("test_big");
-  big.reports[0].text = std::string(1 << 20, 'x');
+  big.reports[0].text = std::string(100 << 10, 'x');
   for (int i = 0; i < 100; ++i) sink.test_finished(big);
   sink.run_finished({});
-  EXPECT_LT(fs::file_size(fs::directory_iterator(directory_ + "/tests")->path()), 70u << 20);
+  EXPECT_LT(fs::file_size(fs::directory_iterator(directory_ + "/tests")->path()), 2u << 20);
   const auto counting = replayed();
   EXPECT_EQ(counting->tests, 100);
-  EXPECT_LT(counting->text_bytes, 66u << 20);
+  EXPECT_GT(counting->text_bytes, 1u << 20);
+  EXPECT_LT(counting->text_bytes, 2u << 20);
   EXPECT_EQ(history.results(history.last_run(kProject).value()->id).value().size(), 100u);
+}
+
+TEST_F(HistorySinkTest, a_log_that_is_full_still_has_its_end) {
+  TestHistory history = open();
+  HistorySink sink(history, {.directory = directory_, .log_bytes = 20 << 10});
+  sink.run_started({"pytest", "project", kProject, {}, {}, 1, 1, 1});
+  for (int i = 0; i < 1000; ++i) sink.test_finished(sample_result("test", Verdict::passed));
+  sink.run_finished({});
+  EXPECT_LT(replayed()->tests, 500);
+  EXPECT_EQ(replayed()->status, 0);
+  EXPECT_EQ(history.results(history.last_run(kProject).value()->id).value().size(), 1000u);
 }
 
 TEST_F(HistorySinkTest, what_cannot_be_written_is_told_and_fails_no_run) {
   TestHistory history = open();
   std::ofstream(directory_ + "/tests") << "no directory";
-  HistorySink sink(history, directory_);
+  HistorySink sink(history, {.directory = directory_});
   EXPECT_EQ(play_sample_run(sink), "");
   EXPECT_NE(sink.trouble().find("the events of this run are not kept"), std::string::npos) << sink.trouble();
   EXPECT_TRUE(history.last_run(kProject).value()->finished);
@@ -166,7 +178,7 @@ TEST_F(HistorySinkTest, what_cannot_be_written_is_told_and_fails_no_run) {
 
 TEST_F(HistorySinkTest, a_cut_log_is_refused) {
   TestHistory history = open();
-  HistorySink sink(history, directory_);
+  HistorySink sink(history, {.directory = directory_});
   play_sample_run(sink);
   const fs::path log = fs::directory_iterator(directory_ + "/tests")->path();
   fs::resize_file(log, fs::file_size(log) - 5);

@@ -1,13 +1,13 @@
 #include "apps/history/history.h"
 
 #include <chrono>
-#include <ctime>
 
 #include <fmt/format.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "apps/history/test_views.h"
 #include "base/terminal.h"
 #include "base/units.h"
 #include "casemate/outcome.h"
@@ -15,6 +15,7 @@
 #include "report/printing.h"
 #include "report/table.h"
 #include "store/history.h"
+#include "store/test_history.h"
 
 namespace casemate {
 namespace {
@@ -30,6 +31,7 @@ struct Options {
   HistoryQuery query;
   std::int64_t id = 0;
   std::string older_than;
+  TestViewOptions tests;
 };
 
 int complain(const std::string& what, int code = kOwnFailure) { return casemate::complain(kProgram, what, code); }
@@ -48,15 +50,6 @@ Json to_json(const RunRecord& record) {
                {"details", Json::parse(record.details, nullptr, false)}};
   if (record.peak_memory_bytes) json["peak_memory_bytes"] = *record.peak_memory_bytes;
   return json;
-}
-
-// Local time, "2026-11-21 10:52:00".
-std::string moment(std::int64_t unix_ms) {
-  const std::time_t seconds = unix_ms / 1000;
-  std::tm parts{};
-  char text[64];
-  if (!::localtime_r(&seconds, &parts) || std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts) == 0) return "?";
-  return text;
 }
 
 // Of a set-up that failed: the step is not kept, but what a front end says of it is.
@@ -139,12 +132,18 @@ int prune(History& history, const Options& options) {
   const auto age = parse_duration(text);
   if (!age) return complain(fmt::format("--older-than: '{}' is no age: write 30d, 2w, 12h or 90m", options.older_than));
   const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
-  const auto removed = history.prune(now.count() - age->count() * factor);
+  const std::int64_t before_ms = now.count() - age->count() * factor;
+  const auto removed = history.prune(before_ms);
   if (!removed) return complain(removed.error().what);
+  auto tests = TestHistory::open();
+  if (!tests) return complain(tests.error().what);
+  const auto of_tests = tests->prune(before_ms);
+  if (!of_tests) return complain(of_tests.error().what);
   if (options.json)
-    print_json({{"removed", *removed}});
+    print_json({{"removed", *removed}, {"removed_test_runs", *of_tests}});
   else
-    fmt::print("removed {} {}\n", *removed, *removed == 1 ? "run" : "runs");
+    fmt::print("removed {} {}{}\n", *removed, *removed == 1 ? "run" : "runs",
+               *of_tests == 0 ? "" : fmt::format(", and the tests of {}", *of_tests));
   return kOk;
 }
 
@@ -166,13 +165,15 @@ int history_main(const std::vector<std::string>& arguments) {
       "  casemate history --limit 5\n"
       "  casemate history --outcome 'timed out' --json\n"
       "  casemate history show 42\n"
+      "  casemate history tests --flaky\n"
       "  casemate history prune --older-than 30d\n\n"
       "The database lies in $CASEMATE_STATE_DIR, else $XDG_STATE_HOME/casemate, else ~/.local/state/casemate.\n"
-      "Exit codes: 0 fine, 1 no such id, 125 failure.");
+      "Exit codes: 0 fine, 1 no such id, project or test, 125 failure.");
   auto* show_command = app.add_subcommand("show", "All about one run");
   show_command->add_option("id", options.id, "Its id in the list")->required()->option_text("ID");
   auto* prune_command = app.add_subcommand("prune", "Forget old runs");
   prune_command->add_option("--older-than", options.older_than, "30d, 2w, 12h, ...")->required()->option_text("AGE");
+  const TestCommands test_commands = declare_test_views(app, options.tests);
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::Success& asked) {  // --help
@@ -182,6 +183,12 @@ int history_main(const std::vector<std::string>& arguments) {
   }
   if (const std::string& wanted = options.query.outcome; !wanted.empty() && !outcome_kind(wanted))
     return complain(fmt::format("--outcome: there is no outcome '{}'; try exited, signaled, 'timed out' or 'out of memory'", wanted));
+  if (test_commands.asked()) {
+    options.tests.json = options.json;
+    options.tests.color = options.color;
+    options.tests.limit = options.query.limit;
+    return printed(kProgram, [&] { return test_commands.runs->parsed() ? list_test_runs(options.tests) : list_tests(options.tests); });
+  }
   const auto run = [&]() -> int {
     auto history = History::open();
     if (!history) return complain(history.error().what);
