@@ -112,7 +112,7 @@ def verdict_of(reports: list[dict]) -> str:
 
 
 def test_of(reports: list[dict], warnings: list[str]) -> Test:
-    skips = [report.get("xfail") or report.get("text", "") for report in reports if report["outcome"] == "skipped"]
+    skips = [report.get("xfail") or report.get("text", "").removeprefix("Skipped: ") for report in reports if report["outcome"] == "skipped"]
     texts = [same_in_all_runs(report.get("text", "")) for report in reports if report["outcome"] == "failed"]
     return Test(verdict_of(reports), tuple(same_in_all_runs(skip) for skip in skips), tuple(texts), tuple(sorted(set(warnings))))
 
@@ -176,10 +176,24 @@ def casemate(suite: prepare.Suite, *more: str) -> Run:
 
 
 def tests_of_json_lines(lines: list[dict]) -> dict[str, Test]:
-    """docs/guide/json-lines.md tells the schema. What came out by other ways than reports (a crash, a limit) is the verdict's own word."""
+    """From docs/guide/json-lines.md's events. The verdict is casemate's own word, not one that is worked out here; what a crash or a limit left
+    is told behind the texts of the reports."""
     tests = {}
     for line in lines:
-        raise NotImplementedError(line)
+        if line["event"] == "collected":
+            results = line["problems"]
+        elif line["event"] == "test_finished" and line["last"]:
+            results = [line]
+        else:
+            continue
+        for result in results:
+            warnings = [f"{warning['category']}: {same_in_all_runs(warning['message'])}" for warning in result["warnings"] if warning["category"] not in WARNINGS_THAT_DIFFER]
+            test = test_of(result["reports"], warnings)
+            test.verdict = result["verdict"]
+            outcome = result["outcome"]
+            if outcome["kind"] != "exited" or outcome.get("code"):
+                test.texts += (f"its process: {outcome['words']}; stderr: {result['output']['stderr'][-1000:]}",)
+            tests[result["id"]] = test
     return tests
 
 
