@@ -28,6 +28,7 @@ from pathlib import Path
 import prepare
 
 CASEMATE = os.environ.get("CASEMATE") or str(prepare.TREE / "build/bin/casemate")
+MOST_SECONDS = int(os.environ.get("CASEMATE_SUITES_SECONDS", "1200"))
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 WARNINGS_THAT_DIFFER = ("PytestUnraisableExceptionWarning", "PytestUnhandledThreadExceptionWarning")  # theirs is the test that the garbage collector chose
@@ -139,8 +140,12 @@ def environment(scratch: str, **more: str) -> dict[str, str]:
 
 def run(argv: list[str], suite: prepare.Suite, env: dict[str, str], alone: bool) -> Run:
     began = time.monotonic()
-    done = subprocess.run(argv, cwd=suite.directory, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                          preexec_fn=loopback_only if alone else None)
+    try:
+        done = subprocess.run(argv, cwd=suite.directory, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                              preexec_fn=loopback_only if alone else None, timeout=MOST_SECONDS)
+    except subprocess.TimeoutExpired as ended:
+        said = (ended.stdout or b"").decode(errors="replace")[-2000:]
+        raise prepare.Problem(f"{' '.join(argv)} in {suite.directory} did not end within {MOST_SECONDS} s: {said}") from None
     return Run(seconds=time.monotonic() - began, status=done.returncode, output=done.stdout)
 
 
