@@ -77,7 +77,7 @@ class Machine:
                     "CASEMATE_CACHE_DIR": str(root / "cache"), "CASEMATE_STATE_DIR": str(root / "state")}
         self.plugins = self.env | {"PYTHONPATH": str(HERE / "references")}
         self.python = [str(prepare.PYTHON), "-m", "pytest", *QUIET]
-        self.ours = [measure.CASEMATE, "pytest", "--slots", "2", "--ui", "quiet"]
+        self.ours = [measure.CASEMATE, "pytest", "--slots=2"]
         self.python_313 = self.environment_313()
 
     def environment_313(self) -> list[str]:
@@ -140,7 +140,7 @@ def trivial(machine: Machine) -> None:
     image = ["--image", str(measure.TREE / IMAGE_313.removeprefix("oci:"))]
     cases: dict[str, Callable[[], Cost]] = {
         OURS: lambda: run(machine.ours),
-        OURS_IMAGE: lambda: run([*machine.ours, "--image", "oci:" + image[1], "--requirements", "test-requirements.txt"]),
+        OURS_IMAGE: lambda: run([*machine.ours, "--image=oci:" + image[1], "--requirements=test-requirements.txt"]),
         PLAIN: lambda: run(machine.python),
         XDIST: lambda: run([*machine.python, "-p", "xdist", "-n", "2"]),
         FORK: lambda: run([*machine.python, "-p", "forking"], machine.plugins),
@@ -261,7 +261,7 @@ class Watched:
         (self.directory / "test_cases.py").write_text(f"import pytest\n\n\n@pytest.mark.parametrize('i', range({count}))\ndef test_case(i):\n    assert i >= 0\n")
         self.record = self.directory / "run.jsonl"
         self.record.unlink(missing_ok=True)
-        argv = [*machine.ours, "--json-lines", str(self.record)]
+        argv = [*machine.ours, f"--json-lines={self.record}"]
         self.log = (self.directory / "log").open("w")
         self.began = time.monotonic()
         self.process = subprocess.Popen(argv, cwd=self.directory, env=machine.env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
