@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """`casemate pytest`, each test in a cell of its own, two slots, beside what runs the same tests with less or no isolation.
 
-usage: bench/pytest.py [PART...] [--references] [--rounds N]
+usage: bench/pytest.py [PART...] [--references] [--rounds N] [--counts N,N] [--suite NAME]...
   trivial   1000 tests that do nothing: what a test costs
   suites    the real suites of tests/suites: wall time of each, geometric means
   cases     1,000, 10,000 and 100,000 parametrised cases: cost a case, memory of the engine, first result, Ctrl-C
---references measures all but casemate; the environment CASEMATE_BENCH_ROUNDS has the default of --rounds (3).
+--references measures all but casemate, --suite only these, --counts other numbers of cases; the environment CASEMATE_BENCH_ROUNDS has the default of --rounds (3).
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def timed(argv: list[str], cwd: Path, env: dict[str, str], good: tuple[int, ...]
 class Machine:
     """Where things are, and the directories of casemate for this run."""
 
-    def __init__(self, root: Path, rounds: int, references: bool) -> None:
-        self.root, self.rounds, self.references = root, rounds, references
+    def __init__(self, root: Path, only: list[str], rounds: int, references: bool, counts: list[int]) -> None:
+        self.root, self.only, self.rounds, self.references, self.counts = root, only, rounds, references, counts
         path = f"{prepare.VENV}/bin:/usr/local/bin:/usr/bin:/bin"
         self.env = {"PATH": path, "VIRTUAL_ENV": str(prepare.VENV), "HOME": str(root), "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
                     "CASEMATE_CACHE_DIR": str(root / "cache"), "CASEMATE_STATE_DIR": str(root / "state")}
@@ -218,7 +218,7 @@ def suites(machine: Machine) -> None:
     ratios: dict[str, list[float]] = {name: [] for name in names}
     print(f"  wall s (CPU s), medians of {machine.rounds}: {' | '.join(names)} | ours / -n 2")
     for suite in prepare.suites().values():
-        if suite.example:
+        if suite.example or (machine.only and suite.name not in machine.only):
             continue
         costs = one_suite(machine, suite)
         cells = [f"{median(costs[name], 'wall'):6.1f} ({median(costs[name], 'cpu'):5.1f})" if costs.get(name) else f"{'-':>14}" for name in names]
@@ -303,7 +303,8 @@ class Watched:
 
 def cases(machine: Machine) -> None:
     costs = {}
-    for count in (1_000, 10_000, 100_000):
+    counts = machine.counts
+    for count in counts:
         watched = Watched(machine, count)
         took = watched.follow()
         if watched.process.returncode != 0:
@@ -314,13 +315,13 @@ def cases(machine: Machine) -> None:
         quarters = [watched.samples[len(watched.samples) * i // 4] for i in range(4)] + watched.samples[-1:] if watched.samples else []
         print(f"  {count} cases: {took:.1f} s, collected after {collected:.2f} s, first result {tested - collected:.2f} s later, {costs[count]:.2f} ms a case after that")
         print("    RSS of the engine, PSS of all (MB) at: " + ", ".join(f"{when:.0f} s {rss >> 20}, {pss >> 20}" for when, rss, pss in quarters), flush=True)
-    print(f"  a case of 100,000 against one of 1,000: {costs[100_000] / costs[1_000]:.2f}x, goal <= 1.1x")
-    watched = Watched(machine, 100_000)
+    print(f"  a case of {counts[-1]} against one of {counts[0]}: {costs[counts[-1]] / costs[counts[0]]:.2f}x, goal <= 1.1x")
+    watched = Watched(machine, counts[-1])
     watched.follow(until=lambda: watched.lines.get("test_finished", 0) > 100)
     sent = time.monotonic()
     watched.process.send_signal(signal.SIGINT)
     watched.process.wait()
-    print(f"  Ctrl-C in the middle of 100,000: ended after {time.monotonic() - sent:.2f} s (goal 1 s), exit status {watched.process.returncode}")
+    print(f"  Ctrl-C in the middle of {counts[-1]}: ended after {time.monotonic() - sent:.2f} s (goal 1 s), exit status {watched.process.returncode}")
 
 
 def main() -> None:
@@ -328,12 +329,14 @@ def main() -> None:
     parts = {"trivial": trivial, "suites": suites, "cases": cases}
     parser.add_argument("parts", nargs="*", choices=[[], *parts], metavar="PART")
     parser.add_argument("--references", action="store_true")
+    parser.add_argument("--counts", default="1000,10000,100000")
+    parser.add_argument("--suite", action="append", default=[])
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("CASEMATE_BENCH_ROUNDS", "3")))
     options = parser.parse_args()
     measure.about()
     prepare.prepare()
     with tempfile.TemporaryDirectory(prefix="casemate-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")) as root:
-        machine = Machine(Path(root), options.rounds, options.references)
+        machine = Machine(Path(root), options.suite, options.rounds, options.references, [int(count) for count in options.counts.split(",")])
         for name in options.parts or parts:
             parts[name](machine)
 
