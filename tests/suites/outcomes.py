@@ -43,6 +43,12 @@ class Test:
     texts: tuple[str, ...] = ()  # of failures, in order, without what differs between any two runs
     warnings: tuple[str, ...] = ()
 
+    def told(self, part: str) -> str:
+        """The last lines of its failures, for a difference that does not show them itself."""
+        if part != "verdict":
+            return ""
+        return "".join(f"\n      | {line}" for text in self.texts for line in text.splitlines()[-25:])
+
     def differs(self, other: Test) -> str:
         """Which part of it is another's not; "" if none."""
         for part in ("verdict", "reasons", "texts", "warnings"):
@@ -59,10 +65,11 @@ class Difference:
     plain: str
     ours: str
     why: str = ""
+    told: str = ""  # what is to be seen of a failure
 
     def __str__(self) -> str:
         explained = f"\n    explained: {self.why}" if self.why else ""
-        return f"  {self.suite} {self.id}: {self.part}\n    plain: {self.plain[:3000]}\n    ours:  {self.ours[:3000]}{explained}"
+        return f"  {self.suite} {self.id}: {self.part}\n    plain: {self.plain[:3000]}\n    ours:  {self.ours[:3000]}{explained}{self.told}"
 
 
 @dataclass
@@ -206,9 +213,14 @@ def explanations() -> list[dict]:
     return tomllib.loads((prepare.HERE / "explained.toml").read_text()).get("difference", [])
 
 
+def matches(name: str, pattern: str) -> bool:
+    """In node ids [ is a common character, and no set of characters begins with it."""
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
 def explanation(difference: Difference, explained: list[dict]) -> str:
     for entry in explained:
-        if entry["suite"] == difference.suite and entry.get("part", "verdict") == difference.part and fnmatch.fnmatchcase(difference.id, entry["id"]):
+        if entry["suite"] == difference.suite and entry.get("part", "verdict") == difference.part and matches(difference.id, entry["id"]):
             if difference.part != "verdict" or (entry["plain"], entry["ours"]) == (difference.plain, difference.ours):
                 return entry["why"]
     return ""
@@ -222,7 +234,7 @@ def differences(suite: str, plain_tests: dict[str, Test], our_tests: dict[str, T
         here, there = plain_tests.get(name, missing), our_tests.get(name, missing)
         part = here.differs(there)
         if part:
-            found.append(Difference(suite, name, part, str(getattr(here, part)), str(getattr(there, part))))
+            found.append(Difference(suite, name, part, str(getattr(here, part)), str(getattr(there, part)), told=here.told(part) + there.told(part)))
     explained = explanations()
     for difference in found:
         difference.why = explanation(difference, explained)

@@ -1,6 +1,8 @@
 """Real suites come out in `casemate pytest` as in plain pytest, test by test, but for what explained.toml explains. Takes minutes; ./dev test suites."""
 
 
+import dataclasses
+
 import outcomes
 import prepare
 import pytest
@@ -49,6 +51,13 @@ def test_explanations_are_of_suites_that_are_there():
     for entry in outcomes.explanations():
         assert entry["suite"] in SUITES
         assert entry["why"]
+
+
+@pytest.mark.parametrize("entry", [entry for entry in outcomes.explanations() if "proof" in entry], ids=lambda entry: entry["id"])
+def test_plain_pytest_gives_our_verdict_where_the_proof_says_so(entry):
+    suite = dataclasses.replace(SUITES[entry["suite"]], tests=entry["proof"])
+    verdicts = {how.verdict for test, how in outcomes.plain(suite).tests.items() if outcomes.matches(test, entry["id"])}
+    assert verdicts == {entry["ours"]}
 
 
 @pytest.mark.parametrize(
