@@ -3,43 +3,141 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include <unistd.h>
 
-#include "apps/pytest/request.h"
+#include "apps/pytest/arguments.h"
+#include "apps/pytest/init.h"
 #include "apps/pytest/session.h"
+#include "report/github.h"
+#include "report/history_sink.h"
+#include "report/html.h"
 #include "report/json_lines.h"
 #include "report/junit.h"
+#include "report/printing.h"
 #include "report/test_console.h"
+#include "store/test_history.h"
 
 namespace casemate {
+namespace {
+
+constexpr int kUsage = 2;
+
+ConsoleOptions::Display display_of(const PytestRequest& request) {
+  switch (request.ui) {
+    case PytestRequest::Ui::fancy:
+      return ConsoleOptions::Display::fancy;
+    case PytestRequest::Ui::simple:
+      return ConsoleOptions::Display::simple;
+    case PytestRequest::Ui::quiet:
+      return ConsoleOptions::Display::quiet;
+    case PytestRequest::Ui::automatic:
+      break;
+  }
+  return TestConsole::display_for(STDOUT_FILENO);
+}
+
+Color color_of(const std::string& when) { return when == "always" ? Color::always : when == "never" ? Color::never : Color::automatic; }
+
+std::unique_ptr<Sink> console_for(const PytestRequest& request, bool on_github) {
+  ConsoleOptions options;
+  options.display = display_of(request);
+  options.as_maelstrom = request.as_maelstrom;
+  options.on_github = on_github;
+  options.color = color_of(request.color);
+  options.verbosity = request.verbosity;
+  options.inline_limit = request.inline_limit;
+  options.slow_after = request.slow_after.value_or(options.slow_after);
+  options.tries = request.retries ? *request.retries + 1 : 0;
+  return std::make_unique<TestConsole>(options);
+}
+
+/// Everybody who hears of a run, and what they write to.
+class Audience {
+ public:
+  Audience(const PytestRequest& request, std::optional<TestHistory>& history) {
+    const bool github = request.github.value_or(GithubOptions::on_a_runner());
+    add(console_for(request, github));
+    if (github) add(std::make_unique<GithubReport>(GithubOptions::from_environment()));
+    if (!request.json_lines.empty()) add(std::make_unique<JsonLines>(request.json_lines));
+    if (!request.junit_xml.empty()) add(std::make_unique<JunitReport>(request.junit_xml));
+    if (!request.html.empty()) {
+      HtmlOptions html;
+      html.path = request.html;
+      if (history) html.past = past_in(*history, request.directory);
+      add(std::make_unique<HtmlReport>(std::move(html)));
+    }
+    if (!history) return;
+    auto sink = std::make_unique<HistorySink>(*history);
+    history_ = sink.get();
+    add(std::move(sink));
+  }
+
+  [[nodiscard]] std::vector<Sink*> sinks() const {
+    std::vector<Sink*> all;
+    for (const auto& sink : sinks_) all.push_back(sink.get());
+    return all;
+  }
+  [[nodiscard]] std::string trouble() const { return history_ ? history_->trouble() : ""; }
+
+ private:
+  void add(std::unique_ptr<Sink> sink) { sinks_.push_back(std::move(sink)); }
+  std::vector<std::unique_ptr<Sink>> sinks_;
+  HistorySink* history_ = nullptr;
+};
+
+int run(const PytestRequest& request, const std::vector<std::string>& typed, std::string_view program) {
+  std::optional<TestHistory> history;
+  if (auto opened = TestHistory::open()) {
+    history.emplace(std::move(*opened));
+    if (!history->note().empty()) complain(program, history->note());
+  } else {
+    complain(program, opened.error().what + "; this run is not recorded");
+  }
+  const Audience audience(request, history);
+  SessionOptions options{.typed = typed, .sinks = audience.sinks(), .history = history ? &*history : nullptr};
+  const int status = run_tests(request, options);
+  if (const std::string trouble = audience.trouble(); !trouble.empty()) complain(program, trouble);
+  return status;
+}
+
+// Node ids on stdout, everything else on stderr.
+int list(const PytestRequest& request, const std::vector<std::string>& typed, std::string_view program) {
+  ConsoleOptions quiet;
+  quiet.fd = STDERR_FILENO;
+  quiet.display = ConsoleOptions::Display::quiet;
+  TestConsole console(quiet);
+  std::string ids;
+  SessionOptions options{.typed = typed, .sinks = {&console}, .list = [&](const TestCase& test) { ids += test.id + "\n"; }};
+  const int status = run_tests(request, options);
+  return put(program, ids, status);
+}
+
+}  // namespace
 
 int pytest_main(const std::vector<std::string>& arguments, std::string_view program) {
-  PytestRequest request;
-  request.as_maelstrom = program == "maelstrom-pytest";
   std::error_code problem;
-  request.directory = std::filesystem::current_path(problem);
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i].starts_with("--json-lines="))
-      request.json_lines = arguments[i].substr(13);
-    else if (arguments[i].starts_with("--junit-xml="))
-      request.junit_xml = arguments[i].substr(12);
-    else if (arguments[i].starts_with("--slots="))
-      request.slots = static_cast<std::uint32_t>(std::atoi(arguments[i].c_str() + 8));
-    else if (arguments[i].starts_with("--image="))
-      request.image = arguments[i].substr(8);
-    else if (arguments[i].starts_with("--isolation="))
-      request.isolation = isolation_of(arguments[i].substr(12));
-    else
-      request.pytest_arguments.push_back(arguments[i]);
+  const PytestSurroundings surroundings{.directory = std::filesystem::current_path(problem),
+                                        .environment = [](const std::string& name) { return std::getenv(name.c_str()); }};
+  if (problem) return complain(program, "the working directory is gone: " + problem.message(), kUsage);
+  const ParsedPytest parsed = parse_pytest(arguments, program, surroundings);
+  if (parsed.stop) {
+    if (parsed.exit_status == 0) return put(program, parsed.text, 0);
+    say(parsed.text);
+    return parsed.exit_status;
   }
-  std::vector<std::unique_ptr<Sink>> sinks;
-  sinks.push_back(std::make_unique<TestConsole>(ConsoleOptions{.display = TestConsole::display_for(STDOUT_FILENO)}));
-  if (!request.json_lines.empty()) sinks.push_back(std::make_unique<JsonLines>(request.json_lines));
-  if (!request.junit_xml.empty()) sinks.push_back(std::make_unique<JunitReport>(request.junit_xml));
-  SessionOptions options{.typed = arguments, .sinks = {}};
-  for (const auto& sink : sinks) options.sinks.push_back(sink.get());
-  return run_tests(request, options);
+  const PytestRequest& request = parsed.request;
+  switch (request.action) {
+    case PytestRequest::Action::init: {
+      const auto written = write_first_directives(request.directory, request.as_maelstrom);
+      return written ? put(program, *written, 0) : complain(program, written.error().what, kUsage);
+    }
+    case PytestRequest::Action::list:
+      return list(request, arguments, program);
+    default:
+      return run(request, arguments, program);
+  }
 }
 
 }  // namespace casemate

@@ -1,5 +1,6 @@
 #include "apps/pytest/queue.h"
 
+#include <algorithm>
 #include <map>
 
 #include "warm/protocol.h"
@@ -21,7 +22,23 @@ std::string key_of(const SelectedTest& selected) {
   }
 }
 
+// Where the order of all others matters more than a test's own time.
+constexpr auto kLong = std::chrono::milliseconds(100);
+
 }  // namespace
+
+void put_in_order(std::vector<SelectedTest>& tests, bool has_past) {
+  const auto rank = [&](const SelectedTest& test) {
+    if (test.failed || (has_past && !test.known)) return 0;
+    return test.mean >= kLong ? 1 : 2;
+  };
+  std::stable_sort(tests.begin(), tests.end(), [&](const SelectedTest& a, const SelectedTest& b) {
+    const int first = rank(a);
+    const int second = rank(b);
+    if (first != second) return first < second;
+    return first == 1 && a.mean > b.mean;
+  });
+}
 
 std::deque<Unit> make_units(const std::vector<SelectedTest>& tests) {
   struct Open {

@@ -1,8 +1,10 @@
 // queue: tests in the order they are to run, put together into units that share a cell.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +20,15 @@ struct SelectedTest {
   Isolation isolation = Isolation::test;
   std::uint32_t retries = 0;
   std::optional<std::chrono::milliseconds> timeout;
-  std::string hash;  ///< of its file, as the collector gave it
+  std::string hash;                   ///< of its file, as the collector gave it
+  bool known = false;                 ///< it ran before
+  bool failed = false;                ///< and failed when it ran last
+  std::chrono::microseconds mean{0};  ///< of its last runs
 };
+
+/// Puts first what failed last time and, where there is a past (`has_past`), what is new; then what takes long, longest first; all else
+/// stays in pytest's order, where tests of a file lie together and share its warm parent.
+void put_in_order(std::vector<SelectedTest>& tests, bool has_past);
 
 /// Tests that share a cell; at least one, all of one file and container.
 struct Unit {

@@ -8,6 +8,8 @@
 #include <thread>
 
 #include <fmt/format.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "apps/pytest/directives.h"
 #include "apps/pytest/filter.h"
@@ -109,6 +111,10 @@ class Session {
     if (interrupted()) return finish_interrupted();
     if (const auto ended = collect()) return *ended;
     if (auto done = select(); !done) return finish(status_of(done.error()), done.error().what);
+    if (options_.list) {
+      for (const SelectedTest& selected : selected_) options_.list(selected.test);
+      return problems_ > 0 ? 1 : selected_.empty() ? 4 : 0;
+    }
     for (std::uint32_t repetition = 1; repetition <= request_.repeat; ++repetition) {
       if (repetition > 1) {
         end_ = RunEnd{};
@@ -195,9 +201,27 @@ class Session {
     }
     TRY_ASSIGN(engine_, Engine::create({.slots = slots()}));
     TRY(engine_->cancel_on_signals());
+    listen_for_questions();
     engine_->every(kTick, [this] { audience_.tell([&](Sink& sink) { sink.tick(since_began()); }); });
     TRY_ASSIGN(collecting_in_, container(directives_.of_all()));
     return {};
+  }
+
+  // SIGUSR1, or a line on the terminal that we are in the foreground of, asks what runs now.
+  void listen_for_questions() {
+    sigset_t question;
+    ::sigemptyset(&question);
+    ::sigaddset(&question, SIGUSR1);
+    ::sigprocmask(SIG_BLOCK, &question, nullptr);
+    questions_.reset(::signalfd(-1, &question, SFD_CLOEXEC | SFD_NONBLOCK));
+    const auto answer = [this](int fd) {
+      char asked[4096];
+      if (::read(fd, asked, sizeof asked) <= 0) return engine_->unwatch(fd);
+      audience_.tell([](Sink& sink) { sink.show_running(); });
+    };
+    if (questions_) (void)engine_->watch(questions_.get(), [this, answer] { answer(questions_.get()); });
+    if (::isatty(STDIN_FILENO) == 1 && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp())
+      (void)engine_->watch(STDIN_FILENO, [answer] { answer(STDIN_FILENO); });
   }
 
   // A container's warm executor, made when the first test needs it.
@@ -206,9 +230,11 @@ class Session {
     const FurnishingContext context{.request = request_,
                                     .directory = directives_.directory().empty() ? request_.directory : directives_.directory(),
                                     .run = run_jobs_on(*engine_),
-                                    .tell = {},
+                                    .tell = display_.teller(),
                                     .progress = [this](std::string_view line) { tell_progress(line, false); }};
-    TRY_ASSIGN(Furnishing made, furnish(directives_.container(index), context));
+    auto furnished = furnish(directives_.container(index), context);
+    display_.clear();
+    TRY_ASSIGN(Furnishing made, std::move(furnished));
     for (const std::string& note : made.notes) tell_note(note);
     made.request.cells_ahead = slots() + 1;
     TRY(engine_->add_executor(executor_name(index), [&](Reactor& reactor) -> Result<std::unique_ptr<Executor>> {
@@ -272,15 +298,16 @@ class Session {
       const auto hash = collector_.hashes.find(selected.test.file);
       // Another container's interpreter has another idea of a hash.
       if (hash != collector_.hashes.end() && index == collecting_in_) selected.hash = hash->second;
-      if (directive.ignore) {
-        ++collected.ignored;
-        ignored_.push_back(selected_.size());
-      }
       selected_.push_back(std::move(selected));
     }
     collector_.tests.clear();
+    look_back();
     take_shard();
     collected.selected = selected_.size();
+    for (std::size_t i = 0; i < selected_.size(); ++i) {
+      if (directives_.container(selected_[i].container).ignore) ignored_.push_back(i);
+    }
+    collected.ignored = ignored_.size();
     for (StreamProblem& problem : collector_.problems) collected.problems.push_back(result_of(problem));
     problems_ = collected.problems.size();
     collected.took = since_began();
@@ -309,6 +336,29 @@ class Session {
     return std::none_of(exclude_.begin(), exclude_.end(), takes_it);
   }
 
+  // What earlier runs tell of these tests.
+  void look_back() {
+    if (!options_.history) return;
+    std::map<std::size_t, std::unordered_map<std::string, TestTiming>> known;
+    bool any_failed = false;
+    for (SelectedTest& selected : selected_) {
+      if (!known.contains(selected.container)) {
+        auto timings = options_.history->timings(request_.directory, furnished_.at(selected.container).name);
+        if (!timings) return tell_note(timings.error().what);
+        known[selected.container] = std::move(*timings);
+      }
+      const auto& timings = known[selected.container];
+      const auto found = timings.find(selected.test.id);
+      selected.known = found != timings.end();
+      if (!selected.known) continue;
+      selected.failed = found->second.failed;
+      selected.mean = std::chrono::microseconds(found->second.mean_us.value_or(0));
+      any_failed |= selected.failed;
+    }
+    if (request_.last_failed && any_failed) std::erase_if(selected_, [](const SelectedTest& selected) { return !selected.failed; });
+    put_in_order(selected_, !known.empty() && std::any_of(known.begin(), known.end(), [](const auto& row) { return !row.second.empty(); }));
+  }
+
   // Every shards-th test of each file's run of tests: all shards together have every test once.
   void take_shard() {
     if (request_.shards <= 1) return;
@@ -317,17 +367,12 @@ class Session {
       if (i % request_.shards == request_.shard - 1) kept.push_back(std::move(selected_[i]));
     }
     selected_ = std::move(kept);
-    ignored_.clear();
-    for (std::size_t i = 0; i < selected_.size(); ++i) {
-      if (directives_.container(selected_[i].container).ignore) ignored_.push_back(i);
-    }
   }
 
   // ---- Tests
 
   int run_all() {
     const std::set<std::size_t> ignored(ignored_.begin(), ignored_.end());
-    std::vector<SelectedTest> none;
     queue_ = make_units(selected_);
     std::erase_if(queue_, [&](const Unit& unit) { return ignored.contains(unit.tests.front()); });
     left_ = 0;
@@ -460,6 +505,7 @@ class Session {
   const SessionOptions& options_;
   Audience audience_;
   Clock::time_point began_ = Clock::now();
+  PullDisplay display_{STDERR_FILENO, PullDisplay::style_for(STDERR_FILENO), false};
   Directives directives_;
   std::vector<TestFilter> include_;
   std::vector<TestFilter> exclude_;
@@ -474,6 +520,7 @@ class Session {
   std::size_t left_ = 0;
   std::size_t bad_ = 0;
   std::set<std::uint32_t> busy_;  // slots
+  UniqueFd questions_;
   RunEnd end_;
   std::vector<std::string> troubles_;
   std::map<RunningUnit*, std::unique_ptr<RunningUnit>> running_;

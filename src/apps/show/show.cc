@@ -39,7 +39,7 @@ int complain(const std::string& what, int code = kOwnFailure) { return casemate:
 class Replay : public Sink {
  public:
   void listen(std::unique_ptr<Sink> sink) { sinks_.push_back(std::move(sink)); }
-  [[nodiscard]] const std::string& problem() const { return problem_; }
+  [[nodiscard]] const std::string& trouble() const { return problem_; }
   [[nodiscard]] bool finished() const { return finished_; }
 
   void run_started(const RunStart& run) override {
@@ -125,7 +125,7 @@ int replay_run(const std::string& project, const Options& options) {
   const auto read = read_run_log(project, kEventLineLimit, [&](std::string_view line) { return replay(line, replaying); });
   if (!read) return complain(fmt::format("the last run of {} can't be shown: {}", printable_name(project), read.error().what));
   if (!replaying.finished()) return complain(fmt::format("the record of the last run of {} has no end", printable_name(project)));
-  return replaying.problem().empty() ? kOk : complain(replaying.problem());
+  return replaying.trouble().empty() ? kOk : complain(replaying.trouble());
 }
 
 }  // namespace
