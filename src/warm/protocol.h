@@ -10,13 +10,15 @@
 //
 // With CASEMATE_MORTAL in its environment (which tests do not see) all reference counts stay as they are; otherwise CPython 3.12 and 3.13
 // make objects immortal whose death nobody can observe (PEP 683).
-// The parent moves its control away from where tests look, closes 4 and 5, and takes files of its own as stdout and stderr.
+// The parent moves its control away from where tests look, closes 4 and 5, and takes nameless files of its own as stdout and stderr, for text
+// in X. Such a file dies with it: an engine that wants to know what a parent printed that died without X gives it two memfds, as 1 and 2 of
+// the base or with C and M.
 // A letter is followed by its payload at once, no space between.
 //
 // Engine to parent
-//   C [<json>]               collect everything and exit.         fds: stream. The answer is written to the stream (below)
+//   C [<json>]               collect everything and exit.         fds: stream [, out, err]. The answer is written to the stream (below)
 //                            {"job": n}: what E says when it has ended; 0 without
-//   M <json>                 be a parent for one file, or all.    fds: control of the new parent
+//   M <json>                 be a parent for one file, or all.    fds: control of the new parent [, out, err]
 //                            {"file": "tests/test_a.py" | null, "job": n}. The file as the collector names it: relative to the rootdir
 //   T <TestHeader><ids>      fork into a cell and run these tests. fds: see TestHeader::fds. ids: node ids, each ended by a NUL
 //   Q                        exit (so does the end of the socket)

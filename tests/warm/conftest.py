@@ -44,9 +44,9 @@ class Project:
         path.write_text(textwrap.dedent(text), encoding="utf-8")
         return path
 
-    def start(self, *args, **env):
+    def start(self, *args, out=None, err=None, **env):
         """A base that is not ready yet."""
-        base = Base(self.directory, *args, python=PYTHON, env=environment(**env))
+        base = Base(self.directory, *args, python=PYTHON, env=environment(**env), out=out, err=err)
         self.request.addfinalizer(base.close)
         return base
 

@@ -165,7 +165,7 @@ class Module:
 class Base:
     """A base parent in `directory`, as the engine starts it; `python` has pytest."""
 
-    def __init__(self, directory, *args, python=sys.executable, env=None):
+    def __init__(self, directory, *args, python=sys.executable, env=None, out=None, err=None):
         self.control = Control()
         fds = {3: self.control.theirs.fileno(), 4: memfd(PAYLOAD / "warm.py"), 5: memfd(PAYLOAD / "casemate_cells.so")}
         high = {target: os.dup(fd) for target, fd in fds.items()}
@@ -180,6 +180,8 @@ class Base:
             cwd=directory,
             env=env,
             stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
             preexec_fn=place,
             pass_fds=(3, 4, 5),
         )
@@ -207,13 +209,17 @@ class Base:
         pipe.given()
         return pipe.lines()
 
-    def module(self, file, **words):
-        control = Control()
-        self.control.send(b"M" + json.dumps({"file": file, **words}).encode(), [control.theirs.fileno()])
-        control.theirs.close()
+    def module(self, file, *files, **words):
+        control = self.ask_for_module(file, *files, **words)
         module = Module(control)
         self.modules.append(module)
         return module
+
+    def ask_for_module(self, file, *files, **words):
+        control = Control()
+        self.control.send(b"M" + json.dumps({"file": file, **words}).encode(), [control.theirs.fileno(), *files])
+        control.theirs.close()
+        return control
 
     def close(self):
         for module in self.modules:

@@ -3,6 +3,8 @@ import os
 
 import pytest
 
+import stand_in
+
 
 def test_items_come_with_all_that_selection_needs(project):
     project.write("pytest.ini", "[pytest]\nmarkers =\n  slow: x\n  casemate: x\n")
@@ -103,11 +105,7 @@ def test_a_fork_that_dies_is_reaped_with_its_number(project):
     project.write("conftest.py", "import os\ndef pytest_collection_modifyitems(): os.kill(os.getpid(), 9)\n")
     project.write("test_it.py", "def test_x(): pass\n")
     base = project.base()
-    import stand_in
-
-    control = stand_in.Control()
-    base.control.send(b'M{"file": "test_it.py", "job": 77}', [control.theirs.fileno()])
-    control.theirs.close()
+    control = base.ask_for_module("test_it.py", job=77)
     assert control.receive() is None
     ended = stand_in.ENDED.unpack(base.control.receive())
     assert (ended[1], ended[2]) == (9, 77)
@@ -136,3 +134,19 @@ def test_files_outside_the_rootdir_and_conftests_beside_them(project):
     assert len(items) == 2
     for item in items:
         assert base.module(item["file"]).run(item["item"]).outcomes()["call"] == "passed"
+
+
+def test_an_engine_that_gives_files_can_read_what_the_dead_printed(project):
+    project.write("conftest.py", "import os\nprint('conftest here', flush=True)\nif 'DIE' in os.environ: os.write(2, b'last words'); os._exit(9)\n")
+    out, err, module_out, module_err = (os.memfd_create("printed") for _ in range(4))
+    base = project.start("-s", out=out, err=err, DIE="1")
+    assert base.control.receive() is None
+    assert b"conftest here" in os.pread(out, 1000, 0)
+    assert os.pread(err, 1000, 0) == b"last words"
+    project.write("test_it.py", "import os\nos.write(2, b'from the module')\nos._exit(3)\n")
+    base = project.start("-s", out=out, err=err).begin()
+    assert base.ask_for_module("test_it.py", module_out, module_err, job=5).receive() is None
+    assert stand_in.ENDED.unpack(base.control.receive())[1:3] == (3 << 8, 5)
+    assert os.pread(module_err, 1000, 0) == b"from the module"
+    for fd in (out, err, module_out, module_err):
+        os.close(fd)

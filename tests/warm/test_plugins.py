@@ -48,7 +48,9 @@ def test_reruns_of_pytest_rerunfailures(project):
             assert len(count) == 2
     """)
     for options in ((), ("--reruns", "1")):
-        result = project.module("test_it.py", *options).run("test_it.py::test_flaky")
+        parent = project.module("test_it.py", *options)
+        assert parent.ready["threads"] == []
+        result = parent.run("test_it.py::test_flaky")
         assert [r["outcome"] for r in result.reports if r["when"] == "call"] == ["rerun", "passed"]
         assert result.lines[-1] == {"done": True}
 

@@ -251,8 +251,8 @@ PyObject* serve_once(bool& over) {
   over = true;
   if (const long problem = wait_for_message(); problem < 0) return raise_errno(problem, "poll of the control socket");
   const Received received = receive();
-  if (received.size < 0) return raise_errno(received.size, "message from the engine");
-  if (received.size == 0 || message[0] == 'Q') Py_RETURN_NONE;
+  if (received.size < 0 && received.size != -ECONNRESET) return raise_errno(received.size, "message from the engine");
+  if (received.size <= 0 || message[0] == 'Q') Py_RETURN_NONE;
   if (message[0] != 'T') {
     return Py_BuildValue("(s#y#N)", message, Py_ssize_t{1}, message + 1, static_cast<Py_ssize_t>(received.size - 1), fds_as_list(received));
   }
@@ -316,6 +316,8 @@ PyObject* send(PyObject*, PyObject* bytes) {
   Py_ssize_t size = 0;
   if (PyBytes_AsStringAndSize(bytes, &text, &size) != 0) return nullptr;
   const long sent = send_bytes(text, static_cast<std::size_t>(size));
+  // Without an engine there is nobody to work for, and nobody to tell.
+  if (sent == -EPIPE || sent == -ECONNRESET) call(SYS_exit_group, 1);
   if (sent < 0) return raise_errno(sent, "message to the engine");
   Py_RETURN_NONE;
 }

@@ -9,11 +9,18 @@ import gc
 def thread_names():
     """Threads besides the main one: a fork does not have them, and what they hold locked stays locked in it."""
     threading = sys.modules.get("threading")
-    names = []
+    names, known = [], 0
     if threading is not None:
-        names = [as_text(t.name) for t in threading.enumerate() if t is not threading.main_thread()]
-    native = len(os.listdir("/proc/self/task")) - 1 - len(names)
+        threads = [t for t in threading.enumerate() if t is not threading.main_thread()]
+        names = [as_text(t.name) for t in threads if not is_harmless(t)]
+        known = len(threads)
+    native = len(os.listdir("/proc/self/task")) - 1 - known
     return names + ["native thread"] * max(native, 0)
+
+
+def is_harmless(thread):
+    """Whether it waits in accept() for workers that do not come: pytest-rerunfailures has one if xdist is installed."""
+    return getattr(getattr(thread, "_target", None), "__module__", None) == "pytest_rerunfailures"
 
 
 def markers_of(item):
@@ -159,18 +166,19 @@ class Warm:
         silence_terminal(session.config.pluginmanager)
         self.announce()
         self.get_ready_to_fork()
-        while True:
+        while True:  # forks leave by the return
             message = cells.serve()
             if message is None:
                 cells.leave(0)
             letter, payload, fds = message
             words = read_json(payload.decode("utf-8")) if payload else {}
-            if letter not in ("C", "M") or len(fds) != 1:
-                self.give_up("the engine said %s to a base" % quote(letter))
+            if letter not in ("C", "M") or len(fds) not in (1, 3):
+                self.give_up("the engine said %s with %d descriptors to a base" % (quote(letter), len(fds)))
             if cells.fork(words.get("job", 0)) == 0:
-                self.begin_fork(letter, words, fds[0])
+                self.begin_fork(letter, words, fds)
                 return None
-            os.close(fds[0])
+            for fd in fds:
+                os.close(fd)
 
     def pytest_deselected(self, items):
         self.deselected += len(items)
@@ -244,10 +252,11 @@ class Warm:
         streams = [tuple(found.get(own[number], ())) for number in (1, 2)]
         cells.streams(streams[0], streams[1], tuple(files), tuple(groups))
 
-    def begin_fork(self, letter, words, fd):
+    def begin_fork(self, letter, words, fds):
         """In a fork of the base: what makes it a collector or a module parent."""
-        take_own_output()
+        take_own_output(*fds[1:])
         self.look_up_streams()
+        fd = fds[0]
         if letter == "C":
             self.role = "collector"
             cells.control(-1)
@@ -308,7 +317,7 @@ class Warm:
         """Message R, then forks until the engine has had enough. Never returns."""
         self.items = {}
         for item in session.items:
-            self.items.setdefault(item.nodeid.encode("utf-8", "surrogateescape"), item)
+            self.items.setdefault(item.nodeid.encode("utf-8", "backslashreplace"), item)  # as quote() told it
         about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": thread_names(), "problems": self.problems}
         self.get_ready_to_fork()
         cells.send(b"R" + to_json(about).encode())
