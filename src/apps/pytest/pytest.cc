@@ -4,34 +4,35 @@
 #include <filesystem>
 #include <memory>
 
+#include <fmt/format.h>
 #include <unistd.h>
 
-#include "apps/pytest/request.h"
+#include "apps/pytest/arguments.h"
+#include "apps/pytest/init.h"
 #include "apps/pytest/session.h"
+#include "base/terminal.h"
 #include "report/json_lines.h"
 #include "report/junit.h"
+#include "report/printing.h"
 #include "report/test_console.h"
 
 namespace casemate {
 
 int pytest_main(const std::vector<std::string>& arguments, std::string_view program) {
-  PytestRequest request;
-  request.as_maelstrom = program == "maelstrom-pytest";
   std::error_code problem;
-  request.directory = std::filesystem::current_path(problem);
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i].starts_with("--json-lines="))
-      request.json_lines = arguments[i].substr(13);
-    else if (arguments[i].starts_with("--junit-xml="))
-      request.junit_xml = arguments[i].substr(12);
-    else if (arguments[i].starts_with("--slots="))
-      request.slots = static_cast<std::uint32_t>(std::atoi(arguments[i].c_str() + 8));
-    else if (arguments[i].starts_with("--image="))
-      request.image = arguments[i].substr(8);
-    else if (arguments[i].starts_with("--isolation="))
-      request.isolation = isolation_of(arguments[i].substr(12));
-    else
-      request.pytest_arguments.push_back(arguments[i]);
+  const std::string directory = std::filesystem::current_path(problem);
+  const auto variable = [](const std::string& name) -> const char* { return std::getenv(name.c_str()); };
+  ParsedPytest parsed = parse_pytest(arguments, program, {directory, variable});
+  if (parsed.stop && parsed.exit_status != 0) {
+    say(parsed.text);
+    return parsed.exit_status;
+  }
+  if (parsed.stop) return put(program, parsed.text, 0);
+  PytestRequest& request = parsed.request;
+  for (const std::string& note : request.notes) say(fmt::format("{}: note: {}\n", program, printable_line(note)));
+  if (request.action == PytestRequest::Action::init) {
+    const auto told = write_first_directives(directory, request.as_maelstrom);
+    return told ? put(program, *told, 0) : complain(program, told.error().what, 2);
   }
   std::vector<std::unique_ptr<Sink>> sinks;
   sinks.push_back(std::make_unique<TestConsole>(ConsoleOptions{.display = TestConsole::display_for(STDOUT_FILENO)}));
