@@ -1,6 +1,5 @@
 // Jobs of /bin/true on an image against the same on host, by turns, in one engine; the arguments are the image's layers, topmost first.
-// Prints one line of JSON: medians of a job in ms,
-// wall and CPU.
+// Prints one line of JSON: medians of a job in ms, wall and CPU.
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -10,29 +9,13 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include "casemate/engine.h"
+#include "job_batch.h"
 
 namespace casemate {
 namespace {
 
 constexpr int kBatch = 50;
 constexpr int kBatches = 15;
-
-[[noreturn]] void die(const std::string& why) {
-  fmt::print(stderr, "bench image_jobs: {}\n", why);
-  std::exit(1);
-}
-
-struct Counter : JobListener {
-  int good = 0;
-  std::string bad;
-  void finished(JobResult result) override {
-    if (result.outcome.succeeded())
-      ++good;
-    else
-      bad = words(result.outcome) + " " + result.outcome.detail;
-  }
-};
 
 struct Cost {
   double wall = 0;
@@ -51,22 +34,14 @@ double cpu_ms() {
 }
 
 Cost batch(Engine& engine, const std::vector<std::string>& layers) {
-  Job job;
-  job.argv = {"/bin/true"};
-  job.env = {{"PATH", "/usr/bin:/bin"}};
-  job.limits = default_limits();
+  Job job = trivial_job();
   if (!layers.empty()) {
     job.image = "bench";
     job.root = layers;
   }
-  Counter counter;
   const double cpu = cpu_ms();
   const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < kBatch; ++i) {
-    if (auto taken = engine.submit(job, counter); !taken) die(taken.error().what);
-  }
-  if (auto idle = engine.run_until_idle(); !idle) die(idle.error().what);
-  if (counter.good != kBatch) die("a job ended as: " + counter.bad);
+  run_batch(engine, job, kBatch);
   return {std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() / kBatch, (cpu_ms() - cpu) / kBatch};
 }
 

@@ -15,46 +15,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "casemate/engine.h"
+#include "job_batch.h"
 
 namespace casemate {
 namespace {
 
 constexpr int kBatch = 100;
 constexpr int kBatches = 10;
-
-[[noreturn]] void die(const std::string& why) {
-  fmt::print(stderr, "bench jobs: {}\n", why);
-  std::exit(1);
-}
-
-struct Counter : JobListener {
-  int good = 0;
-  std::string bad;
-  void finished(JobResult result) override {
-    if (result.outcome.succeeded())
-      ++good;
-    else
-      bad = words(result.outcome) + " " + result.outcome.detail;
-  }
-};
-
-Job trivial() {
-  Job job;
-  job.argv = {"/bin/true"};
-  job.env = {{"PATH", "/usr/bin:/bin"}};
-  job.limits = default_limits();
-  return job;
-}
-
-void run_jobs(Engine& engine) {
-  Counter counter;
-  for (int i = 0; i < kBatch; ++i) {
-    if (auto taken = engine.submit(trivial(), counter); !taken) die(taken.error().what);
-  }
-  if (auto idle = engine.run_until_idle(); !idle) die(idle.error().what);
-  if (counter.good != kBatch) die("a job ended as: " + counter.bad);
-}
 
 void run_bare() {
   for (int i = 0; i < kBatch; ++i) {
@@ -105,8 +72,8 @@ void measure() {
   if (!one || !two) die((one ? two : one).error().what);
   std::vector<double> bare, slot1, slot2;
   for (int batch = -1; batch < kBatches; ++batch) {
-    const double times[] = {milliseconds_a_job([&] { run_jobs(**one); }), milliseconds_a_job(run_bare),
-                            milliseconds_a_job([&] { run_jobs(**two); })};
+    const double times[] = {milliseconds_a_job([&] { run_batch(**one, trivial_job(), kBatch); }), milliseconds_a_job(run_bare),
+                            milliseconds_a_job([&] { run_batch(**two, trivial_job(), kBatch); })};
     if (batch < 0) {
       tell_size(fmt::format("after {} jobs", 2 * kBatch));
       continue;  // the warm-up

@@ -32,7 +32,7 @@
 namespace {
 
 using casemate::SyscallClass;
-using casemate::Verdict;
+using casemate::CallVerdict;
 
 constexpr std::uint32_t kAllow = SECCOMP_RET_ALLOW;
 constexpr std::uint32_t kRefuse = SECCOMP_RET_ERRNO | EPERM;
@@ -126,7 +126,7 @@ class Program {
 };
 
 /// Which verdict each number has; what is not in it is absent.
-using Policy = std::map<std::uint32_t, Verdict>;
+using Policy = std::map<std::uint32_t, CallVerdict>;
 
 /// "name" or "name:number" on `architecture`; -1 where it has no such call.
 std::int64_t number_of(std::string_view word, const Architecture& architecture) {
@@ -160,21 +160,21 @@ Policy make_policy(const Architecture& architecture, Choose choose) {
 /// Numbers from `first` to before the next run's, all of one verdict.
 struct Run {
   std::uint32_t first;
-  Verdict verdict;
+  CallVerdict verdict;
 };
 
 std::vector<Run> runs_of(const Policy& policy) {
   std::vector<Run> runs;
   for (std::uint32_t number = 0; number < kChecked; ++number) {
     const auto entry = policy.find(number);
-    const Verdict verdict = entry == policy.end() ? Verdict::absent : entry->second;
+    const CallVerdict verdict = entry == policy.end() ? CallVerdict::absent : entry->second;
     if (runs.empty() || runs.back().verdict != verdict) runs.push_back({number, verdict});
   }
-  if (runs.back().verdict != Verdict::absent) die("the numbers past the last known one must be absent");
+  if (runs.back().verdict != CallVerdict::absent) die("the numbers past the last known one must be absent");
   return runs;
 }
 
-using Labels = std::map<Verdict, Program::Label>;
+using Labels = std::map<CallVerdict, Program::Label>;
 
 /// A binary search for the run of the number in the accumulator, among runs[begin, end); each leaf is a jump to its verdict's code.
 void emit_search(Program& program, const std::vector<Run>& runs, std::size_t begin, std::size_t end, const Labels& labels) {
@@ -266,37 +266,37 @@ void emit_personality(Program& program, bool strict, const Ends& ends) {
   program.jump(BPF_JEQ, kPersonalityQuery, ends.allow, ends.refuse);
 }
 
-void emit_check(Program& program, Verdict verdict, const Ends& ends) {
+void emit_check(Program& program, CallVerdict verdict, const Ends& ends) {
   switch (verdict) {
-    case Verdict::allow:
-    case Verdict::refuse:
-    case Verdict::absent:
+    case CallVerdict::allow:
+    case CallVerdict::refuse:
+    case CallVerdict::absent:
       return;
-    case Verdict::clone_flags:
+    case CallVerdict::clone_flags:
       return emit_refused_bits(program, 0, kNamespaceFlags, ends);
-    case Verdict::unshare_flags:
+    case CallVerdict::unshare_flags:
       return emit_refused_bits(program, 0, kNamespaceFlags | kNewTime, ends);
-    case Verdict::terminal_command:
+    case CallVerdict::terminal_command:
       return emit_terminal_command(program, ends);
-    case Verdict::socket_family:
+    case CallVerdict::socket_family:
       return emit_socket_family(program, false, ends);
-    case Verdict::socket_family_strict:
+    case CallVerdict::socket_family_strict:
       return emit_socket_family(program, true, ends);
-    case Verdict::mode_second:
+    case CallVerdict::mode_second:
       return emit_refused_bits(program, 1, kSetIdBits, ends);
-    case Verdict::mode_third:
+    case CallVerdict::mode_third:
       return emit_refused_bits(program, 2, kSetIdBits, ends);
-    case Verdict::open_mode:
+    case CallVerdict::open_mode:
       return emit_created_mode(program, 1, ends);
-    case Verdict::openat_mode:
+    case CallVerdict::openat_mode:
       return emit_created_mode(program, 2, ends);
-    case Verdict::personality:
+    case CallVerdict::personality:
       return emit_personality(program, false, ends);
-    case Verdict::personality_strict:
+    case CallVerdict::personality_strict:
       return emit_personality(program, true, ends);
-    case Verdict::not_init:
+    case CallVerdict::not_init:
       return emit_not_init(program, ends);
-    case Verdict::not_init_priority:
+    case CallVerdict::not_init_priority:
       return emit_not_init_priority(program, ends);
   }
 }
@@ -304,7 +304,7 @@ void emit_check(Program& program, Verdict verdict, const Ends& ends) {
 std::vector<sock_filter> compile(const Policy& policy, const Architecture& architecture) {
   Program program;
   const Ends ends = {program.new_label(), program.new_label(), program.new_label(), program.new_label()};
-  Labels labels = {{Verdict::allow, ends.allow}, {Verdict::refuse, ends.refuse}, {Verdict::absent, ends.absent}};
+  Labels labels = {{CallVerdict::allow, ends.allow}, {CallVerdict::refuse, ends.refuse}, {CallVerdict::absent, ends.absent}};
   const std::vector<Run> runs = runs_of(policy);
   for (const Run& run : runs) {
     if (!labels.contains(run.verdict)) labels[run.verdict] = program.new_label();
@@ -320,7 +320,7 @@ std::vector<sock_filter> compile(const Policy& policy, const Architecture& archi
   program.load(offsetof(seccomp_data, nr));
   emit_search(program, runs, 0, runs.size(), labels);
   for (const auto& [verdict, label] : labels) {
-    if (verdict == Verdict::allow || verdict == Verdict::refuse || verdict == Verdict::absent) continue;
+    if (verdict == CallVerdict::allow || verdict == CallVerdict::refuse || verdict == CallVerdict::absent) continue;
     program.place(label);
     emit_check(program, verdict, ends);
   }
@@ -373,52 +373,52 @@ struct Example {
   std::uint32_t answer;
 };
 
-std::vector<Example> examples_of(Verdict verdict) {
+std::vector<Example> examples_of(CallVerdict verdict) {
   constexpr std::uint64_t kHigh = 1ull << 40;  // bits that the kernel drops must change nothing
   switch (verdict) {
-    case Verdict::allow:
+    case CallVerdict::allow:
       return {{{~0ull, ~0ull, ~0ull, ~0ull}, kAllow}};
-    case Verdict::refuse:
+    case CallVerdict::refuse:
       return {{{0, 0, 0, 0}, kRefuse}, {{~0ull, ~0ull, ~0ull, ~0ull}, kRefuse}};
-    case Verdict::absent:
+    case CallVerdict::absent:
       return {{{0, 0, 0, 0}, kAbsent}, {{~0ull, ~0ull, ~0ull, ~0ull}, kAbsent}};
-    case Verdict::clone_flags:
+    case CallVerdict::clone_flags:
       return {{{CLONE_VM | CLONE_THREAD | 17}, kAllow}, {{CLONE_NEWUSER | 17}, kRefuse}, {{CLONE_NEWNS | kHigh}, kRefuse}};
-    case Verdict::unshare_flags:
+    case CallVerdict::unshare_flags:
       return {{{CLONE_FS | CLONE_FILES}, kAllow}, {{kNewTime}, kRefuse}, {{CLONE_NEWNET | CLONE_FS}, kRefuse}};
-    case Verdict::terminal_command:
+    case CallVerdict::terminal_command:
       return {{{0, TCGETS}, kAllow},
               {{0, TIOCSTI}, kRefuse},
               {{0, TIOCSTI | kHigh}, kRefuse},
               {{0, TIOCLINUX}, kRefuse},
               {{0, TIOCSETD}, kRefuse}};
-    case Verdict::socket_family:
+    case CallVerdict::socket_family:
       return {{{AF_INET, SOCK_RAW, 1}, kAllow},
               {{AF_PACKET, SOCK_RAW}, kNoFamily},
               {{AF_INET, SOCK_PACKET}, kRefuse},
               {{AF_NETLINK, SOCK_RAW, 12}, kAllow}};
-    case Verdict::socket_family_strict:
+    case CallVerdict::socket_family_strict:
       return {{{AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0}, kAllow},
               {{AF_INET6, SOCK_RAW | SOCK_NONBLOCK, 1}, kRefuse},
               {{AF_NETLINK, SOCK_RAW, 0}, kAllow},
               {{AF_NETLINK, SOCK_RAW, 12}, kRefuse},
               {{AF_VSOCK, SOCK_STREAM}, kNoFamily},
               {{AF_UNIX, SOCK_RAW}, kAllow}};
-    case Verdict::mode_second:
+    case CallVerdict::mode_second:
       return {{{06755, 0755, 06755}, kAllow}, {{0, 04755}, kRefuse}, {{0, 02755 | kHigh}, kRefuse}};
-    case Verdict::mode_third:
+    case CallVerdict::mode_third:
       return {{{06755, 06755, 0755}, kAllow}, {{0, 0, 04755}, kRefuse}, {{0, 0, 02755}, kRefuse}};
-    case Verdict::open_mode:
+    case CallVerdict::open_mode:
       return {{{0, 0, ~0ull}, kAllow}, {{0, 0101, 0644}, kAllow}, {{0, 0101, 04755}, kRefuse}, {{0, 020200002, 02755}, kRefuse}};
-    case Verdict::openat_mode:
+    case CallVerdict::openat_mode:
       return {{{0, 0, 0, ~0ull}, kAllow}, {{0, 0, 0101, 0644}, kAllow}, {{0, 0, 0101, 04755}, kRefuse}};
-    case Verdict::personality:
+    case CallVerdict::personality:
       return {{{0}, kAllow}, {{kPersonalityQuery}, kAllow}, {{ADDR_NO_RANDOMIZE}, kAllow}, {{READ_IMPLIES_EXEC}, kRefuse}};
-    case Verdict::personality_strict:
+    case CallVerdict::personality_strict:
       return {{{0}, kAllow}, {{kPersonalityQuery}, kAllow}, {{ADDR_NO_RANDOMIZE}, kRefuse}};
-    case Verdict::not_init:
+    case CallVerdict::not_init:
       return {{{0}, kAllow}, {{2}, kAllow}, {{1}, kRefuse}, {{1 | kHigh}, kRefuse}};
-    case Verdict::not_init_priority:
+    case CallVerdict::not_init_priority:
       return {{{PRIO_PROCESS, 0, 5}, kAllow}, {{PRIO_PROCESS, 1, 5}, kRefuse}, {{PRIO_USER, 0, 5}, kRefuse}, {{PRIO_PGRP, 0, 5}, kAllow}};
   }
   return {};
@@ -427,7 +427,7 @@ std::vector<Example> examples_of(Verdict verdict) {
 void verify(const std::vector<sock_filter>& program, const Policy& policy, const Architecture& architecture) {
   for (std::uint32_t number = 0; number < kChecked; ++number) {
     const auto entry = policy.find(number);
-    const Verdict verdict = entry == policy.end() ? Verdict::absent : entry->second;
+    const CallVerdict verdict = entry == policy.end() ? CallVerdict::absent : entry->second;
     for (const Example& example : examples_of(verdict)) {
       seccomp_data data = {
           static_cast<int>(number), architecture.audit, 0, {example.args[0], example.args[1], example.args[2], example.args[3]}};
@@ -454,7 +454,7 @@ void write_program(std::FILE* out, const char* name, const Policy& policy, const
 /// A profile's program, and the one for jobs whose memory a watchdog holds.
 template <class Choose>
 void write_programs(std::FILE* out, const std::string& name, const Architecture& architecture, Choose choose) {
-  const auto watched = [&](const SyscallClass& kind) { return kind.hides_memory ? Verdict::absent : choose(kind); };
+  const auto watched = [&](const SyscallClass& kind) { return kind.hides_memory ? CallVerdict::absent : choose(kind); };
   write_program(out, (name + "Program").c_str(), make_policy(architecture, choose), architecture);
   write_program(out, (name + "WatchedProgram").c_str(), make_policy(architecture, watched), architecture);
 }
@@ -472,10 +472,12 @@ int main(int argc, char** argv) {
   if (out == nullptr) die("can't write " + std::string(argv[2]));
   std::fprintf(out, "// Made by seccomp_generate for %s. Included by src/sys/seccomp.cc alone.\n", argv[1]);
   const auto standard = [](const SyscallClass& kind) { return kind.standard; };
-  const auto nesting = [](const SyscallClass& kind) { return kind.nesting ? Verdict::allow : kind.standard; };
+  const auto nesting = [](const SyscallClass& kind) { return kind.nesting ? CallVerdict::allow : kind.standard; };
   const auto strict = [](const SyscallClass& kind) { return kind.strict; };
   write_programs(out, "kStandard", *architecture, standard);
   write_programs(out, "kNesting", *architecture, nesting);
+  const auto entering = [](const SyscallClass& kind) { return kind.entering ? CallVerdict::allow : kind.standard; };
+  write_programs(out, "kEntering", *architecture, entering);
   write_programs(out, "kStrict", *architecture, strict);
   if (std::fclose(out) != 0) die("can't write " + std::string(argv[2]));
   return 0;

@@ -1,6 +1,7 @@
 // Engine: runs jobs. The door for C++ programs; the command line uses it too.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -14,12 +15,17 @@
 namespace casemate {
 
 class Executor;
+class Reactor;
 
 /// What a caller hears while a job runs. Called in the thread that runs the engine; must not block for long.
 struct JobListener {
   virtual ~JobListener() = default;
+  /// The job has left the queue and has a slot.
+  virtual void started() {}
   /// A piece of output as it arrives; raw, hostile bytes: make them safe before they reach a terminal (base/terminal.h).
   virtual void output(Stream /*stream*/, std::string_view /*bytes*/) {}
+  /// What a job says on its report channel, where it has one (tests that fork from a warm parent): raw, hostile bytes.
+  virtual void report(std::string_view /*bytes*/) {}
   /// Bytes that output() took but could not pass on yet. While there are more than 1 MiB of them the job's pipes are not read, so a job
   /// that writes faster than its reader reads waits in write(2), as in a shell's pipe; its limits go on counting. May try again to pass
   /// them on.
@@ -53,6 +59,16 @@ class Engine {
 
   /// Queues a job; `listener` must live until its finished() or the engine's end. Jobs start in the order of submission as slots get free.
   Result<void> submit(Job job, JobListener& listener);
+  /// Adds an executor, for jobs whose Job::executor is `name`; all share the slots. `make` gets the engine's event loop.
+  Result<void> add_executor(const std::string& name, const std::function<Result<std::unique_ptr<Executor>>(Reactor&)>& make);
+  /// Ends an added executor; none of its jobs may be running or queued.
+  void remove_executor(const std::string& name);
+  /// Calls `due` every `interval` while the engine runs, for displays that move.
+  void every(std::chrono::milliseconds interval, std::function<void()> due);
+  /// Calls `ready` whenever `fd` (borrowed) is readable while the engine runs.
+  Result<void> watch(int fd, std::function<void()> ready);
+  void unwatch(int fd);
+
   /// Runs until all submitted jobs have finished; listeners may submit more meanwhile.
   Result<void> run_until_idle();
   /// Ends all jobs, running and queued, with outcome `cancelled`. Async-signal-unsafe: call it from a listener, or use stop_fd().

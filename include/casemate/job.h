@@ -85,6 +85,7 @@ struct User {
 /// What to run: argv, environment, root, mounts, limits, network, outputs wanted.
 struct Job {
   std::string name;                        ///< for people and reports; may be empty
+  std::string executor;                    ///< "": the engine's own; else one that was added to it (Engine::add_executor)
   std::vector<std::string> argv;           ///< argv[0] is looked up in PATH of `env` inside the cell; never empty. Any bytes but NUL.
   std::map<std::string, std::string> env;  ///< the whole environment: nothing is inherited
   std::string cwd = "/";                   ///< absolute, in the cell; made if it lies in a writable place

@@ -15,6 +15,7 @@
 #include "apps/explain/explain.h"
 #include "apps/history/history.h"
 #include "apps/image/image.h"
+#include "apps/pytest/pytest.h"
 #include "apps/run/run.h"
 #include "apps/script/script.h"
 #include "apps/show/show.h"
@@ -43,6 +44,8 @@ constexpr FrontEnd kFrontEnds[] = {
     {"doctor", "what this host offers, what falls back, how to fix it", doctor_main},
     {"script", "run a Python script with its requirements and files, and keep what it makes (also py_test_runner)",
      [](const std::vector<std::string>& arguments) { return script_main(arguments, "casemate script"); }},
+    {"pytest", "run a project's tests, each in a cell of its own (also maelstrom-pytest)",
+     [](const std::vector<std::string>& arguments) { return pytest_main(arguments, "casemate pytest"); }},
 };
 
 std::string usage() {
@@ -58,6 +61,8 @@ std::string_view base_name(std::string_view path) { return path.substr(path.rfin
 int dispatch(const std::vector<std::string>& words) {
   if (!words.empty() && base_name(words[0]).starts_with("py_test_runner"))
     return script_main({words.begin() + 1, words.end()}, "py_test_runner");
+  if (!words.empty() && base_name(words[0]).starts_with("maelstrom-pytest"))
+    return pytest_main({words.begin() + 1, words.end()}, "maelstrom-pytest");
   if (words.size() < 2) {
     say(usage());
     return kOwnFailure;

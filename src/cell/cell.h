@@ -10,6 +10,8 @@
 #include "casemate/job.h"
 #include "casemate/outcome.h"
 #include "casemate/result.h"
+#include "cell/block.h"
+#include "cell/ground.h"
 #include "cell/message.h"
 #include "cell/plan.h"
 #include "sys/cgroup.h"
@@ -17,15 +19,6 @@
 #include "sys/process.h"
 
 namespace casemate {
-
-/// What all cells of one engine share.
-struct CellGround {
-  HostFacts host;
-  CgroupFactory* cgroups = nullptr;  ///< never null
-  UniqueFd idmap;                    ///< user namespace for idmapped mounts; made when first needed
-  char* host_argv = nullptr;         ///< the engine program's argument strings, wiped in every cell
-  std::size_t host_argv_bytes = 0;
-};
 
 /// What init told the engine, or the executor found out.
 struct CellReport {
@@ -48,9 +41,28 @@ class Cell {
   Cell(const Cell&) = delete;
   Cell& operator=(const Cell&) = delete;
 
+  /// Makes a cell of a block. parent: start() comes later; fork: adopt(), when a fork is on its way.
+  static Result<std::unique_ptr<Cell>> create_in(CellBlock& block, BlockPlan::Kind kind, CellGround& ground);
+
   /// Starts the job's command; to be called once, at any time (init takes it when it is ready). a cell whose set-up has failed
-  /// takes it too, and receive() tells the failure. `exhausted` if the message can't be sent.
-  Result<void> start(const Job& job);
+  /// takes it too, and receive() tells the failure. `inherited`: at most kMostInherited fds, which the command gets as 3, 4, 5; only for a
+  /// cell that was made without its job. `exhausted` if the message can't be sent.
+  Result<void> start(const Job& job, const std::vector<int>& inherited = {});
+  /// A cell for forks: from here its init watches over what comes in.
+  void adopt();
+  /// The fork has ended and has been reaped: init reports what it left, and ends.
+  void finish(int wait_status);
+
+  /// What a fork needs to come in. Empty fds: the cell has none of its own (the host's network), or it was not ready yet.
+  struct ForkEntry {
+    UniqueFd namespaces[kNamespaces];  ///< in the order of kNamespaceNames
+    UniqueFd out, err, report;         ///< the writing ends
+  };
+  [[nodiscard]] ForkEntry& fork_entry() { return fork_; }
+  /// Where a process that enters writes "0" first; borrowed.
+  [[nodiscard]] const std::vector<int>& cgroup_entries() const { return entries_; }
+  /// What the fork reports.
+  [[nodiscard]] UniqueFd& report() { return report_; }
   /// Takes all messages that have come. False when init has closed its end.
   bool receive(CellReport& report);
   /// To the job's process group.
@@ -73,9 +85,11 @@ class Cell {
 
  private:
   Cell() = default;
-  Result<std::optional<CgroupLimits>> hold_limits(CellGround& ground, const Limits& limits);
-  Result<std::vector<UniqueFd>> open_sources(CellGround& ground);
-  Result<void> write_id_maps(const HostFacts& host);
+  struct Doors {
+    UniqueFd socket, out, err;
+  };
+  Result<Doors> make_doors();
+  Result<void> prepare(const std::vector<int>& entries);
   [[nodiscard]] bool init_lives() const;
   Result<void> clone(CellGround& ground, const std::vector<UniqueFd>& sources, const Job* job);
 
@@ -90,8 +104,12 @@ class Cell {
   UniqueFd network_namespace_;
   UniqueFd user_namespace_;
   std::vector<std::string> notes_;
-  std::uint64_t memory_watch_bytes_ = 0;
-  std::uint64_t cpu_watch_us_ = 0;
+  HeldLimits held_;
+  bool block_ = false;  // made in a block: not our child
+  UniqueFd report_;
+  ForkEntry fork_;
+  std::vector<int> entries_;
+  UniqueFd entry_;
 };
 
 /// The shape of a cell: jobs with equal shapes can use each other's cells made ahead, for only argv and env differ.

@@ -1,5 +1,6 @@
 #include "cell/child.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <csignal>
@@ -42,21 +43,9 @@ int enter_cgroups(const ChildContext& context) {
 
 int await_engine(ChildContext& context) {
   Message message{};
-  iovec part{&message, sizeof message};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMostPassed * sizeof(int))];
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  ssize_t got;
-  while ((got = ::recvmsg(context.socket, &header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
-  }
-  if (got != static_cast<ssize_t>(sizeof message) || message.kind != Message::Kind::prepared) return ECANCELED;
-  if (const cmsghdr* attached = CMSG_FIRSTHDR(&header); attached && attached->cmsg_type == SCM_RIGHTS) {
-    context.cgroup_count = (attached->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    std::memcpy(context.cgroup_fds, CMSG_DATA(attached), context.cgroup_count * sizeof(int));
-  }
+  const int got = receive_message(context.socket, message, context.cgroup_fds, kMostPassed);
+  if (got < 0 || message.kind != Message::Kind::prepared) return ECANCELED;
+  context.cgroup_count = static_cast<std::size_t>(got);
   return 0;
 }
 
@@ -252,6 +241,25 @@ int export_directory(const Step& step, const ChildContext& context) {
   return sent ? 0 : EPIPE;
 }
 
+int export_namespaces(const ChildContext& context) {
+  Message message{.kind = Message::Kind::namespaces};
+  int fds[kNamespaces];
+  int count = 0;
+  char path[32] = "/proc/self/ns/";
+  for (int i = 0; i < kNamespaces; ++i) {
+    const auto own = static_cast<std::uint64_t>(std::strcmp(kNamespaceNames[i], "net") == 0 ? CLONE_NEWNET : 0);
+    if (own != 0 && (context.plan->namespaces & own) == 0) continue;  // the host's
+    std::strcpy(path + 14, kNamespaceNames[i]);
+    fds[count] = ::open(path, O_RDONLY | O_CLOEXEC);
+    if (fds[count] < 0) return errno;
+    message.step |= 1u << i;
+    ++count;
+  }
+  const bool sent = send_message(context.socket, message, fds, count);
+  for (int i = 0; i < count; ++i) ::close(fds[i]);
+  return sent ? 0 : EPIPE;
+}
+
 int export_network(const ChildContext& context) {
   const int fds[2] = {::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), ::open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC)};
   if (fds[0] < 0 || fds[1] < 0) return errno;
@@ -351,14 +359,16 @@ int keep_capabilities(const Step& step) {
 }
 
 int install_filter(const ChildContext& context) {
-  const auto filter = seccomp_program(context.plan->profile, {.memory_is_watched = context.memory_watch_bytes > 0});
+  const auto filter = seccomp_program(
+      context.plan->profile, {.enter_namespaces = context.plan->enters_cells, .memory_is_watched = context.memory_watch_bytes > 0});
   sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};
   return check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
 }
 
 int execute(const ChildContext& context) {
   // From here on the engine's fds must not reach the program; they close when execve succeeds and still serve to say why it did not.
-  if (::syscall(SYS_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) < 0) return errno;
+  const auto first = static_cast<unsigned>(3 + context.inherited_count);
+  if (::syscall(SYS_close_range, first, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) < 0) return errno;
   ::umask(022);
   const CommandBlock& command = *context.command;
   int problem = ENOENT;
@@ -409,6 +419,8 @@ int run_step(const Step& step, ChildContext& context) {
       return detach(step);
     case Step::Op::export_directory:
       return export_directory(step, context);
+    case Step::Op::export_namespaces:
+      return export_namespaces(context);
     case Step::Op::export_network:
       return export_network(context);
     case Step::Op::await_network:
@@ -462,6 +474,34 @@ bool send_message(int socket, const Message& message, const int* fds, int count)
   while ((sent = ::sendmsg(socket, &header, MSG_NOSIGNAL)) < 0 && errno == EINTR) {
   }
   return sent == static_cast<ssize_t>(sizeof message);
+}
+
+int receive_message(int socket, Message& message, int* fds, int most) {
+  iovec part{&message, sizeof message};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostPassed * sizeof(int))];
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  ssize_t got;
+  while ((got = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
+  }
+  int received[kMostPassed];
+  int count = 0;
+  if (const cmsghdr* attached = got < 0 ? nullptr : CMSG_FIRSTHDR(&header); attached && attached->cmsg_type == SCM_RIGHTS) {
+    count = static_cast<int>((attached->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    std::memcpy(received, CMSG_DATA(attached), static_cast<std::size_t>(count) * sizeof(int));
+  }
+  if (got != static_cast<ssize_t>(sizeof message)) most = 0;
+  for (int i = 0; i < count; ++i) {
+    if (i < most) {
+      fds[i] = received[i];
+    } else {
+      ::close(received[i]);
+    }
+  }
+  return got == static_cast<ssize_t>(sizeof message) ? std::min(count, most) : -1;
 }
 
 std::size_t run_steps(const std::vector<Step>& steps, ChildContext& context, int& problem) {

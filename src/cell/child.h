@@ -13,6 +13,7 @@ namespace casemate {
 
 inline constexpr int kMostSlots = 256;
 inline constexpr int kMostPassed = 8;  ///< fds with one message
+inline constexpr int kMostInherited = 3;
 
 /// What the child is given, all of it prepared by the engine before clone3.
 struct ChildContext {
@@ -22,6 +23,8 @@ struct ChildContext {
   int slots[kMostSlots];  ///< fds of sources; -1 until opened
   int socket = -1;        ///< to the engine
   int standard[3] = {-1, -1, -1};
+  int inherited[kMostInherited] = {-1, -1, -1};  ///< given to the job's process as 3, 4, 5: they come with go
+  int inherited_count = 0;
   struct CommandBlock* command = nullptr;  ///< relocated; nullptr: comes with go
   char* host_argv = nullptr;               ///< the engine's own argument strings, to be wiped: /proc/1/cmdline shows them
   std::size_t host_argv_bytes = 0;
@@ -35,8 +38,17 @@ std::size_t run_steps(const std::vector<Step>& steps, ChildContext& context, int
 /// Sends one message with up to kMostPassed fds. False if the engine is gone.
 bool send_message(int socket, const Message& message, const int* fds = nullptr, int count = 0);
 
+/// Receives one message with at most `most` fds; gives their number, -1 if the engine is gone. What is more is closed.
+int receive_message(int socket, Message& message, int* fds, int most);
+
 /// The life of a cell's first process: runs the cell's steps, waits for go, starts the job, reaps, watches, reports, and by its exit ends
 /// whatever is left in the pid namespace.
 [[noreturn]] void init_main(ChildContext& context);
+
+/// Closes every fd but those the cell still needs: the engine's others (its ends of other cells' pipes among them) must not live on here.
+void close_engine_fds(const ChildContext& context);
+
+/// Handlers and ignored signals are the engine's: back to their defaults.
+void reset_signals();
 
 }  // namespace casemate

@@ -34,6 +34,7 @@ constexpr Row kWords[] = {
     {Op::read_only, "read_only"},
     {Op::detach, "detach"},
     {Op::export_directory, "export_directory"},
+    {Op::export_namespaces, "export_namespaces"},
     {Op::export_network, "export_network"},
     {Op::await_network, "await_network"},
     {Op::enter, "enter"},
@@ -133,6 +134,8 @@ std::string describe(const Step& step, const Plan& plan) {
       return fmt::format("unmount {}", path);
     case Op::export_directory:
       return fmt::format("hand {} to the engine: what the job writes", path);
+    case Op::export_namespaces:
+      return "hand the cell's namespaces to the engine, for forks that enter them";
     case Op::export_network:
       return "hand the network namespace to the engine, for the gateway";
     case Op::await_network:

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "casemate/job.h"
+#include "cell/job_check.h"
 #include "sys/fd.h"
 #include "sys/privilege.h"
 
@@ -93,18 +94,6 @@ void find_resolv_conf(HostFacts& facts) {
   facts.resolv_conf_path = path;
 }
 
-// "//usr/./lib/" is "/usr/lib". ".." stays: behind a symlink it is not what it looks like.
-std::string without_empty_parts(std::string_view path) {
-  std::string clean;
-  while (!path.empty()) {
-    const auto slash = path.find('/');
-    const std::string_view part = path.substr(0, slash);
-    path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
-    if (!part.empty() && part != ".") clean.append("/").append(part);
-  }
-  return clean.empty() ? "/" : clean;
-}
-
 }  // namespace
 
 void HostFacts::look_at(const std::string& path) {
@@ -140,7 +129,7 @@ void resolve_sources(Job& job, HostFacts& host) {
     if (mount.target.find('\0') == std::string::npos) host.look_at(mount.target);
   }
   for (std::string& path : job.host_paths) {
-    if (path.starts_with('/')) path = without_empty_parts(path);
+    if (const auto place = place_inside(path, "a path of the host")) path = "/" + *place;
     host.look_at(path);
   }
 }

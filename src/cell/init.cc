@@ -184,53 +184,31 @@ std::uint64_t cpu_in_use_us() {
   return total;
 }
 
-// Closes every fd but those the cell still needs: the engine's others (its ends of other cells' pipes among them) must not live on here.
-void close_engine_fds(const ChildContext& context) {
-  int kept[kMostSlots + 16];
-  int count = 0;
-  const auto keep = [&](int fd) {
-    if (fd < 0) return;
-    int at = count++;
-    while (at > 0 && kept[at - 1] > fd) {
-      kept[at] = kept[at - 1];
-      --at;
-    }
-    kept[at] = fd;
-  };
-  keep(context.socket);
-  for (const int fd : context.standard) keep(fd);
-  for (std::size_t i = 0; i < context.plan->sources.size(); ++i) keep(context.slots[i]);
-  unsigned first = 0;
-  for (int i = 0; i < count; ++i) {
-    const auto fd = static_cast<unsigned>(kept[i]);
-    if (fd > first) ::syscall(SYS_close_range, first, fd - 1, 0);
-    if (fd >= first) first = fd + 1;
-  }
-  ::syscall(SYS_close_range, first, ~0u, 0);
-}
-
 [[noreturn]] void fail_with(const ChildContext& context, std::uint32_t phase, std::size_t step, int problem) {
   send_message(context.socket,
                Message{.kind = Message::Kind::failed, .phase = phase, .step = static_cast<std::uint32_t>(step), .value = problem});
   ::_exit(125);
 }
 
-void reset_signals() {
-  struct sigaction plain{};
-  plain.sa_handler = SIG_DFL;
-  for (int number = 1; number < 65; ++number) ::sigaction(number, &plain, nullptr);
-}
-
 [[noreturn]] void job_main(ChildContext& context) {
   // In the job's process. Fds 0 to 2 may be among the prepared ones, so they are moved out of the way first.
   int moved[3];
+  int inherited[kMostInherited];
   for (int i = 0; i < 3; ++i) {
-    moved[i] = ::fcntl(context.standard[i], F_DUPFD_CLOEXEC, 3);
+    moved[i] = ::fcntl(context.standard[i], F_DUPFD_CLOEXEC, 3 + kMostInherited);
     if (moved[i] < 0) fail_with(context, 1, 0, errno);
   }
-  if (context.socket < 3) context.socket = ::fcntl(context.socket, F_DUPFD_CLOEXEC, 3);
+  constexpr int kFirstOfOurs = 3 + kMostInherited;
+  for (int i = 0; i < context.inherited_count; ++i) {
+    inherited[i] = ::fcntl(context.inherited[i], F_DUPFD_CLOEXEC, kFirstOfOurs);
+    if (inherited[i] < 0) fail_with(context, 1, 0, errno);
+  }
+  if (context.socket < kFirstOfOurs) context.socket = ::fcntl(context.socket, F_DUPFD_CLOEXEC, kFirstOfOurs);
   for (int i = 0; i < 3; ++i) {
     if (::dup2(moved[i], i) < 0) fail_with(context, 1, 0, errno);
+  }
+  for (int i = 0; i < context.inherited_count; ++i) {
+    if (::dup2(inherited[i], 3 + i) < 0) fail_with(context, 1, 0, errno);
   }
   sigset_t none;
   ::sigemptyset(&none);
@@ -262,25 +240,6 @@ CommandBlock* map_command(int fd) {
   auto* block = static_cast<CommandBlock*>(memory);
   block->relocate();
   return block;
-}
-
-// Reads one message of the engine; false when the engine has gone.
-bool receive(int socket, Message& message, int& fd) {
-  iovec part{&message, sizeof message};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  ssize_t got;
-  while ((got = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
-  }
-  fd = -1;
-  if (got != static_cast<ssize_t>(sizeof message)) return false;
-  const cmsghdr* attached = CMSG_FIRSTHDR(&header);
-  if (attached && attached->cmsg_type == SCM_RIGHTS) std::memcpy(&fd, CMSG_DATA(attached), sizeof fd);
-  return true;
 }
 
 void report_leftovers(const ChildContext& context, pid_t job) {
@@ -341,7 +300,62 @@ bool reap(pid_t job, int& status) {
   }
 }
 
+// Until the job's main process has ended; gives its wait status. `job` 0: it is another's child, and the engine says when it has.
+int watch_job(ChildContext& context, int signals, pid_t job) {
+  const bool watching = context.memory_watch_bytes > 0 || context.cpu_watch_us > 0;
+  pollfd watched[2] = {{signals, POLLIN, 0}, {context.socket, POLLIN, 0}};
+  for (;;) {
+    const int ready = ::poll(watched, 2, watching ? kWatchIntervalMs : -1);
+    if (ready < 0 && errno != EINTR) ::_exit(1);  // EINVAL: somebody has taken init's descriptors (RLIMIT_NOFILE)
+    if (ready == 0) watch(context);
+    if (watched[0].revents != 0) {
+      signalfd_siginfo info;
+      while (::read(signals, &info, sizeof info) > 0) {
+      }
+      int status = 0;
+      if (reap(job, status)) return status;
+    }
+    if (watched[1].revents != 0) {
+      Message message{};
+      if (receive_message(context.socket, message, nullptr, 0) < 0) ::_exit(0);
+      if (message.kind == Message::Kind::finish && job == 0) return message.value;
+      if (message.kind == Message::Kind::signal && job > 0 && ::kill(-job, message.value) < 0) ::kill(job, message.value);
+    }
+    if (watching && watched[0].revents != 0) watch(context);
+  }
+}
+
 }  // namespace
+
+void close_engine_fds(const ChildContext& context) {
+  int kept[kMostSlots + 16];
+  int count = 0;
+  const auto keep = [&](int fd) {
+    if (fd < 0) return;
+    int at = count++;
+    while (at > 0 && kept[at - 1] > fd) {
+      kept[at] = kept[at - 1];
+      --at;
+    }
+    kept[at] = fd;
+  };
+  keep(context.socket);
+  for (const int fd : context.standard) keep(fd);
+  for (std::size_t i = 0; i < context.plan->sources.size(); ++i) keep(context.slots[i]);
+  unsigned first = 0;
+  for (int i = 0; i < count; ++i) {
+    const auto fd = static_cast<unsigned>(kept[i]);
+    if (fd > first) ::syscall(SYS_close_range, first, fd - 1, 0);
+    if (fd >= first) first = fd + 1;
+  }
+  ::syscall(SYS_close_range, first, ~0u, 0);
+}
+
+void reset_signals() {
+  struct sigaction plain{};
+  plain.sa_handler = SIG_DFL;
+  for (int number = 1; number < 65; ++number) ::sigaction(number, &plain, nullptr);
+}
 
 void init_main(ChildContext& context) {
   close_engine_fds(context);
@@ -358,48 +372,35 @@ void init_main(ChildContext& context) {
   if (!send_message(context.socket, Message{.kind = Message::Kind::ready})) ::_exit(0);
 
   Message message{};
-  int fd = -1;
-  if (!receive(context.socket, message, fd)) ::_exit(0);
+  int fds[1 + kMostInherited];
+  const int passed = receive_message(context.socket, message, fds, 1 + kMostInherited);
+  if (passed < 0) ::_exit(0);
   if (message.kind == Message::Kind::signal) {  // before there is a job: it ends as one that has just begun would
     send_message(context.socket, Message{.kind = Message::Kind::ended, .value = message.value});
     ::_exit(0);
   }
-  if (message.kind != Message::Kind::go) ::_exit(0);
-  if (fd >= 0) {
-    context.command = map_command(fd);
-    ::close(fd);
-  }
-  if (!context.command) fail_with(context, 1, context.plan->job.size() - 1, EINVAL);
-
   ::sigemptyset(&children);
   ::sigaddset(&children, SIGCHLD);
   const int signals = ::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
-  const pid_t job = start_job(context);
-  if (job < 0) fail_with(context, 1, 0, errno);
+  pid_t job = 0;
+  if (message.kind == Message::Kind::go) {
+    if (passed > 0) {
+      context.command = map_command(fds[0]);
+      ::close(fds[0]);
+    }
+    for (int i = 1; i < passed; ++i) context.inherited[context.inherited_count++] = fds[i];
+    if (!context.command) fail_with(context, 1, context.plan->job.size() - 1, EINVAL);
+    job = start_job(context);
+    if (job < 0) fail_with(context, 1, 0, errno);
+    for (int i = 0; i < context.inherited_count; ++i) ::close(context.inherited[i]);
+  } else if (message.kind != Message::Kind::adopt) {
+    ::_exit(0);
+  }
   for (int& standard : context.standard) {
-    ::close(standard);
+    if (standard >= 0) ::close(standard);
     standard = -1;
   }
-
-  const bool watching = context.memory_watch_bytes > 0 || context.cpu_watch_us > 0;
-  pollfd watched[2] = {{signals, POLLIN, 0}, {context.socket, POLLIN, 0}};
-  int status = 0;
-  for (;;) {
-    const int ready = ::poll(watched, 2, watching ? kWatchIntervalMs : -1);
-    if (ready < 0 && errno != EINTR) ::_exit(1);  // EINVAL: somebody has taken init's descriptors (RLIMIT_NOFILE)
-    if (ready == 0) watch(context);
-    if (watched[0].revents != 0) {
-      signalfd_siginfo info;
-      while (::read(signals, &info, sizeof info) > 0) {
-      }
-      if (reap(job, status)) break;
-    }
-    if (watched[1].revents != 0) {
-      if (!receive(context.socket, message, fd)) ::_exit(0);
-      if (message.kind == Message::Kind::signal && ::kill(-job, message.value) < 0) ::kill(job, message.value);
-    }
-    if (watching && watched[0].revents != 0) watch(context);
-  }
+  const int status = watch_job(context, signals, job);
   report_leftovers(context, job);
   const bool full = any_layer_full(*context.plan);
   send_message(context.socket, Message{.kind = Message::Kind::ended, .step = full ? 1u : 0u, .value = status});

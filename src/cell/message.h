@@ -16,10 +16,16 @@ struct Message {
     ended,       ///< the main process was reaped: wait status `value`; `step` is 1 if a writable layer is full
     leftover,    ///< a process was still there: pid `value`, `text` is its comm
     over_limit,  ///< the watchdog ended the job: `step` is 0 for memory, 1 for CPU time
+    namespaces,  ///< the cell's namespaces attached, in the order of kNamespaceNames; `step` has a bit for each that is there
     // engine to init
     prepared,  ///< id maps are written; the cgroups' tasks files are attached, if entering needs any
     go,        ///< start the job; with one fd (a memfd with the packed command) if the cell was made ahead
     signal,    ///< send signal `value` to the job's process group
+    adopt,     ///< instead of go: the job's process comes from outside, by setns(2), and is somebody else's child
+    finish,    ///< the adopted process has ended, with wait status `value`: report, and end
+    // engine to a block's init, and its answer
+    make,  ///< a cell of kind `step`; attached: its init's socket, then, if the kind runs a command, stdin, stdout and stderr
+    made,  ///< pid `value`, pidfd attached; or `value` is 0 and `step` an errno
   };
   Kind kind;
   std::uint32_t phase = 0;
@@ -27,5 +33,9 @@ struct Message {
   std::int32_t value = 0;
   char text[16] = {};
 };
+
+/// What a `namespaces` message carries, as files of /proc/self/ns.
+inline constexpr const char* kNamespaceNames[] = {"mnt", "pid", "ipc", "uts", "net", "cgroup"};
+inline constexpr int kNamespaces = 6;
 
 }  // namespace casemate

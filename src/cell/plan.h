@@ -34,6 +34,7 @@ struct Step {
     read_only,          ///< `path` read-only from here (bind on itself, remount)
     detach,             ///< lazy unmount of `path`, then rmdir
     export_directory,   ///< send an fd of `path` to the engine: collected directory number `slot`
+    export_namespaces,  ///< send fds of the cell's own namespaces to the engine, for forks that enter it
     export_network,     ///< send fds of the network and user namespaces to the engine, for the gateway
     enter,              ///< chdir to `path`: an image's root is an overlay beside its layers, and later steps are relative to it
     pivot,              ///< pivot_root(".", "."), unmount the old root
@@ -82,6 +83,7 @@ struct Plan {
   std::vector<std::vector<std::string>> collected_lower;
   bool outbound = false;  ///< a gateway has to be attached before the job starts
   Profile profile = Profile::standard;
+  bool enters_cells = false;       ///< its forks enter other cells of its block: setns(2) is allowed
   std::vector<std::string> notes;  ///< what fell back
 
   bool operator==(const Plan&) const = default;

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <deque>
+#include <map>
 
 #include <fmt/format.h>
 #include <sched.h>
@@ -39,8 +40,10 @@ struct Engine::Parts {
   UniqueFd signals;
   sigset_t old_mask{};
   std::unique_ptr<Executor> executor;
+  std::map<std::string, std::unique_ptr<Executor>> added;
 
   ~Parts() {
+    added.clear();
     executor.reset();
     if (signals) ::sigprocmask(SIG_SETMASK, &old_mask, nullptr);
   }
@@ -49,6 +52,31 @@ struct Engine::Parts {
     JobResult result;
     result.outcome = std::move(outcome);
     return result;
+  }
+
+  Executor* executor_of(const Job& job) {
+    if (job.executor.empty()) return executor.get();
+    const auto found = added.find(job.executor);
+    return found == added.end() ? nullptr : found->second.get();
+  }
+
+  template <class Call>
+  void each_executor(Call call) {
+    call(*executor);
+    for (const auto& [name, other] : added) call(*other);
+  }
+
+  Result<void> start(Job job, JobListener& listener, std::function<void(JobResult)> done) {
+    Executor* by = executor_of(job);
+    if (!by) return fail(ErrorCode::internal, fmt::format("there is no executor '{}'", job.executor));
+    return by->start(std::move(job), listener, std::move(done));
+  }
+
+  void repeat(std::chrono::milliseconds interval, const std::shared_ptr<std::function<void()>>& due) {
+    reactor->schedule(Reactor::Clock::now() + interval, [this, interval, due] {
+      (*due)();
+      repeat(interval, due);
+    });
   }
 
   void start_some() {
@@ -60,30 +88,32 @@ struct Engine::Parts {
         listener->finished(ended({Outcome::Kind::cancelled}));
         continue;
       }
-      auto started = executor->start(std::move(next.job), *listener, [this, listener](JobResult result) {
+      ++running;
+      listener->started();
+      auto started = start(std::move(next.job), *listener, [this, listener](JobResult result) {
         --running;
         listener->finished(std::move(result));
       });
-      if (started) {
-        ++running;
-      } else {
+      if (!started) {
+        --running;
         listener->finished(ended({Outcome::Kind::setup_failed, started.error().errno_value, "prepare the job", started.error().what}));
       }
     }
-    if (!waiting.empty()) executor->expect(waiting.front().job);
+    if (waiting.empty()) return;
+    if (Executor* by = executor_of(waiting.front().job)) by->expect(waiting.front().job);
   }
 
   void on_signal() {
     signalfd_siginfo info{};
     if (::read(signals.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
     if (signal_number != 0) {
-      executor->cancel_all();  // the second one means it
+      each_executor([](Executor& each) { each.cancel_all(); });  // the second one means it
       return;
     }
     signal_number = static_cast<int>(info.ssi_signo);
     cancelled = true;
-    executor->signal_all(signal_number);
-    reactor->schedule(Reactor::Clock::now() + kGrace, [this] { executor->cancel_all(); });
+    each_executor([&](Executor& each) { each.signal_all(signal_number); });
+    reactor->schedule(Reactor::Clock::now() + kGrace, [this] { each_executor([](Executor& each) { each.cancel_all(); }); });
   }
 
   Result<void> run() {
@@ -112,7 +142,7 @@ Result<JobResult> Engine::run(Job job, JobListener* listener) {
   JobListener nobody;
   JobListener& hears = listener ? *listener : nobody;
   std::optional<JobResult> result;
-  TRY(parts_->executor->start(std::move(job), hears, [&](JobResult ended) { result = std::move(ended); }));
+  TRY(parts_->start(std::move(job), hears, [&](JobResult ended) { result = std::move(ended); }));
   while (!result) TRY(parts_->reactor->turn(std::chrono::milliseconds(60'000)));
   return std::move(*result);
 }
@@ -126,8 +156,23 @@ Result<void> Engine::run_until_idle() { return parts_->run(); }
 
 void Engine::cancel_all() {
   parts_->cancelled = true;
-  parts_->executor->cancel_all();
+  parts_->each_executor([](Executor& each) { each.cancel_all(); });
 }
+
+Result<void> Engine::add_executor(const std::string& name, const std::function<Result<std::unique_ptr<Executor>>(Reactor&)>& make) {
+  TRY_ASSIGN(parts_->added[name], make(*parts_->reactor));
+  return {};
+}
+
+void Engine::remove_executor(const std::string& name) { parts_->added.erase(name); }
+
+void Engine::every(std::chrono::milliseconds interval, std::function<void()> due) {
+  parts_->repeat(interval, std::make_shared<std::function<void()>>(std::move(due)));
+}
+
+Result<void> Engine::watch(int fd, std::function<void()> ready) { return parts_->reactor->watch(fd, std::move(ready)); }
+
+void Engine::unwatch(int fd) { parts_->reactor->unwatch(fd); }
 
 Result<void> Engine::cancel_on_signals() {
   if (parts_->signals) return {};

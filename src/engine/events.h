@@ -144,8 +144,9 @@ struct RunEnd {
   int exit_status = 0;                 ///< 0 all passed, 1 failures, 2 usage or configuration, 3 engine, 4 nothing matched, 130 interrupted
 };
 
-/// Hears a run. Calls come from one thread, in the order of this declaration but that test_started() and test_finished() alternate freely
-/// with progress() and tick(). A sink that can't write keeps its problem to itself until run_finished().
+/// Hears a run, or with --repeat several, one after the other. Calls come from one thread, in the order of this declaration but that
+/// test_started() and test_finished() alternate freely with progress() and tick(). A sink that can't write keeps its problem to itself
+/// until run_finished().
 class Sink {
  public:
   virtual ~Sink() = default;
@@ -163,7 +164,10 @@ class Sink {
   virtual void tick(std::chrono::microseconds /*since_began*/) {}
   /// SIGUSR1 or a key: say what runs now.
   virtual void show_running() {}
-  /// The last call. An error is one line; the run's exit status becomes 3.
+  /// What is wrong already, in one line ("can't write x/junit.xml: ..."), "" nothing: to be asked after the first run_started(), before
+  /// hours are spent on a run whose report nobody gets.
+  [[nodiscard]] virtual std::string problem() const { return ""; }
+  /// The last call of a repetition. An error is one line; the run's exit status becomes 3.
   virtual std::string run_finished(const RunEnd& /*end*/) { return ""; }
 };
 

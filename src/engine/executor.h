@@ -13,7 +13,9 @@
 
 namespace casemate {
 
+class CgroupFactory;
 class Reactor;
+struct CellGround;
 
 /// Runs jobs in the reactor's thread.
 class Executor {
@@ -32,6 +34,9 @@ class Executor {
 
 /// Cells on this machine. Sweeps what killed engines left. `reactor` must outlive it.
 Result<std::unique_ptr<Executor>> make_native_executor(Reactor& reactor);
+
+/// What an executor of cells makes them on: this machine, as it is now.
+CellGround lay_ground(CgroupFactory& cgroups);
 
 /// The engine program's argument strings, which cells inherit and must not show (/proc/1/cmdline). Called once by main().
 void set_host_arguments(char* first, std::size_t bytes);

@@ -2,9 +2,7 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
-#include <string_view>
 #include <vector>
 
 #include <fcntl.h>
@@ -16,6 +14,7 @@
 
 #include "cell/host.h"
 #include "sys/fd.h"
+#include "sys/process.h"
 
 extern char** environ;
 
@@ -24,20 +23,6 @@ namespace {
 
 constexpr int kNetworkFd = 3;
 constexpr int kUserFd = 4;
-
-// The first of these programs on PATH, with the engine's own idea of PATH; "" if there is none.
-std::string find_program(const char* name) {
-  const char* path = std::getenv("PATH");
-  std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
-  while (!rest.empty()) {
-    const auto colon = rest.find(':');
-    const std::string candidate = fmt::format("{}/{}", rest.substr(0, colon), name);
-    if (candidate[0] == '/' && ::access(candidate.c_str(), X_OK) == 0) return candidate;
-    if (colon == std::string_view::npos) break;
-    rest.remove_prefix(colon + 1);
-  }
-  return "";
-}
 
 // passt(1): no port is forwarded either way, and the gateway's address does not stand for the host.
 std::vector<std::string> pasta_command(const std::string& program, const std::string& network, const std::string& user,
@@ -108,7 +93,7 @@ Result<void> Gateway::available() {
                             "(and 'modprobe tun'), or choose --network none (no network) or --network host (the host's own, not isolated)",
                             std::strerror(errno)),
                 errno);
-  if (!find_program("pasta").empty() || !find_program("slirp4netns").empty()) return {};
+  if (!program_on_path("pasta").empty() || !program_on_path("slirp4netns").empty()) return {};
   return fail(ErrorCode::not_supported,
               "network 'outbound' needs pasta or slirp4netns on PATH (Debian: apt-get install passt); install one, or choose --network "
               "none (no network) or "
@@ -120,9 +105,9 @@ Result<std::unique_ptr<Gateway>> Gateway::attach(int network_namespace, int user
   // By inherited fds: the program has dropped its capabilities before it opens these, and then may not look into another process's /proc.
   const std::string network = fmt::format("/proc/self/fd/{}", kNetworkFd);
   const std::string user = fmt::format("/proc/self/fd/{}", kUserFd);
-  const std::string pasta = find_program("pasta");
+  const std::string pasta = program_on_path("pasta");
   std::vector<std::string> command =
-      pasta.empty() ? slirp_command(find_program("slirp4netns"), network, user) : pasta_command(pasta, network, user, forward_resolver);
+      pasta.empty() ? slirp_command(program_on_path("slirp4netns"), network, user) : pasta_command(pasta, network, user, forward_resolver);
   std::vector<char*> argv;
   for (std::string& word : command) argv.push_back(word.data());
   argv.push_back(nullptr);

@@ -151,6 +151,18 @@ Result<ImageRecord> read_record(std::string_view text) {
   return record;
 }
 
+// Whatever is named as a record, sound or not.
+std::vector<std::string> record_files(const Store& store) {
+  std::vector<std::string> paths;
+  const std::string directory = directory_of(store);
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(directory.c_str()), &::closedir);
+  if (!open) return paths;
+  while (const dirent* entry = ::readdir(open.get())) {
+    if (std::string_view(entry->d_name).ends_with(".json")) paths.push_back(fmt::format("{}/{}", directory, entry->d_name));
+  }
+  return paths;
+}
+
 Result<ImageRecord> read_record_file(const std::string& path) {
   TRY_ASSIGN(const std::string text, read_file(path, kRecordLimit));
   return parse_image_record(text);
@@ -197,7 +209,20 @@ std::optional<ImageRecord> find_record(const Store& store, const ImageReference&
   return std::move(*record);
 }
 
-std::optional<ImageRecord> find_record_by_digest(const Store& store, const ImageReference& reference, const Platform& platform) {
+std::vector<ImageRecord> all_records(const Store& store) {
+  std::vector<ImageRecord> records;
+  for (const std::string& path : record_files(store)) {
+    auto record = read_record_file(path);
+    if (record && path == path_of(store, record->image.reference, record->image.platform)) records.push_back(std::move(*record));
+  }
+  const auto name_of = [](const ImageRecord& record) { return to_text(record.image.reference) + '\n' + to_text(record.image.platform); };
+  std::sort(records.begin(), records.end(), [&](const auto& one, const auto& other) { return name_of(one) < name_of(other); });
+  return records;
+}
+
+std::optional<ImageRecord> find_any_record(const Store& store, const ImageReference& reference, const Platform& platform) {
+  auto found = find_record(store, reference, platform);
+  if (found || !is_pinned(reference)) return found;
   for (ImageRecord& record : all_records(store)) {
     const StoredImage& image = record.image;
     if (image.reference.kind == reference.kind && image.reference.name == reference.name && image.platform == platform &&
@@ -207,35 +232,12 @@ std::optional<ImageRecord> find_record_by_digest(const Store& store, const Image
   return std::nullopt;
 }
 
-std::vector<ImageRecord> all_records(const Store& store) {
-  std::vector<ImageRecord> records;
-  const std::string directory = directory_of(store);
-  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(directory.c_str()), &::closedir);
-  if (!open) return records;
-  while (const dirent* entry = ::readdir(open.get())) {
-    const std::string_view name = entry->d_name;
-    if (!name.ends_with(".json")) continue;
-    const std::string path = fmt::format("{}/{}", directory, name);
-    auto record = read_record_file(path);
-    if (record && path == path_of(store, record->image.reference, record->image.platform)) records.push_back(std::move(*record));
-  }
-  const auto name_of = [](const ImageRecord& record) { return to_text(record.image.reference) + '\n' + to_text(record.image.platform); };
-  std::sort(records.begin(), records.end(), [&](const auto& one, const auto& other) { return name_of(one) < name_of(other); });
-  return records;
-}
-
 std::vector<std::string> remove_damaged_records(const Store& store) {
   std::vector<std::string> removed;
-  const std::string directory = directory_of(store);
-  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(directory.c_str()), &::closedir);
-  if (!open) return removed;
-  while (const dirent* entry = ::readdir(open.get())) {
-    const std::string name = entry->d_name;
-    if (!name.ends_with(".json")) continue;
-    const std::string path = fmt::format("{}/{}", directory, name);
+  for (const std::string& path : record_files(store)) {
     const auto record = read_record_file(path);
     if (record || record.error().errno_value == ENOENT) continue;
-    if (::unlink(path.c_str()) == 0) removed.push_back(name);
+    if (::unlink(path.c_str()) == 0) removed.push_back(path.substr(path.rfind('/') + 1));
   }
   return removed;
 }

@@ -34,8 +34,8 @@ Result<ImageRecord> parse_image_record(std::string_view text);
 
 /// The record of an image; nullopt: none, or it is damaged. One small read.
 std::optional<ImageRecord> find_record(const Store& store, const ImageReference& reference, const Platform& platform);
-/// Any record of the same repository under which `digest` is known, for a reference that has a digest.
-std::optional<ImageRecord> find_record_by_digest(const Store& store, const ImageReference& reference, const Platform& platform);
+/// The same; for a reference that has a digest, and no record of its own, any of the same repository under which the digest is known.
+std::optional<ImageRecord> find_any_record(const Store& store, const ImageReference& reference, const Platform& platform);
 /// All records, by name; damaged ones are left out.
 std::vector<ImageRecord> all_records(const Store& store);
 /// Removes records that can't be read or have changed since they were written; their files' names. Their images are pulled anew when

@@ -41,7 +41,7 @@ Result<Job> job_for(const Root& root, const CommandLayer& layer, const std::stri
   job.limits.disk_inodes = 1u << 20;
   TRY(put_root(job, root));
   TRY(take_config(job, root, {.env = true, .working_directory = false, .entrypoint = false, .user = false}));
-  job.env.emplace("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+  job.env.emplace("PATH", kDefaultPath);
   job.collect = {"/"};
   job.collect_to = directory;
   return job;
@@ -96,22 +96,16 @@ class Modes {
 
   Attempt<void> apply(int directory, const std::string& path, int depth) {
     if (depth > kDeepest) return std::unexpected(ELOOP);
-    DirectoryReader reader(directory);
-    for (auto entry = reader.next(); !entry || *entry; entry = reader.next()) {
-      if (!entry) return std::unexpected(entry.error());
-      const std::string name((*entry)->name);
-      const auto info = stat_beneath(directory, name);
-      if (!info) return std::unexpected(info.error());
+    return for_each_entry(directory, [&](const std::string& name, const struct stat& info) -> Attempt<void> {
       const std::string here = path.empty() ? name : path + "/" + name;
-      if (!S_ISDIR(info->st_mode) && !S_ISREG(info->st_mode)) continue;
+      if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)) return {};
       const auto below = open_despite_mode(directory, name, O_RDONLY, 0700);
       if (!below) return std::unexpected(below.error());
-      if (S_ISDIR(info->st_mode)) {
+      if (S_ISDIR(info.st_mode)) {
         if (const auto done = apply(below->get(), here, depth + 1); !done) return done;
       }
-      if (const auto set = change_mode(below->get(), wanted(here, info->st_mode)); !set) return set;
-    }
-    return {};
+      return change_mode(below->get(), wanted(here, info.st_mode));
+    });
   }
 
  private:

@@ -33,7 +33,46 @@ struct ContainerSpec {
   std::optional<std::string> group;
   Limits limits;                   ///< ours: memory, pids, cpus, disk; and timeout (seconds; 0: none)
   std::vector<std::string> notes;  ///< what means nothing here
+  bool operator==(const ContainerSpec&) const = default;
 };
+
+/// One change of a container's environment.
+struct EnvironmentPatch {
+  bool extend = true;  ///< false: nothing but these variables remains, of the image's neither
+  std::map<std::string, std::string> variables;
+};
+
+/// What one table says of a container: it is laid over what was said before. Unset: it says nothing of it.
+struct ContainerPatch {
+  std::optional<std::string> image;  ///< begins a container anew
+  ConfigUse use{.entrypoint = false, .user = false};
+  bool use_layers = true;
+  std::optional<std::string> parent;                   ///< the name of a container to begin with instead
+  std::optional<std::vector<std::string>> parent_use;  ///< what of it: "layers", "environment", ...; unset: all
+  std::optional<std::vector<LayerSpec>> layers;        ///< in place of those before, which lie over the image
+  std::vector<LayerSpec> added_layers;
+  std::optional<std::vector<EnvironmentPatch>> environment;  ///< in place of those before, which lie over the image's
+  std::vector<EnvironmentPatch> added_environment;
+  std::optional<std::vector<Mount>> mounts;
+  std::vector<Mount> added_mounts;
+  std::optional<std::string> working_directory;
+  std::optional<bool> enable_writable_file_system;
+  std::optional<Network> network;
+  std::optional<std::string> user;
+  std::optional<std::string> group;
+  std::optional<std::string> requirements;
+  Limits limits;                                     ///< all but wall
+  std::optional<std::chrono::milliseconds> timeout;  ///< 0: none
+  std::optional<bool> include_shared_libraries;
+  std::size_t line = 1;  ///< where its table begins
+};
+
+/// Lays a patch over a container. An image or a parent (whose container is `parent`) resets all but the limits. `$prev{X}` in a variable's
+/// value is what `spec` has for X, where it has one. On the host's network a mount of sys is left out, with a note.
+void apply(const ContainerPatch& patch, const ContainerSpec* parent, ContainerSpec& spec);
+
+/// Takes the layer out that the field `requirements` made, and gives its file; nullopt if there is none.
+std::optional<std::string> take_requirements(ContainerSpec& spec);
 
 /// Reads the container that a whole TOML document is. `file` is for messages and, its directory, what relative paths are of. invalid_input:
 /// "FILE:LINE: ..." in one line; an unknown field is told with the nearest known name. not_found: a local_path that isn't there.

@@ -1,6 +1,9 @@
 #include "image/environment_layer.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "base/digest.h"
 #include "base/terminal.h"
@@ -47,6 +50,17 @@ Result<void> write_path_file(int top, const Interpreter& interpreter, const Root
   return write_all(file->get(), path_file(interpreter));
 }
 
+// The python3 that a cell on the host finds, whatever the caller's PATH has; "" for none.
+std::string python_in_cell() {
+  for (std::string_view rest = kDefaultPath; !rest.empty();) {
+    const std::string_view directory = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(rest.size(), directory.size() + 1));
+    const std::string path = fmt::format("{}/python3", directory);
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  return "";
+}
+
 bool plain(std::string_view text) {
   return text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/") == std::string_view::npos;
 }
@@ -59,7 +73,7 @@ Result<MadeLayer> make_environment_layer(const Root& root, const EnvironmentLaye
     error.what = fmt::format("{}: {}", label, error.what);
     return std::unexpected(std::move(error));
   };
-  const auto interpreter = find_interpreter(root, "", context.run);
+  const auto interpreter = find_interpreter(root, root.is_host() ? python_in_cell() : "", context.run);
   if (!interpreter) return labelled(interpreter.error());
   const bool image = interpreter->in_image();
   if (!image && !interpreter_mounts(*interpreter, default_host_paths()).empty())

@@ -21,53 +21,41 @@ constexpr int kDeepest = 256;  // levels of an environment that are linked; each
 // file, directory nor symlink is left out.
 Attempt<void> link_tree(int source, int target, int depth) {
   if (depth > kDeepest) return std::unexpected(ELOOP);
-  DirectoryReader reader(source);
-  for (;;) {
-    const auto entry = reader.next();
-    if (!entry) return std::unexpected(entry.error());
-    if (!*entry) return {};
-    const std::string name((*entry)->name);
-    const auto info = stat_beneath(source, name);
-    if (!info) return std::unexpected(info.error());
-    if (S_ISREG(info->st_mode)) {
+  return for_each_entry(source, [&](const std::string& name, const struct stat& info) -> Attempt<void> {
+    if (S_ISREG(info.st_mode)) {
       if (::linkat(source, name.c_str(), target, name.c_str(), 0) < 0) return std::unexpected(errno);
-    } else if (S_ISLNK(info->st_mode)) {
+    } else if (S_ISLNK(info.st_mode)) {
       const auto link = read_link_beneath(source, name);
       if (!link) return std::unexpected(link.error());
       if (::symlinkat(link->c_str(), target, name.c_str()) < 0) return std::unexpected(errno);
-    } else if (S_ISDIR(info->st_mode)) {
+    } else if (S_ISDIR(info.st_mode)) {
       const auto from = open_beneath(source, name, O_RDONLY | O_DIRECTORY);
       if (!from) return std::unexpected(from.error());
       const auto into = make_directories_beneath(target, name, 0700);
       if (!into) return std::unexpected(into.error());
       if (const auto done = link_tree(from->get(), into->get(), depth + 1); !done) return done;
-      if (const auto mode = change_mode(into->get(), info->st_mode & 0777); !mode) return mode;
+      return change_mode(into->get(), info.st_mode & 0777);
     }
-  }
+    return {};
+  });
 }
 
 // `in_cache`: these directories are a __pycache__.
 Attempt<void> move_bytecode(int source, int target, bool in_cache, int depth) {
   if (depth > kDeepest) return std::unexpected(ELOOP);
-  DirectoryReader reader(source);
-  for (;;) {
-    const auto entry = reader.next();
-    if (!entry) return std::unexpected(entry.error());
-    if (!*entry) return {};
-    const std::string name((*entry)->name);
-    const auto info = stat_beneath(source, name);
-    if (!info) return std::unexpected(info.error());
-    if (S_ISREG(info->st_mode) && in_cache && name.ends_with(".pyc")) {
+  return for_each_entry(source, [&](const std::string& name, const struct stat& info) -> Attempt<void> {
+    if (S_ISREG(info.st_mode) && in_cache && name.ends_with(".pyc")) {
       if (::renameat2(source, name.c_str(), target, name.c_str(), RENAME_NOREPLACE) < 0 && errno != EEXIST) return std::unexpected(errno);
-    } else if (S_ISDIR(info->st_mode) && !in_cache) {
+    } else if (S_ISDIR(info.st_mode) && !in_cache) {
       const bool cache = name == "__pycache__";
       const auto from = open_beneath(source, name, O_RDONLY | O_DIRECTORY);
       if (!from) return std::unexpected(from.error());
       const auto into = cache ? make_directories_beneath(target, name, 0755) : open_beneath(target, name, O_PATH | O_DIRECTORY);
-      if (!into) continue;  // nothing of the environment
-      if (const auto done = move_bytecode(from->get(), into->get(), cache, depth + 1); !done) return done;
+      if (!into) return {};  // nothing of the environment
+      return move_bytecode(from->get(), into->get(), cache, depth + 1);
     }
-  }
+    return {};
+  });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -300,7 +301,6 @@ Result<void> FileList::add_symlink(const std::string& path, const std::string& t
 
 Result<std::vector<ListedFile>> FileList::finish(MergedRoot& below) && {
   using Type = ListedFile::Type;
-  std::unordered_map<std::string, std::string> parents;
   for (ListedFile& file : files_) {
     if (file.path.find('\0') != std::string::npos) return problem(ErrorCode::invalid_input, file.path, "a path with a NUL byte");
     if (!file.source.empty() && is_of_kernel(file.path))
@@ -330,7 +330,7 @@ Result<std::vector<ListedFile>> FileList::finish(MergedRoot& below) && {
   std::unordered_map<std::string_view, Type> known;
   for (const ListedFile& file : once) known.emplace(file.path, file.type);
   std::vector<ListedFile> missing;
-  std::unordered_map<std::string, bool> made;
+  std::unordered_set<std::string> made;
   std::string last;
   for (const ListedFile& file : once) {
     for (std::string parent = parent_of(file.path); !parent.empty() && parent != last; parent = parent_of(parent)) {
@@ -338,7 +338,7 @@ Result<std::vector<ListedFile>> FileList::finish(MergedRoot& below) && {
       if (found != known.end() && found->second != Type::directory)
         return problem(ErrorCode::invalid_input, parent,
                        fmt::format("would be a file and, for {}, a directory", printable_line(file.path)));
-      if (found != known.end() || !made.emplace(parent, true).second) break;
+      if (found != known.end() || !made.insert(parent).second) break;
       missing.push_back({.path = parent, .type = Type::directory, .mode = 0755});
     }
     last = parent_of(file.path);

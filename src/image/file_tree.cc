@@ -211,20 +211,7 @@ Result<void> FileTree::add_whiteout(const std::string& path) {
 Result<void> FileTree::move_to(const std::string& directory, const std::vector<ListedFile>& files) {
   TRY_ASSIGN(const UniqueFd target, open_file(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   parent_fd_.reset();
-  // Entries that go while a directory is read may hide others: until a look finds none.
-  for (bool moved = true; moved;) {
-    moved = false;
-    if (::lseek(top_.get(), 0, SEEK_SET) < 0) return problem(directory, errno);
-    DirectoryReader reader(top_.get());
-    for (;;) {
-      const auto entry = reader.next();
-      if (!entry) return problem(directory, entry.error());
-      if (!*entry) break;
-      const std::string name((*entry)->name);
-      if (::renameat2(top_.get(), name.c_str(), target.get(), name.c_str(), RENAME_NOREPLACE) < 0) return problem(name, errno);
-      moved = true;
-    }
-  }
+  if (const auto moved = move_entries(top_.get(), target.get()); !moved) return problem(directory, moved.error());
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
     if (file->type != ListedFile::Type::directory) continue;
     const auto made = open_beneath(target.get(), file->path, O_PATH | O_DIRECTORY);

@@ -20,7 +20,7 @@ struct FileRead {
   bool unchanged = false;  ///< the stamp is the same afterwards, and old enough to change with the next write
 };
 
-/// Digests a listed file. refused: it can't be read or is no regular file any more; exhausted: over kMostFileBytes.
+/// Digests a listed file. refused: it can't be read or is no regular file any more; exhausted: over 64 GiB.
 Result<FileRead> read_listed_file(const ListedFile& file, const std::string& label);
 
 /// Fills a directory (ours alone) with entries of a list. Nothing outside is touched whatever the names are.

@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::chrono::seconds kProbeTime{60};
 constexpr std::size_t kLongestAnswer = 64 << 10;
-constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 // Where the program that was asked for, which may be one of a virtual environment, looks for packages first.
 constexpr const char* kWhereItLooks = "import site\nprint(os.path.realpath(site.getsitepackages()[0]))\n";
 
@@ -69,17 +68,12 @@ Result<std::optional<Interpreter>> ask(const Root& root, const std::string& prog
 }  // namespace
 
 std::string search_path(const Root& root) {
-  for (const std::string& variable : root.config.env) {
-    if (variable.starts_with("PATH=")) return variable.substr(5);
-  }
-  return std::string(kDefaultPath);
+  auto variables = image_environment(root);
+  return variables.emplace("PATH", kDefaultPath).first->second;
 }
 
 void take_environment(Job& job, const Root& root) {
-  for (const std::string& variable : root.config.env) {
-    const std::size_t equals = variable.find('=');
-    if (equals != std::string::npos && equals > 0) job.env.emplace(variable.substr(0, equals), variable.substr(equals + 1));
-  }
+  job.env.merge(image_environment(root));
   job.env.emplace("PATH", kDefaultPath);
   job.env.emplace("HOME", "/root");
   job.env.emplace("LANG", "C.UTF-8");

@@ -144,11 +144,7 @@ std::optional<std::string> ImageLock::digest(const ImageReference& reference) co
 
 ImageReference ImageLock::pinned(const ImageReference& reference) const {
   const auto found = digest(reference);
-  if (!found) return reference;
-  ImageReference pinned = reference;
-  pinned.tag.clear();
-  pinned.digest = *found;
-  return pinned;
+  return found ? with_digest(reference, *found) : reference;
 }
 
 bool ImageLock::pin(const ImageReference& reference, const std::string& digest) {

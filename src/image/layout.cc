@@ -122,15 +122,15 @@ Result<std::string> ImageLayout::read_blob(const Descriptor& descriptor) const {
   return fail(ErrorCode::corrupt, blob_name(descriptor.digest) + " is damaged: its bytes have another digest");
 }
 
-Result<UniqueFd> ImageLayout::open_layer(const ImageLayer& layer) const {
-  auto fd = open_blob(layer.digest, layer.size);
+Result<UniqueFd> ImageLayout::open_layer(const std::string& digest, std::uint64_t size) const {
+  auto fd = open_blob(digest, size);
   if (!fd) return fail(fd.error().code, fmt::format("image layout {}: {}", name_, fd.error().what), fd.error().errno_value);
   return fd;
 }
 
 Result<void> ImageLayout::verify(const Image& image) const {
   for (const ImageLayer& layer : image.layers) {
-    TRY_ASSIGN(const UniqueFd fd, open_layer(layer));
+    TRY_ASSIGN(const UniqueFd fd, open_layer(layer.digest, layer.size));
     TRY_ASSIGN(const std::string hex, sha256_hex_of_fd(fd.get()));
     if ("sha256:" + hex != layer.digest) {
       return fail(ErrorCode::corrupt,

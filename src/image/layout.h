@@ -55,7 +55,7 @@ class ImageLayout {
   [[nodiscard]] Result<std::string> read_blob(const Descriptor& descriptor) const;
 
   /// A layer's blob for reading, of the right size; whoever reads it checks the digest (unpack_layer() does), for it may change meanwhile.
-  [[nodiscard]] Result<UniqueFd> open_layer(const ImageLayer& layer) const;
+  [[nodiscard]] Result<UniqueFd> open_layer(const std::string& digest, std::uint64_t size) const;
 
   /// Reads all layers of an image: corrupt names the first blob that is not what its name says.
   [[nodiscard]] Result<void> verify(const Image& image) const;

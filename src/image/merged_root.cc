@@ -1,10 +1,13 @@
 #include "image/merged_root.h"
 
+#include <cerrno>
 #include <climits>
 
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#include "sys/path.h"
 
 namespace casemate {
 namespace {
@@ -45,7 +48,10 @@ MergedRoot::Place MergedRoot::look(const std::string& path) {
   for (const std::uint16_t source : parent.sources) {
     const std::string file = layers_[source] + "/" + path;
     struct stat info{};
-    if (::lstat(file.c_str(), &info) < 0) continue;
+    if (::lstat(file.c_str(), &info) < 0) {
+      if (errno == ENOENT || errno == ENOTDIR) continue;
+      return place;
+    }
     const bool directory = S_ISDIR(info.st_mode);
     if (!directory && place.kind != Place::Kind::nothing) return place;  // hidden by the directory above it
     if (place.kind == Place::Kind::nothing) {
@@ -53,9 +59,7 @@ MergedRoot::Place MergedRoot::look(const std::string& path) {
       place.kind = directory ? Place::Kind::directory : S_ISLNK(info.st_mode) ? Place::Kind::symlink : Place::Kind::other;
       place.mode = info.st_mode & 01777;
       if (S_ISLNK(info.st_mode)) {
-        char target[PATH_MAX];
-        const ssize_t length = ::readlink(file.c_str(), target, sizeof target);
-        if (length > 0) place.target.assign(target, static_cast<std::size_t>(length));
+        place.target = read_link_beneath(AT_FDCWD, file).value_or("");
       }
     }
     place.sources.push_back(source);

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "image/root.h"
@@ -15,6 +16,8 @@ namespace casemate {
 class MergedRoot {
  public:
   explicit MergedRoot(const Root& root);
+  /// Layers alone, topmost first.
+  explicit MergedRoot(std::vector<std::string> layers) : layers_(std::move(layers)) {}
 
   /// What a path is.
   struct Place {
@@ -24,7 +27,8 @@ class MergedRoot {
     std::string target;                  ///< symlink
     std::vector<std::uint16_t> sources;  ///< whose it is; directory: the layers that have a part of it, topmost first
   };
-  /// `path` is relative to the root ("usr/bin"), "" the root itself. A path behind a symlink is nothing: see resolve().
+  /// `path` is relative to the root ("usr/bin"), "" the root itself. A path behind a symlink is nothing: see resolve(). So is what can't be
+  /// looked at, whatever lies below it.
   const Place& at(const std::string& path);
   /// Where a directory's path leads when the root's symlinks are followed, within the root: "bin" may be "usr/bin". What is not there is
   /// taken as a directory yet to be made. After 40 links the rest is taken as it is.

@@ -25,7 +25,7 @@
 namespace casemate {
 namespace {
 
-constexpr std::size_t kMostSpecs = 200;  // an overlay takes 500 layers, and the image has some
+constexpr std::size_t kMostSpecs = 200;  // a root takes 200 layers (check_job), the image's among them: more can't be right
 
 std::string quoted(const std::string& text) { return fmt::format("'{}'", printable_line(text)); }
 

@@ -65,11 +65,7 @@ class Pull {
   // ---- what the store has
 
   // The record of this image; for a digest one of another name of it.
-  std::optional<ImageRecord> record() const {
-    auto found = find_record(store_, reference_, options_.platform);
-    if (!found && is_pinned(reference_)) found = find_record_by_digest(store_, reference_, options_.platform);
-    return found;
-  }
+  std::optional<ImageRecord> record() const { return find_any_record(store_, reference_, options_.platform); }
 
   Result<ReadyImage> only_from_store() {
     auto found = record();
@@ -125,16 +121,11 @@ class Pull {
 
   // Writes what was found, unless it is on record already.
   Result<void> remember(ReadyImage& ready, const Descriptor& manifest, const Descriptor& config, const std::string& origin) {
-    ready.image.pulled = std::time(nullptr);
     ImageRecord fresh{ready.image, manifest, config, origin};
-    if (const auto known = find_record(store_, reference_, options_.platform)) {
-      fresh.image.pulled = known->image.pulled;
-      if (fresh == *known) {
-        ready.image.pulled = known->image.pulled;
-        return {};
-      }
-      fresh.image.pulled = ready.image.pulled;
-    }
+    const auto known = find_record(store_, reference_, options_.platform);
+    if (known) fresh.image.pulled = ready.image.pulled = known->image.pulled;
+    if (known && fresh == *known) return {};
+    fresh.image.pulled = ready.image.pulled = std::time(nullptr);
     return write_record(store_, fresh);
   }
 
@@ -156,13 +147,7 @@ class Pull {
   Result<ReadyImage> from_layout() {
     TRY_ASSIGN(const ImageLayout layout, ImageLayout::open(reference_.path));
     TRY_ASSIGN(const Image image, layout.image(reference_, options_.platform));
-    const auto open = [&](const StoredLayer& layer) {
-      ImageLayer blob;
-      for (const ImageLayer& known : image.layers) {
-        if (known.digest == layer.digest) blob = known;
-      }
-      return layout.open_layer(blob);
-    };
+    const auto open = [&](const StoredLayer& layer) { return layout.open_layer(layer.digest, layer.size); };
     StoredImage found = stored(image);
     TRY_ASSIGN(LayerLeases held, lease_layers(store_, found.layers));
     TRY_ASSIGN(ReadyImage ready, unpacked(std::move(found), std::move(held), open));
@@ -237,10 +222,7 @@ class Pull {
     if (!missing.empty()) {
       progress_.layers = missing.size();
       for (const StoredLayer& layer : missing) progress_.bytes += layer.size;
-      ImageReference manifest = reference_;
-      manifest.tag.clear();
-      manifest.digest = image.manifest_digest;
-      TRY(fetch_layers(skopeo, to_text(manifest), place, missing, options_.stall, fetch_teller()));
+      TRY(fetch_layers(skopeo, to_text(with_digest(reference_, image.manifest_digest)), place, missing, options_.stall, fetch_teller()));
       progress_.bytes_done = progress_.bytes;
     }
     progress_.layers_done = 0;
@@ -351,9 +333,7 @@ class Pull {
 Result<ReadyImage> pull_image(Store& store, const ImageReference& reference, const PullOptions& options, const TellPull& tell) {
   auto ready = Pull(store, reference, options, tell).run();
   if (ready) return ready;
-  const Error& error = ready.error();
-  const std::string name = error.what.starts_with("image ") ? "" : fmt::format("image {}: ", in_quotes(to_text(reference)));
-  return fail(error.code, name + error.what, error.errno_value, error.where);
+  return about(reference, ready.error());
 }
 
 Result<std::vector<StoredImage>> list_images(const Store& store) {
@@ -364,8 +344,7 @@ Result<std::vector<StoredImage>> list_images(const Store& store) {
 
 Result<std::optional<StoredImage>> find_image(const Store& store, const ImageReference& reference, const Platform& platform) {
   TRY_ASSIGN(const ImageReference wanted, absolute(reference));
-  auto record = find_record(store, wanted, platform);
-  if (!record && is_pinned(wanted)) record = find_record_by_digest(store, wanted, platform);
+  auto record = find_any_record(store, wanted, platform);
   if (!record) return std::nullopt;
   return std::move(record->image);
 }

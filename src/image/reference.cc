@@ -307,4 +307,15 @@ std::string to_text(const ImageReference& reference) {
 
 bool is_pinned(const ImageReference& reference) { return !reference.digest.empty(); }
 
+ImageReference with_digest(ImageReference reference, std::string digest) {
+  reference.tag.clear();
+  reference.digest = std::move(digest);
+  return reference;
+}
+
+std::unexpected<Error> about(const ImageReference& reference, const Error& error) {
+  const std::string name = error.what.starts_with("image ") ? "" : fmt::format("image {}: ", in_quotes(to_text(reference)));
+  return fail(error.code, name + error.what, error.errno_value, error.where);
+}
+
 }  // namespace casemate

@@ -53,4 +53,10 @@ Result<void> check_digest(std::string_view text);
 /// `text` of anybody in single quotes for an error message: at most about 120 bytes of it, made safe for a screen, on one line.
 [[nodiscard]] std::string in_quotes(std::string_view text);
 
+/// The same image by a digest in place of its tag.
+[[nodiscard]] ImageReference with_digest(ImageReference reference, std::string digest);
+
+/// An error with the image's name before it, unless it begins with that.
+[[nodiscard]] std::unexpected<Error> about(const ImageReference& reference, const Error& error);
+
 }  // namespace casemate

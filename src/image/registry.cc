@@ -15,12 +15,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::string named(const ImageReference& reference, const std::string& digest) {
-  ImageReference pinned = reference;
-  pinned.tag.clear();
-  pinned.digest = digest;
-  return to_text(pinned);
-}
+std::string named(const ImageReference& reference, const std::string& digest) { return to_text(with_digest(reference, digest)); }
 
 // What a document must be: what was asked for.
 Result<std::string> checked(Result<std::string> bytes, const char* what, const Descriptor& wanted) {

@@ -30,6 +30,15 @@ std::set<std::string> needed_keys(const Store& store) {
   return needed;
 }
 
+// Removes a layer or blob unless somebody holds it, and counts it.
+Result<void> remove_one(Store& store, const std::string& key, bool layer, RemovedImages& removed) {
+  TRY_ASSIGN(const std::optional<std::uint64_t> freed, store.remove(key));
+  if (freed) removed.bytes += *freed;
+  if (layer && freed) ++removed.layers;
+  if (layer && !freed && store.has(key)) ++removed.kept;
+  return {};
+}
+
 }  // namespace
 
 Result<RemovedImages> remove_images(Store& store, const std::function<bool(const StoredImage&)>& unwanted) {
@@ -46,13 +55,7 @@ Result<RemovedImages> remove_images(Store& store, const std::function<bool(const
   for (const std::set<std::string>* keys : {&layers, &blobs}) {
     for (const std::string& key : *keys) {
       if (needed.contains(key)) continue;
-      TRY_ASSIGN(const std::optional<std::uint64_t> freed, store.remove(key));
-      if (!freed) {
-        removed.kept += keys == &layers && store.has(key) ? 1 : 0;
-        continue;
-      }
-      removed.bytes += *freed;
-      removed.layers += keys == &layers ? 1 : 0;
+      TRY(remove_one(store, key, keys == &layers, removed));
     }
   }
   sweep_pulls(store, std::chrono::seconds(0));
@@ -67,13 +70,7 @@ Result<RemovedImages> remove_orphans(Store& store) {
   for (const StoreEntry& entry : entries) {
     const bool layer = entry.kind == "layer";
     if (needed.contains(entry.key) || (layer && !entry.description.starts_with(kImageLayer))) continue;
-    TRY_ASSIGN(const std::optional<std::uint64_t> freed, store.remove(entry.key));
-    if (!freed) {
-      removed.kept += layer && store.has(entry.key) ? 1 : 0;
-      continue;
-    }
-    removed.bytes += *freed;
-    removed.layers += layer ? 1 : 0;
+    TRY(remove_one(store, entry.key, layer, removed));
   }
   return removed;
 }

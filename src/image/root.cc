@@ -136,6 +136,7 @@ Result<Root> open_root(Store& store, const ImageReference& reference, const Pull
   root.image = to_text(reference);
   root.identity = fmt::format("image {}", ready.image.manifest_digest);
   root.config = std::move(ready.image.config);
+  root.digest = std::move(ready.image.digest);
   root.cached = ready.cached;
   root.notes = std::move(ready.notes);
   for (auto layer = ready.layers.rbegin(); layer != ready.layers.rend(); ++layer) {
@@ -189,6 +190,15 @@ Result<void> put_root(Job& job, const Root& root) {
   return {};
 }
 
+std::map<std::string, std::string> image_environment(const Root& root) {
+  std::map<std::string, std::string> variables;
+  for (const std::string& text : root.config.env) {
+    const std::size_t equals = text.find('=');
+    if (equals != std::string::npos && equals > 0) variables.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return variables;
+}
+
 Result<void> take_config(Job& job, const Root& root, const ConfigUse& use) {
   if (root.is_host()) {
     if (job.cwd.empty()) job.cwd = "/";
@@ -196,12 +206,7 @@ Result<void> take_config(Job& job, const Root& root, const ConfigUse& use) {
     return {};
   }
   const ImageConfig& config = root.config;
-  if (use.env) {
-    for (const std::string& text : config.env) {
-      const std::size_t equals = text.find('=');
-      if (equals != std::string::npos && equals > 0) job.env.emplace(text.substr(0, equals), text.substr(equals + 1));
-    }
-  }
+  if (use.env) job.env.merge(image_environment(root));
   if (job.cwd.empty()) job.cwd = use.working_directory && !config.working_dir.empty() ? without_dots(config.working_dir) : "/";
   if (use.entrypoint) {
     if (job.argv.empty()) job.argv = config.cmd;
@@ -264,16 +269,11 @@ Result<std::optional<std::string>> read_root_file(const Root& root, std::string_
   const auto file = open_beneath(layer.get(), name, O_RDONLY);
   struct stat info{};
   if (!file || ::fstat(file->get(), &info) < 0 || !S_ISREG(info.st_mode)) return std::nullopt;
-  std::string text(limit + 1, '\0');
-  std::size_t size = 0;
-  for (ssize_t got = 1; got > 0 && size < text.size(); size += static_cast<std::size_t>(std::max<ssize_t>(got, 0))) {
-    got = ::read(file->get(), text.data() + size, text.size() - size);
-    if (got < 0 && errno != EINTR) return fail_errno(fmt::format("read /{} of image {}", path, in_quotes(root.image)));
-  }
-  if (size > limit)
+  auto text = read_all(file->get(), limit);
+  if (text) return std::move(*text);
+  if (text.error().code == ErrorCode::exhausted)
     return fail(ErrorCode::invalid_input, fmt::format("/{} of image {} is larger than {} bytes", path, in_quotes(root.image), limit));
-  text.resize(size);
-  return text;
+  return fail_errno(fmt::format("read /{} of image {}", path, in_quotes(root.image)), text.error().errno_value);
 }
 
 }  // namespace casemate

@@ -2,6 +2,7 @@
 // run.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,6 +19,7 @@ namespace casemate {
 /// A root ready for jobs; its layers are kept from eviction while it (or a copy) lives.
 struct Root {
   std::string image = "host";       ///< canonical text of the reference
+  std::string digest;               ///< of what a tag names: the index, or the manifest where there is none; "" for host and dir:
   std::string identity = "host";    ///< what it is made of, for keys: equal roots have equal identities. host: its platform is the caller's
   std::vector<std::string> layers;  ///< host directories, topmost first: project layers, then the image's
   ImageConfig config;               ///< empty for host and dir:
@@ -44,11 +46,19 @@ struct ConfigUse {
   bool working_directory = true;
   bool entrypoint = true;  ///< and cmd, where the job has no command of its own
   bool user = true;
+  bool operator==(const ConfigUse&) const = default;
 };
 
 /// Makes the job run on this root. An image: Job::image and root. host with layers: an overlay mount for each top-level directory in them
 /// (over the host's, read-only below, where the host shows one), a bind for each file; invalid_input where that can't be.
 Result<void> put_root(Job& job, const Root& root);
+
+/// The PATH of programs on a root that says none.
+inline constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The environment of the image's config; of a name that it has twice the first, as getenv(3) would find it. Empty for host and dir: as
+/// such; layers of packages put themselves first in its PATH.
+[[nodiscard]] std::map<std::string, std::string> image_environment(const Root& root);
 
 /// Takes over what the image says, as docker does: the image's env below the job's own; the working directory if the job has none ("");
 /// entrypoint before argv, cmd where argv is empty; the user, by name through the image's /etc/passwd and /etc/group. invalid_input: a user

@@ -15,6 +15,7 @@
 #include "base/units.h"
 #include "image/document.h"
 #include "image/requirements.h"
+#include "store/place.h"
 #include "sys/fd.h"
 #include "sys/watched_program.h"
 
@@ -183,14 +184,7 @@ Result<void> must_exist(std::string_view option, const std::string& path, bool d
               fmt::format("{} {}: {}", option, in_quotes(path), directory ? "is no directory" : "is a directory"));
 }
 
-Result<std::string> absolute_or_empty(const std::string& path) {
-  if (path.empty() || path.starts_with('/')) return path;
-  char* const here = ::get_current_dir_name();
-  if (!here) return fail_errno("find the current directory");
-  std::string found = fmt::format("{}/{}", here, path);
-  std::free(here);
-  return found;
-}
+Result<std::string> absolute_or_empty(const std::string& path) { return path.empty() ? Result<std::string>("") : absolute_path(path); }
 
 }  // namespace
 
@@ -234,7 +228,7 @@ Result<void> unless_cancelled(const RegistryAccess& access) {
 
 Result<Skopeo> Skopeo::find(const RegistryAccess& access, std::chrono::milliseconds stall) {
   Skopeo found;
-  found.program_ = program_in_path("skopeo");
+  found.program_ = program_on_path("skopeo");
   if (found.program_.empty())
     return fail(ErrorCode::not_supported, "the program skopeo is needed to get images: install it (Debian's package is `skopeo`)");
   found.access_ = access;

@@ -25,11 +25,6 @@ namespace {
 
 using Kind = ImageReference::Kind;
 
-std::unexpected<Error> about(const ImageReference& reference, const Error& error) {
-  const std::string name = error.what.starts_with("image ") ? "" : fmt::format("image {}: ", in_quotes(to_text(reference)));
-  return fail(error.code, name + error.what, error.errno_value, error.where);
-}
-
 std::unexpected<Error> write_failed(const std::string& what, int error) {
   const bool full = error == ENOSPC || error == EDQUOT;
   return fail(full ? ErrorCode::exhausted : ErrorCode::system, fmt::format("can't write {}: {}", what, std::strerror(error)), error);
@@ -43,7 +38,7 @@ Result<void> take_blobs(Store& store, const ImageReference& source, const Platfo
   TRY_ASSIGN(const Image image, layout.image(source, platform));
   if (image.manifest_digest != record.image.manifest_digest) return fail(ErrorCode::corrupt, "it changed while it was read: try again");
   for (const ImageLayer& layer : image.layers) {
-    TRY_ASSIGN(const UniqueFd blob, layout.open_layer(layer));
+    TRY_ASSIGN(const UniqueFd blob, layout.open_layer(layer.digest, layer.size));
     TRY_ASSIGN(const std::string digest, store.put_blob_of_fd(blob.get()));
     if (digest != layer.digest)
       return fail(ErrorCode::corrupt, fmt::format("blob {} is damaged: its bytes have another digest", layer.digest));
@@ -86,9 +81,7 @@ class Source {
 
   [[nodiscard]] bool is_layout() const { return layout_.has_value(); }
   [[nodiscard]] const Image& image() const { return image_; }
-  [[nodiscard]] Result<UniqueFd> file(const Descriptor& blob) const {
-    return layout_->open_layer({.digest = blob.digest, .diff_id = "", .media_type = "", .size = blob.size, .path = ""});
-  }
+  [[nodiscard]] Result<UniqueFd> file(const Descriptor& blob) const { return layout_->open_layer(blob.digest, blob.size); }
 
  private:
   std::optional<ImageLayout> layout_;
@@ -201,7 +194,7 @@ class Draft {
 };
 
 // What skopeo calls the target, which is the file "out" in its directory.
-Result<std::string> archive_target(const ImageReference& target, const ImageReference& reference) {
+std::string archive_target(const ImageReference& target, const ImageReference& reference) {
   ImageReference named = target;
   named.path = "out";
   if (target.kind == Kind::docker_archive && target.name.empty() && reference.kind == Kind::registry) {
@@ -222,7 +215,7 @@ Result<void> write_archive(Store& store, const std::vector<HeldBlob>& held, cons
   if (::mkdir((temp->path() + "/tmp").c_str(), 0700) < 0) return write_failed(temp->path(), errno);
   Skopeo::Copy copy;
   copy.source = "oci:layout:x";
-  TRY_ASSIGN(copy.target, archive_target(target, reference));
+  copy.target = archive_target(target, reference);
   copy.directory = temp->path();
   TRY(skopeo.copy(copy));
   if (::rename((temp->path() + "/out").c_str(), draft.path().c_str()) == 0) return {};
@@ -277,8 +270,7 @@ Result<StoredImage> import_image(Store& store, const ImageReference& source, con
 Result<void> export_image(Store& store, const ImageReference& reference, const ImageReference& target, const Platform& platform) {
   const auto exported = [&]() -> Result<void> {
     TRY_ASSIGN(const ImageReference wanted, absolute(reference));
-    auto record = find_record(store, wanted, platform);
-    if (!record && is_pinned(wanted)) record = find_record_by_digest(store, wanted, platform);
+    const auto record = find_any_record(store, wanted, platform);
     if (!record) return fail(ErrorCode::not_found, fmt::format("the store does not have it for {}: pull it first", to_text(platform)));
     return write_image(store, *record, target);
   }();

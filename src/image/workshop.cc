@@ -189,20 +189,7 @@ Result<void> Workshop::hand_over(const std::string& directory) {
   if (const auto mode = change_mode(tree, 0755); !mode) return fail_errno(kMove, mode.error());
   // uv's lock of the environment is of no use to anybody later.
   ::unlinkat(tree, ".lock", 0);
-  // Entries that go while a directory is read may hide others: until a look finds none.
-  for (bool moved = true; moved;) {
-    moved = false;
-    if (::lseek(tree, 0, SEEK_SET) < 0) return fail_errno(kMove);
-    DirectoryReader reader(tree);
-    for (;;) {
-      const auto entry = reader.next();
-      if (!entry) return fail_errno("list the new environment", entry.error());
-      if (!*entry) break;
-      const std::string name((*entry)->name);
-      if (::renameat2(tree, name.c_str(), target.get(), name.c_str(), RENAME_NOREPLACE) < 0) return fail_errno(kMove);
-      moved = true;
-    }
-  }
+  if (const auto moved = move_entries(tree, target.get()); !moved) return fail_errno(kMove, moved.error());
   return {};
 }
 

@@ -22,7 +22,7 @@ struct HistorySinkOptions {
 };
 
 /// Writes what it hears once a second or every thousand results. What it can't write is no reason for a run to fail: it says so by
-/// problem(), not by run_finished().
+/// trouble(), not by problem() or run_finished().
 class HistorySink : public Sink {
  public:
   /// `history` must outlive this.
@@ -37,7 +37,7 @@ class HistorySink : public Sink {
   std::string run_finished(const RunEnd& end) override;
 
   /// The first thing that went wrong, on one line; "" if nothing did.
-  [[nodiscard]] const std::string& problem() const { return problem_; }
+  [[nodiscard]] const std::string& trouble() const { return problem_; }
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -29,6 +29,7 @@ class JunitReport : public Sink {
   void run_started(const RunStart& run) override;
   void collected(const Collected& collected) override;
   void test_finished(const TestResult& result) override;
+  [[nodiscard]] std::string problem() const override { return problem_; }
   std::string run_finished(const RunEnd& end) override;
 
  private:

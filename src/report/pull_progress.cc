@@ -102,6 +102,10 @@ std::string progress_line(const PullProgress& progress, std::size_t columns, boo
   return shown.empty() ? line : line + "  " + shown;
 }
 
+PullDisplay PullDisplay::on_stderr(bool silent, Color color) {
+  return {STDERR_FILENO, silent ? Style::silent : style_for(STDERR_FILENO), colored(color, STDERR_FILENO)};
+}
+
 PullDisplay::Style PullDisplay::style_for(int fd) {
   const char* terminal = std::getenv("TERM");
   return ::isatty(fd) && terminal && *terminal && std::string_view(terminal) != "dumb" ? Style::live : Style::lines;

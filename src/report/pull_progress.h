@@ -6,6 +6,7 @@
 #include <string>
 
 #include "image/pull.h"
+#include "report/table.h"
 
 namespace casemate {
 
@@ -27,9 +28,12 @@ class PullDisplay {
   PullDisplay(const PullDisplay&) = delete;
   PullDisplay& operator=(const PullDisplay&) = delete;
 
-  /// live for a terminal that can (TERM is not "dumb"), else lines.
+  /// On stderr: silent, or live for a terminal that can (TERM is not "dumb"), else lines.
+  [[nodiscard]] static PullDisplay on_stderr(bool silent, Color color = Color::automatic);
+  /// live for a terminal that can, else lines.
   [[nodiscard]] static Style style_for(int fd);
 
+  /// Shows how far it is.
   void tell(const PullProgress& progress);
   /// Takes the live line off, before something else is written there.
   void clear();

@@ -38,18 +38,6 @@ std::string_view type_word(Change::Type type) {
   return "skipped";
 }
 
-Json resources_json(const Resources& used) {
-  return Json{{"wall_ms", milliseconds(used.wall)},
-              {"user_cpu_ms", milliseconds(used.user_cpu)},
-              {"system_cpu_ms", milliseconds(used.system_cpu)},
-              {"peak_memory_bytes", number(used.peak_memory_bytes)},
-              {"peak_pids", number(used.peak_pids)},
-              {"read_bytes", number(used.read_bytes)},
-              {"written_bytes", number(used.written_bytes)},
-              {"major_faults", used.major_faults},
-              {"minor_faults", used.minor_faults}};
-}
-
 Json captured_json(const JobResult& result) {
   Json list = Json::array();
   for (const Change& change : result.changes) {
@@ -93,6 +81,18 @@ Json deleted_json(const JobResult& result) {
 }
 
 }  // namespace
+
+Json resources_json(const Resources& used) {
+  return Json{{"wall_ms", milliseconds(used.wall)},
+              {"user_cpu_ms", milliseconds(used.user_cpu)},
+              {"system_cpu_ms", milliseconds(used.system_cpu)},
+              {"peak_memory_bytes", number(used.peak_memory_bytes)},
+              {"peak_pids", number(used.peak_pids)},
+              {"read_bytes", number(used.read_bytes)},
+              {"written_bytes", number(used.written_bytes)},
+              {"major_faults", used.major_faults},
+              {"minor_faults", used.minor_faults}};
+}
 
 void put_name(Json& object, const std::string& key, const std::string& name) {
   std::string text = to_utf8(name);

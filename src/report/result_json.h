@@ -14,6 +14,9 @@ using Json = nlohmann::ordered_json;  // keys in the order they were put: docume
 /// Puts a name that a job chose: readable under `key`, and exact, in hexadecimal, under `key`_bytes if it is not UTF-8.
 void put_name(Json& object, const std::string& key, const std::string& name);
 
+/// wall_ms, user_cpu_ms and so on; null where the host can't tell.
+[[nodiscard]] Json resources_json(const Resources& used);
+
 /// Puts outcome, resources, stdout, stderr, output_truncated, captured, deleted, skipped and leftovers. All strings are valid UTF-8.
 void put_result(Json& details, const JobResult& result);
 

@@ -340,6 +340,24 @@ std::unexpected<Error> stayed(const std::string& path, int errno_value) {
 
 }  // namespace
 
+Attempt<void> move_entries(int from, int to) {
+  // Entries that go while a directory is read may hide others: until a look finds none.
+  for (bool moved = true; moved;) {
+    moved = false;
+    if (::lseek(from, 0, SEEK_SET) < 0) return std::unexpected(errno);
+    DirectoryReader reader(from);
+    for (;;) {
+      const auto entry = reader.next();
+      if (!entry) return std::unexpected(entry.error());
+      if (!*entry) break;
+      const std::string name((*entry)->name);
+      if (::renameat2(from, name.c_str(), to, name.c_str(), RENAME_NOREPLACE) < 0) return std::unexpected(errno);
+      moved = true;
+    }
+  }
+  return {};
+}
+
 Result<void> remove_tree_at(int directory, const std::string& name) {
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
     return fail(ErrorCode::internal, fmt::format("remove_tree_at takes one name, not '{}'", printable_name(name)));

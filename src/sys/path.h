@@ -72,6 +72,25 @@ class DirectoryReader {
   std::vector<char> buffer_;
 };
 
+/// Calls `visit(name, lstat)` for each entry of an open directory, from its current offset; the first errno that a call gives or that it
+/// gives itself ends it. `visit` may change what it is given; what it adds to the directory may be visited too.
+template <class Visit>
+[[nodiscard]] Attempt<void> for_each_entry(int directory, Visit visit) {
+  DirectoryReader reader(directory);
+  for (;;) {
+    const auto entry = reader.next();
+    if (!entry) return std::unexpected(entry.error());
+    if (!*entry) return {};
+    const std::string name((*entry)->name);
+    const auto info = stat_beneath(directory, name);
+    if (!info) return std::unexpected(info.error());
+    if (Attempt<void> visited = visit(name, *info); !visited) return visited;
+  }
+}
+
+/// Renames all that is in the open directory `from` into `to`, on the same file system and never over what is there.
+[[nodiscard]] Attempt<void> move_entries(int from, int to);
+
 /// A place in an untrusted tree and the way back up. Holds one fd however deep it is, and no C stack: trees of any depth, with paths beyond
 /// PATH_MAX, can be walked. Never follows a symlink and never crosses a mount point.
 class TreePosition {

@@ -1,8 +1,10 @@
 #include "sys/process.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 
@@ -12,8 +14,10 @@
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 extern char** environ;
 
@@ -159,6 +163,20 @@ Result<ProgramResult> run_program(const std::vector<std::string>& argv, std::chr
   }
   result.end = *child.reap(true);
   return result;
+}
+
+std::string program_on_path(const std::string& name) {
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
+  while (!rest.empty()) {
+    const std::string_view directory = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(rest.size(), directory.size() + 1));
+    if (!directory.starts_with('/')) continue;  // the current directory may be anybody's
+    std::string found = fmt::format("{}/{}", directory, name);
+    struct stat info{};
+    if (::stat(found.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(found.c_str(), X_OK) == 0) return found;
+  }
+  return "";
 }
 
 }  // namespace casemate

@@ -71,4 +71,7 @@ struct ProgramResult {
 };
 Result<ProgramResult> run_program(const std::vector<std::string>& argv, std::chrono::milliseconds timeout);
 
+/// The path of the first executable file `name` in $PATH, whose relative directories don't count; "" if there is none.
+[[nodiscard]] std::string program_on_path(const std::string& name);
+
 }  // namespace casemate

@@ -15,34 +15,34 @@
 namespace casemate {
 namespace {
 
-std::string_view words(Verdict verdict) {
+std::string_view words(CallVerdict verdict) {
   switch (verdict) {
-    case Verdict::allow:
+    case CallVerdict::allow:
       return "allowed";
-    case Verdict::refuse:
+    case CallVerdict::refuse:
       return "EPERM";
-    case Verdict::absent:
+    case CallVerdict::absent:
       return "ENOSYS";
-    case Verdict::clone_flags:
-    case Verdict::unshare_flags:
+    case CallVerdict::clone_flags:
+    case CallVerdict::unshare_flags:
       return "allowed, EPERM for new namespaces";
-    case Verdict::terminal_command:
+    case CallVerdict::terminal_command:
       return "allowed, EPERM for TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS";
-    case Verdict::socket_family:
+    case CallVerdict::socket_family:
       return "allowed for unix, inet, inet6, netlink, else EAFNOSUPPORT";
-    case Verdict::socket_family_strict:
+    case CallVerdict::socket_family_strict:
       return "allowed for unix, inet, inet6 (none raw) and netlink route, else EAFNOSUPPORT or EPERM";
-    case Verdict::mode_second:
-    case Verdict::mode_third:
-    case Verdict::open_mode:
-    case Verdict::openat_mode:
+    case CallVerdict::mode_second:
+    case CallVerdict::mode_third:
+    case CallVerdict::open_mode:
+    case CallVerdict::openat_mode:
       return "allowed, EPERM for set-id bits";
-    case Verdict::personality:
+    case CallVerdict::personality:
       return "allowed for 0, ADDR_NO_RANDOMIZE and the query, else EPERM";
-    case Verdict::personality_strict:
+    case CallVerdict::personality_strict:
       return "allowed for 0 and the query, else EPERM";
-    case Verdict::not_init:
-    case Verdict::not_init_priority:
+    case CallVerdict::not_init:
+    case CallVerdict::not_init_priority:
       return "allowed, EPERM for the cell's init";
   }
   return "?";
@@ -54,6 +54,7 @@ std::span<const sock_filter> seccomp_program(Profile profile, FilterChoice choic
   using Filter = std::span<const sock_filter>;
   if (profile == Profile::strict) return choice.memory_is_watched ? Filter(kStrictWatchedProgram) : Filter(kStrictProgram);
   if (choice.allow_new_namespaces) return choice.memory_is_watched ? Filter(kNestingWatchedProgram) : Filter(kNestingProgram);
+  if (choice.enter_namespaces) return choice.memory_is_watched ? Filter(kEnteringWatchedProgram) : Filter(kEnteringProgram);
   return choice.memory_is_watched ? Filter(kStandardWatchedProgram) : Filter(kStandardProgram);
 }
 
@@ -68,9 +69,10 @@ std::vector<std::string> describe(Profile profile, FilterChoice choice) {
   const bool strict = profile == Profile::strict;
   std::vector<std::string> lines;
   for (const SyscallClass& kind : kSyscallClasses) {
-    Verdict verdict = strict ? kind.strict : kind.standard;
-    if (kind.nesting && choice.allow_new_namespaces && !strict) verdict = Verdict::allow;
-    if (kind.hides_memory && choice.memory_is_watched) verdict = Verdict::absent;
+    CallVerdict verdict = strict ? kind.strict : kind.standard;
+    if (kind.nesting && choice.allow_new_namespaces && !strict) verdict = CallVerdict::allow;
+    if (kind.entering && choice.enter_namespaces && !strict) verdict = CallVerdict::allow;
+    if (kind.hides_memory && choice.memory_is_watched) verdict = CallVerdict::absent;
     lines.push_back(fmt::format("{}: {} ({})", kind.name, words(verdict), kind.reason));
   }
   lines.emplace_back("all other numbers: ENOSYS (new calls are let in when somebody has looked at them)");

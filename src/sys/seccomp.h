@@ -15,6 +15,8 @@ namespace casemate {
 struct FilterChoice {
   /// Standard profile only: the job may make and join namespaces and mount in them (a browser's sandbox, bwrap). Strict never allows that.
   bool allow_new_namespaces = false;
+  /// Standard profile only: setns(2), for an interpreter whose forks enter cells; each of them gives it up.
+  bool enter_namespaces = false;
   /// No cgroup holds the memory limit, a watchdog does: memfd_create is absent, because memory that no process has mapped is seen by none.
   bool memory_is_watched = false;
 };

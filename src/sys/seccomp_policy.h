@@ -7,7 +7,7 @@
 namespace casemate {
 
 /// What happens to a call. The ones from `namespace_flags` on look at arguments in registers; memory can't be looked at by a filter.
-enum class Verdict {
+enum class CallVerdict {
   allow,
   refuse,            ///< EPERM: a call we know and don't want
   absent,            ///< ENOSYS: as if the kernel had no such call, so that programs fall back. Also for every number that is not listed.
@@ -32,10 +32,11 @@ struct SyscallClass {
   std::string_view name;
   std::string_view reason;
   std::string_view calls;
-  Verdict standard = Verdict::allow;
-  Verdict strict = Verdict::allow;
+  CallVerdict standard = CallVerdict::allow;
+  CallVerdict strict = CallVerdict::allow;
   bool nesting = false;       ///< allowed when a job may make namespaces of its own
   bool hides_memory = false;  ///< absent when a watchdog holds the memory limit
+  bool entering = false;      ///< allowed for what forks into cells
 };
 
 // clang-format off
@@ -49,17 +50,17 @@ inline constexpr SyscallClass kSyscallClasses[] = {
      "setxattrat:463 getxattrat:464 listxattrat:465 removexattrat:466 name_to_handle_at inotify_init inotify_init1 inotify_add_watch "
      "inotify_rm_watch cachestat:451"},
     {"locks", "flock works on files that all jobs share read-only: a channel between jobs",
-     "flock", Verdict::allow, Verdict::absent},
-    {"open", "no file with a set-id bit is made", "open", Verdict::open_mode, Verdict::open_mode},
-    {"openat", "no file with a set-id bit is made", "openat", Verdict::openat_mode, Verdict::openat_mode},
+     "flock", CallVerdict::allow, CallVerdict::absent},
+    {"open", "no file with a set-id bit is made", "open", CallVerdict::open_mode, CallVerdict::open_mode},
+    {"openat", "no file with a set-id bit is made", "openat", CallVerdict::openat_mode, CallVerdict::openat_mode},
     {"modes", "no set-id bits: in a writable mount such a file would be a way to the owner's rights on the host",
-     "chmod fchmod creat mknod", Verdict::mode_second, Verdict::mode_second},
-    {"modes at", "no set-id bits, as in `modes`", "fchmodat fchmodat2:452 mknodat", Verdict::mode_third, Verdict::mode_third},
+     "chmod fchmod creat mknod", CallVerdict::mode_second, CallVerdict::mode_second},
+    {"modes at", "no set-id bits, as in `modes`", "fchmodat fchmodat2:452 mknodat", CallVerdict::mode_third, CallVerdict::mode_third},
     {"memory", "the process's own memory",
      "mmap mprotect munmap brk mremap msync mincore madvise mlock munlock mlockall munlockall mlock2 remap_file_pages pkey_mprotect pkey_alloc "
      "pkey_free mbind set_mempolicy get_mempolicy set_mempolicy_home_node map_shadow_stack:453 mseal:462"},
     {"memory files", "memory that no process need have mapped: absent where no cgroup counts it and a watchdog would miss it",
-     "memfd_create memfd_secret", Verdict::allow, Verdict::allow, false, true},
+     "memfd_create memfd_secret", CallVerdict::allow, CallVerdict::allow, false, true},
     {"processes", "starting, ending, watching processes and threads of the cell",
      "fork vfork execve execveat exit exit_group wait4 waitid kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open pidfd_send_signal "
      "getpid gettid getppid getpgid setpgid getpgrp getsid setsid prctl arch_prctl set_tid_address set_robust_list get_robust_list rseq "
@@ -67,13 +68,13 @@ inline constexpr SyscallClass kSyscallClasses[] = {
      "sched_getscheduler sched_get_priority_max sched_get_priority_min sched_rr_get_interval "
      "sched_getaffinity sched_getattr getpriority ioprio_set ioprio_get membarrier getcpu"},
     {"tuning", "limits and scheduling of the job's own processes, not of the cell's init, which watches them",
-     "prlimit64 sched_setparam sched_setscheduler sched_setaffinity sched_setattr", Verdict::not_init, Verdict::not_init},
-    {"setpriority", "the same", "setpriority", Verdict::not_init_priority, Verdict::not_init_priority},
+     "prlimit64 sched_setparam sched_setscheduler sched_setaffinity sched_setattr", CallVerdict::not_init, CallVerdict::not_init},
+    {"setpriority", "the same", "setpriority", CallVerdict::not_init_priority, CallVerdict::not_init_priority},
     {"own filters", "a program may confine itself further", "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self"},
-    {"clone", "threads and processes, but no namespaces", "clone", Verdict::clone_flags, Verdict::clone_flags, true},
-    {"unshare", "own file table and directory, but no namespaces", "unshare", Verdict::unshare_flags, Verdict::unshare_flags, true},
-    {"clone3", "its flags lie in memory, where a filter can't see them; the C library falls back to clone", "clone3", Verdict::absent, Verdict::absent, true},
-    {"openat2", "its mode lies in memory; programs fall back to openat", "openat2", Verdict::absent, Verdict::absent},
+    {"clone", "threads and processes, but no namespaces", "clone", CallVerdict::clone_flags, CallVerdict::clone_flags, true},
+    {"unshare", "own file table and directory, but no namespaces", "unshare", CallVerdict::unshare_flags, CallVerdict::unshare_flags, true},
+    {"clone3", "its flags lie in memory, where a filter can't see them; the C library falls back to clone", "clone3", CallVerdict::absent, CallVerdict::absent, true},
+    {"openat2", "its mode lies in memory; programs fall back to openat", "openat2", CallVerdict::absent, CallVerdict::absent},
     {"identity", "users, groups and capabilities inside the cell's user namespace",
      "getuid getgid geteuid getegid setuid setgid setreuid setregid getgroups setgroups setresuid getresuid setresgid getresgid setfsuid setfsgid "
      "capget capset"},
@@ -87,28 +88,28 @@ inline constexpr SyscallClass kSyscallClasses[] = {
      "msgget msgsnd msgrcv msgctl mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr io_setup io_destroy io_getevents "
      "io_submit io_cancel io_pgetevents"},
     {"sockets", "of the families that programs use; rare families are where kernel bugs live",
-     "socket socketpair", Verdict::socket_family, Verdict::socket_family_strict},
+     "socket socketpair", CallVerdict::socket_family, CallVerdict::socket_family_strict},
     {"connections", "on sockets that exist",
      "connect accept accept4 sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg shutdown bind listen getsockname getpeername setsockopt getsockopt"},
     {"system", "what the system is called and offers; random bytes", "uname sysinfo getrandom sethostname setdomainname"},
-    {"ioctl", "but nothing typed into a terminal in somebody's name (CVE-2017-5226)", "ioctl", Verdict::terminal_command, Verdict::terminal_command},
-    {"personality", "no READ_IMPLIES_EXEC, no old ABIs", "personality", Verdict::personality, Verdict::personality_strict},
+    {"ioctl", "but nothing typed into a terminal in somebody's name (CVE-2017-5226)", "ioctl", CallVerdict::terminal_command, CallVerdict::terminal_command},
+    {"personality", "no READ_IMPLIES_EXEC, no old ABIs", "personality", CallVerdict::personality, CallVerdict::personality_strict},
     {"debugging", "of processes in the cell",
-     "ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd", Verdict::allow, Verdict::refuse},
+     "ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd", CallVerdict::allow, CallVerdict::refuse},
     {"mounts", "the cell's tree is arranged before the job starts",
-     "mount umount2 pivot_root chroot fsopen fsmount fsconfig fspick move_mount open_tree mount_setattr open_tree_attr:467", Verdict::refuse,
-     Verdict::refuse, true},
-    {"joining namespaces", "a job stays in its cell", "setns", Verdict::refuse, Verdict::refuse, true},
-    {"handles", "open_by_handle_at goes round path checks (shocker)", "open_by_handle_at", Verdict::refuse, Verdict::refuse},
+     "mount umount2 pivot_root chroot fsopen fsmount fsconfig fspick move_mount open_tree mount_setattr open_tree_attr:467", CallVerdict::refuse,
+     CallVerdict::refuse, true},
+    {"joining namespaces", "a job stays in its cell", "setns", CallVerdict::refuse, CallVerdict::refuse, true, false, true},
+    {"handles", "open_by_handle_at goes round path checks (shocker)", "open_by_handle_at", CallVerdict::refuse, CallVerdict::refuse},
     {"kernel programs", "much kernel code behind one call, and most of the kernel's exploits in late years",
-     "bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register fanotify_init fanotify_mark", Verdict::refuse, Verdict::refuse},
-    {"keys", "keyrings are not in a namespace: they leak between jobs", "keyctl add_key request_key", Verdict::refuse, Verdict::refuse},
+     "bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register fanotify_init fanotify_mark", CallVerdict::refuse, CallVerdict::refuse},
+    {"keys", "keyrings are not in a namespace: they leak between jobs", "keyctl add_key request_key", CallVerdict::refuse, CallVerdict::refuse},
     {"machine", "belongs to the host",
      "kexec_load kexec_file_load init_module finit_module delete_module reboot swapon swapoff acct quotactl quotactl_fd settimeofday clock_settime "
-     "clock_adjtime adjtimex iopl ioperm syslog vhangup modify_ldt move_pages migrate_pages", Verdict::refuse, Verdict::refuse},
+     "clock_adjtime adjtimex iopl ioperm syslog vhangup modify_ldt move_pages migrate_pages", CallVerdict::refuse, CallVerdict::refuse},
     {"obsolete", "not in today's kernels, or used by nothing",
      "uselib ustat sysfs _sysctl lookup_dcookie nfsservctl create_module get_kernel_syms query_module getpmsg putpmsg afs_syscall tuxcall security "
-     "vserver epoll_ctl_old epoll_wait_old", Verdict::absent, Verdict::absent},
+     "vserver epoll_ctl_old epoll_wait_old", CallVerdict::absent, CallVerdict::absent},
 };
 // clang-format on
 

@@ -2,13 +2,10 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
-#include <string_view>
 
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -146,20 +143,6 @@ Result<ProgramResult> run_watched(const WatchedProgram& program) {
   out.write.reset();
   err.write.reset();
   return running.to_end();
-}
-
-std::string program_in_path(const std::string& name) {
-  const char* path = std::getenv("PATH");
-  std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
-  while (!rest.empty()) {
-    const std::string_view directory = rest.substr(0, rest.find(':'));
-    rest.remove_prefix(std::min(rest.size(), directory.size() + 1));
-    if (!directory.starts_with('/')) continue;  // the current directory may be anybody's
-    std::string found = fmt::format("{}/{}", directory, name);
-    struct stat info{};
-    if (::stat(found.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(found.c_str(), X_OK) == 0) return found;
-  }
-  return "";
 }
 
 }  // namespace casemate

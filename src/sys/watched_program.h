@@ -26,7 +26,4 @@ struct WatchedProgram {
 /// prctl(2)), so also when we are killed. What it started and left behind in its group is killed at its end. not_found: no such program.
 Result<ProgramResult> run_watched(const WatchedProgram& program);
 
-/// The path of an executable file `name` in $PATH; "" if there is none.
-[[nodiscard]] std::string program_in_path(const std::string& name);
-
 }  // namespace casemate

@@ -8,44 +8,62 @@
 //   fd 5  a sealed memfd: the native half, a Python extension module without any library of its own (loaded as /proc/self/fd/5)
 // and argv = {python, "-c", kWarmBoot, pytest's arguments...}.
 //
+// The parent moves its control away from where tests look, closes 4 and 5, and takes files of its own as stdout and stderr.
+// A letter is followed by its payload at once, no space between.
+//
 // Engine to parent
-//   C                        collect everything and exit.         fds: stream. The answer is written to the stream (below)
+//   C [<json>]               collect everything and exit.         fds: stream. The answer is written to the stream (below)
+//                            {"job": n}: what E says when it has ended; 0 without
 //   M <json>                 be a parent for one file, or all.    fds: control of the new parent
-//                            {"file": "tests/test_a.py" | null}
+//                            {"file": "tests/test_a.py" | null, "job": n}. The file as the collector names it: relative to the rootdir
 //   T <TestHeader><ids>      fork into a cell and run these tests. fds: see TestHeader::fds. ids: node ids, each ended by a NUL
 //   Q                        exit (so does the end of the socket)
 //
 // Parent to engine
 //   B <json>                 base: ready, `pytest_sessionstart` is over. {"python": "3.11.7", "pytest": "8.1.1", "plugins": [...],
-//   "rootdir",
-//                            "pid", "notes": [...]}; after that it only serves C, M and Q
+//                            "rootdir", "pid", "notes": [...]}; after that it only serves C, M and Q
 //   R <json>                 a module parent has collected. {"count", "hash", "threads": [names of those that run], "problems": n}; it
 //                            serves T and Q now. `hash` is over ids and markers in order, equal to the collector's for the same file
-//   E <EndedMessage>         a fork has ended; it has been reaped
-//   F <FailedMessage>        from the fork itself: it could not enter its cell, and has ended. E follows
+//                            (of all files it is another: the collector's are one a file)
+//   E <EndedMessage>         a fork (of C, M or T) has ended; it has been reaped. A fork that could not be made has status -1
+//   F <FailedMessage>        a test's fork could not be made or not enter its cell, and has ended. E follows
 //   X <json>                 the parent gives up: {"what": one line, "text": what pytest printed, "status": pytest's exit status}. It
-//   exits.
+//                            exits. Not from a collector, which has only its stream: there the last line says so
 //
-// A *stream* is a pipe of lines, each a JSON object in UTF-8 of at most kMostLine bytes; the end of the stream is the end of the answer.
+// Forks of a parent that ends go on; the engine ends them with their cells.
+//
+// A *stream* is a pipe of lines, each a JSON object in ASCII (what is not is escaped) of at most kMostLine bytes; the end of the stream is
+// the end of the answer.
 // The collector's stream:
+//   {"problem": {report}}                                           a file that could not be collected; "when" is "collect"
+//   {"warning": {...}}                                              as in a fork's stream
 //   {"item": id, "file", "group", "name", "line", "markers": [...], "skip": true?, "cold": true?}   in pytest's order
-//   {"file": path, "hash": h, "count": n}                           a file's items are over
-//   {"problem": {report}}                                           a file that could not be collected
-//   {"done": true, "deselected": n, "threads": [...], "status": n}  the last line; without it the collector died
+//   {"file": path, "hash": h, "count": n}                           a file's items are over (items of files may alternate)
+//   {"done": true, "deselected": n, "threads": [...], "status": n, "text": t?}  the last line; without it the collector died. "status" is
+//   the
+//                                                                   exit status pytest would have with nothing but collection: 0, 2
+//                                                                   (problems), 4 (usage), 5 (no items) ...; "text" what it printed, if
+//                                                                   it ended before collection did
 // A fork's stream (the `report` descriptor of its cell):
 //   {"begin": id}                      a test begins (when there are several)
 //   {"report": {"id", "when", "outcome", "start", "duration", "text", "message", "path", "line", "sections": [[t, c]...],
-//               "properties": [[k, v]...], "xfail", "subtest"}}    keys at their empty value are left out; times are floats, seconds
+//               "properties": [[k, v]...], "xfail", "subtest"}}    keys at their empty value are left out; times are floats, seconds;
+//                                      "start" is of the epoch, and missing before pytest 8. Sections are all so far, as pytest has them
 //   {"warning": {"id", "category", "message", "path", "line"}}
 //   {"end": id}                        all of this test's reports have been given
+//   {"missing": id}                    this parent has not collected it
+//   {"stop": text}                     pytest.exit(), KeyboardInterrupt or the like: a plain pytest would have ended here; tests after it
+//                                      have not been run
 //   {"done": true}                     the fork is about to end with _exit(0)
+// With a single id all lines may come at the end: what is missing when the fork dies is its verdict's text.
 #pragma once
 
 #include <cstdint>
 
 namespace casemate {
 
-/// Before the node ids in message T.
+/// Before the node ids in message T. If any namespace is given the fork keeps no capability, and setns fails in it; without (tests of the
+/// interpreter's half) these steps are left out too.
 struct TestHeader {
   /// Which descriptors come with it, in this order; a bit each. Those of namespaces are nsfs files (setns(2)).
   enum Fds : std::uint32_t {
@@ -103,7 +121,10 @@ inline constexpr const char* kForkSteps[] = {"fork",
                                              "drop capabilities",
                                              "install the filter",
                                              "take stdout and stderr",
-                                             "begin"};
+                                             "begin",
+                                             "enter the pid namespace",
+                                             "return to the working directory"};
+inline constexpr std::uint32_t kStepPidNamespace = 11;  ///< the parent's, before the fork
 
 inline constexpr std::uint32_t kMostLine = 32u << 20;  ///< bytes of one line of a stream
 inline constexpr std::uint32_t kMostText = 1u << 20;   ///< bytes of any one text in it; the sender shortens, keeping head and tail

@@ -13,7 +13,7 @@ class PullArchive : public PullScratch {
  protected:
   void SetUp() override {
     PullScratch::SetUp();
-    if (program_in_path("skopeo").empty()) GTEST_SKIP() << "skopeo is not installed";
+    if (program_on_path("skopeo").empty()) GTEST_SKIP() << "skopeo is not installed";
     image_ = image_of("image", {LayerTar().file("one", "1").bytes(), LayerTar().file("two", "2").bytes()});
   }
   static void skopeo(const std::string& words) {
@@ -63,7 +63,7 @@ TEST_F(PullArchive, an_archive_wanted_three_times_at_once_is_read_once) {
   const std::string archive = "oci-archive:" + at("oci.tar");
   const fs::path log = top_ / "log";
   fs::create_directory(top_ / "bin");
-  const std::string real = program_in_path("skopeo");
+  const std::string real = program_on_path("skopeo");
   write(top_ / "bin/skopeo", fmt::format("#!/bin/sh\necho run >> {}\nexec {} \"$@\"\n", log.string(), real));
   fs::permissions(top_ / "bin/skopeo", static_cast<fs::perms>(0755));
   const std::string path = std::getenv("PATH");

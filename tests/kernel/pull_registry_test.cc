@@ -251,7 +251,7 @@ TEST_F(PullRegistry, passwords_come_from_an_authfile) {
 }
 
 TEST_F(PullRegistry, tls_with_an_own_ca) {
-  if (program_in_path("openssl").empty()) GTEST_SKIP() << "openssl is not installed";
+  if (program_on_path("openssl").empty()) GTEST_SKIP() << "openssl is not installed";
   const std::string d = top_;
   write(top_ / "san", "subjectAltName=IP:127.0.0.1\n");
   ASSERT_EQ(sh(fmt::format("cd {0} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=ca -keyout "

@@ -62,7 +62,7 @@ class RegistryScratch : public PullScratch {
   void SetUp() override {
     PullScratch::SetUp();
     for (const char* program : {"skopeo", "docker-registry"}) {
-      if (program_in_path(program).empty()) GTEST_SKIP() << program << " is not installed";
+      if (program_on_path(program).empty()) GTEST_SKIP() << program << " is not installed";
     }
   }
   void TearDown() override {
@@ -83,7 +83,7 @@ class RegistryScratch : public PullScratch {
                                              "storage: {{filesystem: {{rootdirectory: {}/registry}}}}\n"
                                              "http:\n  addr: 127.0.0.1:0\n{}{}",
                                              top_.string(), http, top));
-    server_.emplace(std::vector<std::string>{program_in_path("docker-registry"), "serve", top_ / "registry.yml"}, top_ / "registry.log");
+    server_.emplace(std::vector<std::string>{program_on_path("docker-registry"), "serve", top_ / "registry.yml"}, top_ / "registry.log");
     port_ = server_->port_after("listening on 127.0.0.1:");
     ASSERT_GT(port_, 0) << server_->log();
   }

@@ -105,8 +105,8 @@ TEST_F(WatchedPrograms, a_missing_one_is_an_error) {
   const auto result = run_watched(program);
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::not_found);
-  EXPECT_EQ(program_in_path("no such program"), "");
-  EXPECT_NE(program_in_path("sh"), "");
+  EXPECT_EQ(program_on_path("no such program"), "");
+  EXPECT_NE(program_on_path("sh"), "");
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ TEST_F(HistorySinkTest, keeps_rows_and_events) {
   TestHistory history = open();
   HistorySink sink(history, {.directory = directory_, .source = "code 1"});
   EXPECT_EQ(play_sample_run(sink), "");
-  EXPECT_EQ(sink.problem(), "");
+  EXPECT_EQ(sink.trouble(), "");
   const auto run = history.last_run(kProject).value().value();
   EXPECT_TRUE(run.finished);
   EXPECT_EQ(run.source, "code 1");
@@ -172,7 +172,7 @@ TEST_F(HistorySinkTest, what_cannot_be_written_is_told_and_fails_no_run) {
   std::ofstream(directory_ + "/tests") << "no directory";
   HistorySink sink(history, {.directory = directory_});
   EXPECT_EQ(play_sample_run(sink), "");
-  EXPECT_NE(sink.problem().find("the events of this run are not kept"), std::string::npos) << sink.problem();
+  EXPECT_NE(sink.trouble().find("the events of this run are not kept"), std::string::npos) << sink.trouble();
   EXPECT_TRUE(history.last_run(kProject).value()->finished);
 }
 

@@ -131,7 +131,7 @@ TEST_F(ImageLayoutTest, an_image_says_what_to_unpack_and_how_to_run_it) {
 
   const auto layout = ImageLayout::open(top_);
   ASSERT_TRUE(layout);
-  const auto fd = layout->open_layer(found->layers[1]);
+  const auto fd = layout->open_layer(found->layers[1].digest, found->layers[1].size);
   ASSERT_TRUE(fd) << fd.error().what;
   EXPECT_EQ(read_all(fd->get(), 100).value_or(""), "high one");
   EXPECT_TRUE(layout->verify(*found));
@@ -260,7 +260,7 @@ TEST_F(ImageLayoutTest, sizes_are_checked_before_a_byte_is_read) {
   EXPECT_SAYS(mistake(ErrorCode::corrupt), "blob " + layer + " has 16 bytes, but 7 were to be there");
   spill(blob_path(layer), "low");
   EXPECT_SAYS(mistake(ErrorCode::corrupt), "has 3 bytes, but 7");
-  EXPECT_FALSE(ImageLayout::open(top_)->open_layer(whole->layers[0]));
+  EXPECT_FALSE(ImageLayout::open(top_)->open_layer(whole->layers[0].digest, whole->layers[0].size));
   fs::remove(blob_path(layer));
   EXPECT_SAYS(mistake(ErrorCode::not_found), "blob " + layer + " is missing");
   spill(blob_path(layer), "low one");
@@ -329,9 +329,9 @@ TEST_F(ImageLayoutTest, hostile_descriptors_stay_inside) {
   ASSERT_TRUE(layout);
   ImageLayer layer;
   layer.digest = "sha256:../../oci-layout";
-  EXPECT_FALSE(layout->open_layer(layer));
+  EXPECT_FALSE(layout->open_layer(layer.digest, layer.size));
   layer.digest = "";
-  EXPECT_FALSE(layout->open_layer(layer));
+  EXPECT_FALSE(layout->open_layer(layer.digest, layer.size));
 }
 
 }  // namespace

@@ -171,20 +171,6 @@ HostFeature layer_marks(const std::string& cache_directory) {
 
 }  // namespace
 
-std::string program_on_path(const std::string& name) {
-  const char* path = std::getenv("PATH");
-  std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
-  while (!rest.empty()) {
-    const auto colon = rest.find(':');
-    const std::string candidate = fmt::format("{}/{}", rest.substr(0, colon), name);
-    struct stat info{};
-    if (candidate[0] == '/' && ::stat(candidate.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(candidate.c_str(), X_OK) == 0)
-      return candidate;
-    rest.remove_prefix(colon == std::string_view::npos ? rest.size() : colon + 1);
-  }
-  return "";
-}
-
 std::string existing_directory(std::string path) {
   struct stat info{};
   while (path.size() > 1 && !(::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode))) {

@@ -9,8 +9,6 @@
 
 namespace casemate {
 
-/// The first executable of that name on PATH; "" if there is none.
-[[nodiscard]] std::string program_on_path(const std::string& name);
 /// The nearest directory above or at `path` that exists: where a directory that is yet to be made will lie.
 [[nodiscard]] std::string existing_directory(std::string path);
 

@@ -137,8 +137,7 @@ std::string plan_text(const Job& job, const Plan& plan, const HostFacts& host, c
 
 // Nothing is run and nothing is fetched unless --pull says so: what is not there is told.
 Result<JobRoot> open_root(RunRequest& request) {
-  PullDisplay display(STDERR_FILENO, request.json ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO),
-                      colored(Color::automatic, STDERR_FILENO));
+  PullDisplay display = PullDisplay::on_stderr(request.json);
   if (!request.root->policy_chosen) request.root->pull.policy = PullOptions::Policy::never;
   request.root->lock_grows = false;
   auto opened = JobRoot::open(*request.root, display.teller());

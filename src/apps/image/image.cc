@@ -85,12 +85,7 @@ int refuse(const std::string& name, const Error& error, const Options& options, 
   return status_of(error);
 }
 
-PullDisplay::Style style_of(const Options& options) {
-  return options.quiet || options.json ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO);
-}
-
-// --- pull
-// ------------------------------------------------------------------------------------------------------------------------------------
+// ---- pull
 
 /// What one pull came to.
 struct Pulled {
@@ -184,7 +179,7 @@ int pull(Store& store, const Options& options) {
   int status = kOk;
   for (const std::string& name : options.names) {
     const auto start = std::chrono::steady_clock::now();
-    PullDisplay display(STDERR_FILENO, style_of(options), colored(options.color, STDERR_FILENO));
+    PullDisplay display = PullDisplay::on_stderr(options.quiet || options.json, options.color);
     const auto pulled = pull_one(store, name, options, *how, display.teller());
     display.clear();
     if (!pulled) {
@@ -199,8 +194,7 @@ int pull(Store& store, const Options& options) {
   return status;
 }
 
-// --- list, inspect
-// ---------------------------------------------------------------------------------------------------------------------------
+// ---- list, inspect
 
 int list(const Store& store, const Options& options) {
   const auto images = look_at_images(store);
@@ -257,8 +251,7 @@ int inspect(const Store& store, const Options& options) {
   return status;
 }
 
-// --- remove, prune
-// ---------------------------------------------------------------------------------------------------------------------------
+// ---- remove, prune
 
 // `failed` has an object for each name that meant nothing.
 int tell_removed(const RemovedImages& removed, const std::vector<std::string>& notes, const Json& failed, const Options& options,
@@ -366,8 +359,7 @@ int prune(Store& store, const Options& options) {
   return tell_removed(*removed, notes, Json::array(), options, kOk);
 }
 
-// --- import, export
-// --------------------------------------------------------------------------------------------------------------------------
+// ---- import, export
 
 Result<void> import(Store& store, const Options& options) {
   TRY_ASSIGN(const ImageReference source, read_image_name(options.source));
@@ -375,7 +367,7 @@ Result<void> import(Store& store, const Options& options) {
   if (name.kind != ImageReference::Kind::registry || is_pinned(name))
     return invalid(fmt::format("{}: an image is imported under a name with a tag: docker://NAME[:TAG]", in_quotes(options.target)));
   TRY_ASSIGN(const PullOptions how, pull_options(options.words, PullOptions::Policy::always));
-  PullDisplay display(STDERR_FILENO, style_of(options), colored(options.color, STDERR_FILENO));
+  PullDisplay display = PullDisplay::on_stderr(options.quiet || options.json, options.color);
   TRY_ASSIGN(const StoredImage image, import_image(store, source, name, how, display.teller()));
   display.clear();
   if (options.json) {
@@ -408,8 +400,7 @@ Result<void> export_to(Store& store, const Options& options) {
   return {};
 }
 
-// --- the command line
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- the command line
 
 /// The subcommands, once declared.
 struct Commands {

@@ -68,14 +68,10 @@ Result<PinnedRoot> open_pinned_root(Store& store, const ImageReference& image, c
   }
   PinnedRoot opened;
   TRY_ASSIGN(opened.root, open_root(store, pin.wanted(), options, tell));
-  using Kind = ImageReference::Kind;
-  if (image.kind != Kind::host && image.kind != Kind::root_directory) {
-    TRY_ASSIGN(const auto known, find_image(store, pin.wanted(), options.platform));
-    if (known) opened.digest = known->digest;
-  }
-  if (!lock_grows || lock.empty() || pin.before() || opened.digest.empty()) return opened;
-  TRY_ASSIGN(const bool pinned, pin.keep(opened.digest));
-  if (pinned) opened.note = fmt::format("{}: {} pinned to {}", lock, to_text(image), opened.digest);
+  const std::string& digest = opened.root.digest;
+  if (!lock_grows || lock.empty() || pin.before() || digest.empty()) return opened;
+  TRY_ASSIGN(const bool pinned, pin.keep(digest));
+  if (pinned) opened.note = fmt::format("{}: {} pinned to {}", lock, to_text(image), digest);
   return opened;
 }
 

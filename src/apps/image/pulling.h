@@ -59,11 +59,10 @@ class Pin {
   std::optional<std::string> before_;
 };
 
-/// An image as a root, and what it is called for ever.
+/// An image as a root.
 struct PinnedRoot {
   Root root;
-  std::string digest;  ///< of what the tag names: the index, or the manifest where there is none; "" for host and dir:
-  std::string note;    ///< that a tag was pinned, and where; "" if none was
+  std::string note;  ///< that a tag was pinned, and where; "" if none was
 };
 /// open_root() with the pin that the lock file at `lock` ("": none) has for the image. With `lock_grows` a tag that has none gets one.
 Result<PinnedRoot> open_pinned_root(Store& store, const ImageReference& image, const PullOptions& options, const std::string& lock,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "casemate/job.h"
@@ -19,6 +20,13 @@ enum class Isolation : std::uint8_t {
   file,    ///< the same as module for Python files; for what else pytest collects, its file
   cold,    ///< a fresh interpreter in a cell for each test
 };
+
+/// "test", "class", "module", "file", "cold".
+[[nodiscard]] std::string_view word(Isolation isolation);
+/// The reverse; nullopt for a word that is none of them.
+[[nodiscard]] std::optional<Isolation> isolation_of(std::string_view word);
+/// What there is, for messages: "test, class, module, file, cold".
+inline constexpr std::string_view kIsolations = "test, class, module, file, cold";
 
 /// All that one start of `casemate pytest` was told. Paths are absolute but for those that pytest is given.
 struct PytestRequest {

@@ -9,7 +9,6 @@
 namespace casemate {
 namespace {
 
-constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr const char* kDefaultHome = "/root";
 
 std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
@@ -23,12 +22,13 @@ void add_least_environment(Job& job) {
 
 Result<JobRoot> JobRoot::open(const RootRequest& request, const TellPull& tell) {
   JobRoot made(request);
-  made.root_.notes = request.notes;
-  if (request.is_plain_host()) return made;
+  if (request.is_plain_host()) {
+    made.root_.notes = request.notes;
+    return made;
+  }
   TRY_ASSIGN(made.store_, Store::open());
   TRY_ASSIGN(PinnedRoot opened, open_pinned_root(*made.store_, request.image, request.pull, request.lock, request.lock_grows, tell));
   made.root_ = std::move(opened.root);
-  made.digest_ = std::move(opened.digest);
   made.root_.notes.insert(made.root_.notes.begin(), request.notes.begin(), request.notes.end());
   if (!opened.note.empty()) made.root_.notes.push_back(std::move(opened.note));
   if (!request.image_layers && !made.root_.is_host()) TRY(drop_layers(made.root_, *made.store_));
@@ -44,10 +44,7 @@ Result<void> JobRoot::add_groups(const RunJob& run, const Progress& progress) {
 Result<void> JobRoot::set_environment(Job& job) const {
   if (request_.environment.empty()) return {};
   Job below;
-  for (const std::string& variable : request_.use.env ? root_.config.env : std::vector<std::string>()) {
-    const auto equals = variable.find('=');
-    if (equals != std::string::npos) below.env[variable.substr(0, equals)] = variable.substr(equals + 1);
-  }
+  if (request_.use.env) below.env = image_environment(root_);
   add_least_environment(below);
   for (const auto& [name, value] : request_.environment) {
     if (job.env.contains(name)) continue;
@@ -79,7 +76,7 @@ Result<void> JobRoot::furnish(RunRequest& request, const RunJob& run, const Prog
       return invalid(fmt::format("no command; write: casemate run --image {} -- COMMAND [ARGUMENT...]", printable_name(root_.image)));
     TRY(take_config(job, root_, use));
   }
-  if (job.argv.empty()) return invalid("no command; write: casemate run [flags] -- COMMAND [ARGUMENT...]");
+  if (root_.is_host()) job.env.merge(image_environment(root_));  // what layers of packages say
   if (job.cwd.empty()) job.cwd = root_.is_host() ? "/app" : "/";
   // What comes in and goes out needs a directory of its own.
   const bool own_directory = !request.inputs.empty() || !request.outputs.empty();
@@ -93,7 +90,7 @@ std::vector<std::string> JobRoot::at(std::string_view path) const { return direc
 nlohmann::ordered_json JobRoot::to_json() const {
   if (root_.is_host()) return nullptr;
   nlohmann::ordered_json json = {{"name", to_utf8(root_.image)}, {"digest", nullptr}};
-  if (!digest_.empty()) json["digest"] = digest_;
+  if (!root_.digest.empty()) json["digest"] = root_.digest;
   return json;
 }
 

@@ -1,7 +1,6 @@
 // job_root: the root that a command line asked for, fetched and made, and a job put on it.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +27,8 @@ class JobRoot {
   /// directory and user, as the command line, the container and the image have them, in this order.
   Result<void> furnish(RunRequest& request, const RunJob& run, const Progress& progress);
 
+  /// What the root lies in; nullptr where it needs none.
+  [[nodiscard]] Store* store() { return store_ ? &*store_ : nullptr; }
   [[nodiscard]] const std::vector<std::string>& notes() const { return root_.notes; }
   /// The image's and the layers' directories at a path of the root, topmost first.
   [[nodiscard]] std::vector<std::string> at(std::string_view path) const;
@@ -43,7 +44,6 @@ class JobRoot {
   RootRequest request_;
   std::optional<Store> store_;
   Root root_;
-  std::string digest_;
 };
 
 /// PATH and HOME where the job has none.

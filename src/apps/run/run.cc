@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <functional>
 #include <optional>
 
 #include <fmt/format.h>
@@ -138,9 +137,7 @@ class Run {
  private:
   Result<void> open_root() {
     if (!request_.root) return {};
-    const bool silent = request_.quiet || request_.json;
-    PullDisplay display(STDERR_FILENO, silent ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO),
-                        colored(Color::automatic, STDERR_FILENO));
+    PullDisplay display = PullDisplay::on_stderr(request_.quiet || request_.json);
     TRY_ASSIGN(root_, JobRoot::open(*request_.root, display.teller()));
     return {};
   }
@@ -158,8 +155,12 @@ class Run {
   Result<void> stage() {
     const std::vector<std::string> below = root_ ? root_->at(request_.job.cwd) : std::vector<std::string>();
     if (request_.inputs.empty()) return add_work_layer(request_, "", below);
-    TRY_ASSIGN(store_, Store::open());
-    TRY_ASSIGN(temp_, store_->make_temp());
+    Store* store = root_ ? root_->store() : nullptr;
+    if (!store) {
+      TRY_ASSIGN(store_, Store::open());
+      store = &*store_;
+    }
+    TRY_ASSIGN(temp_, store->make_temp());
     TRY_ASSIGN(Staging staging, Staging::create(temp_->path() + "/inputs", request_.job.cwd));
     for (const std::string& input : request_.inputs) TRY(staging.add("--inputs", input, true));
     skipped_ = staging.take_skipped();
@@ -212,7 +213,7 @@ class Run {
     for (const std::string& note : before()) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
     const Outcome& outcome = result.outcome;
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)
-      casemate::complain(kProgram, ending_line(outcome, root_ && !request_.job.root.empty()));
+      casemate::complain(kProgram, ending_line(outcome, !request_.job.root.empty()));
     for (const Leftover& process : result.leftovers)
       say(fmt::format("casemate run: note: process {} ({}) was still there and was killed\n", process.pid, process.name));
     if (!result.collect_error.empty()) casemate::complain(kProgram, undelivered(result));

@@ -4,16 +4,17 @@
 #include <cerrno>
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 
-#include "cell/host.h"
+#include "image/merged_root.h"
 #include "sys/fd.h"
 #include "sys/path.h"
+#include "sys/privilege.h"
 
 namespace casemate {
 namespace {
-
-constexpr const char* kOpaque = "user.overlay.opaque";
 
 std::vector<std::string> parts_of(std::string_view path) {
   std::vector<std::string> parts;
@@ -26,55 +27,26 @@ std::vector<std::string> parts_of(std::string_view path) {
   return parts;
 }
 
-// What one layer has there; `covers`: no layer below it is seen.
-bool has_directory(const std::string& layer, const std::vector<std::string>& parts, bool& covers) {
-  auto top = open_file(layer, O_RDONLY | O_DIRECTORY);
-  covers = !top;
-  if (!top) return false;
-  UniqueFd directory = std::move(*top);
-  for (const std::string& part : parts) {
-    const auto info = stat_beneath(directory.get(), part);
-    if (!info) {
-      covers = covers || info.error() != ENOENT;
-      return false;
-    }
-    auto next = open_beneath(directory.get(), part, O_RDONLY | O_DIRECTORY);
-    if (!next) {  // a whiteout, a link, a file
-      covers = true;
-      return false;
-    }
-    directory = std::move(*next);
-    covers = covers || extended_attribute(directory.get(), kOpaque) == "y";
-  }
-  return true;
-}
-
 // `directory` and all below it. They are the copies that we have just made, of at most PATH_MAX's depth.
-Result<void> give_tree(const UniqueFd& directory, const User& user, bool owner) {
+Attempt<void> give_tree(int directory, const User& user, bool owner) {
   struct stat own{};
-  if (::fstat(directory.get(), &own) < 0) return fail_errno("look at the copies of the inputs");
+  if (::fstat(directory, &own) < 0) return std::unexpected(errno);
   const auto open_to_all = [](mode_t mode) { return (mode & 07777) | (mode & 0700) >> 3 | (mode & 0700) >> 6; };
-  const int problem = owner ? ::fchown(directory.get(), user.uid, user.gid) : ::fchmod(directory.get(), open_to_all(own.st_mode));
-  if (problem < 0) return fail_errno("make the copies of the inputs the user's");
-  DirectoryReader reader(directory.get());
-  while (true) {
-    const auto entry = reader.next();
-    if (!entry) return fail_errno("read the copies of the inputs", entry.error());
-    if (!*entry) return {};
-    const std::string name((*entry)->name);
-    const auto info = stat_beneath(directory.get(), name);
-    if (!info) return fail_errno("look at the copies of the inputs", info.error());
-    if (S_ISDIR(info->st_mode)) {
-      auto inner = open_beneath(directory.get(), name, O_RDONLY | O_DIRECTORY);
-      if (!inner) return fail_errno("open the copies of the inputs", inner.error());
-      TRY(give_tree(*inner, user, owner));
-    } else if (owner) {
-      if (::fchownat(directory.get(), name.c_str(), user.uid, user.gid, AT_SYMLINK_NOFOLLOW) < 0)
-        return fail_errno("make the copies of the inputs the user's");
-    } else if (!S_ISLNK(info->st_mode) && ::fchmodat(directory.get(), name.c_str(), open_to_all(info->st_mode), 0) < 0) {
-      return fail_errno("make the copies of the inputs the user's");
+  if ((owner ? ::fchown(directory, user.uid, user.gid) : ::fchmod(directory, open_to_all(own.st_mode))) < 0) return std::unexpected(errno);
+  return for_each_entry(directory, [&](const std::string& name, const struct stat& info) -> Attempt<void> {
+    if (S_ISDIR(info.st_mode)) {
+      const auto inner = open_beneath(directory, name, O_RDONLY | O_DIRECTORY);
+      if (!inner) return std::unexpected(inner.error());
+      return give_tree(inner->get(), user, owner);
     }
-  }
+    int problem = 0;
+    if (owner)
+      problem = ::fchownat(directory, name.c_str(), user.uid, user.gid, AT_SYMLINK_NOFOLLOW);
+    else if (!S_ISLNK(info.st_mode))
+      problem = ::fchmodat(directory, name.c_str(), open_to_all(info.st_mode), 0);
+    if (problem < 0) return std::unexpected(errno);
+    return {};
+  });
 }
 
 }  // namespace
@@ -82,22 +54,21 @@ Result<void> give_tree(const UniqueFd& directory, const User& user, bool owner) 
 Result<void> give_to(const User& user, const std::string& staged) {
   if (user.uid == 0 || user.uid >= kShiftedIds || user.gid >= kShiftedIds) return {};  // root may; the latter the cell refuses
   TRY_ASSIGN(const UniqueFd directory, open_file(staged, O_RDONLY | O_DIRECTORY));
-  return give_tree(directory, user, read_host_facts().privileged);
+  if (const auto given = give_tree(directory.get(), user, may_shift_ids()); !given)
+    return fail_errno("make the copies of the inputs the user's", given.error());
+  return {};
 }
 
 std::vector<std::string> directories_at(const std::vector<std::string>& layers, std::string_view path) {
   const std::vector<std::string> parts = parts_of(path);
-  std::vector<std::string> found;
-  if (std::find(parts.begin(), parts.end(), "..") != parts.end()) return found;
-  for (const std::string& layer : layers) {
-    bool covers = false;
-    if (has_directory(layer, parts, covers)) {
-      found.push_back(layer);
-      for (const std::string& part : parts) found.back() += "/" + part;
-    }
-    if (covers) break;
-  }
-  return found;
+  if (std::find(parts.begin(), parts.end(), "..") != parts.end()) return {};
+  const std::string place = fmt::format("{}", fmt::join(parts, "/"));
+  MergedRoot merged(layers);
+  const MergedRoot::Place& found = merged.at(place);
+  std::vector<std::string> directories;
+  if (found.kind != MergedRoot::Place::Kind::directory) return directories;
+  for (const std::uint16_t source : found.sources) directories.push_back(place.empty() ? layers[source] : layers[source] + "/" + place);
+  return directories;
 }
 
 Result<void> add_work_layer(RunRequest& request, const std::string& staged, const std::vector<std::string>& below) {

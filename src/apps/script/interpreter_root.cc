@@ -15,7 +15,6 @@ Result<InterpreterRoot> in_image(const ImageReference& image, const ScriptReques
   InterpreterRoot found;
   TRY_ASSIGN(PinnedRoot opened, open_pinned_root(store, image, request.pull, request.lock, true, tell));
   found.root = std::move(opened.root);
-  found.digest = std::move(opened.digest);
   if (!opened.note.empty()) found.notes.push_back(std::move(opened.note));
   TRY_ASSIGN(found.interpreter, find_interpreter(found.root, request.python_version, run));
   return found;

@@ -17,7 +17,6 @@ namespace casemate {
 struct InterpreterRoot {
   Root root;
   Interpreter interpreter;
-  std::string digest;              ///< of the image, as its registry names it; "" for host and dir:
   std::vector<std::string> notes;  ///< what was chosen instead of what, for people
 };
 

@@ -153,8 +153,7 @@ class ScriptRun {
     const auto start = Clock::now();
     begun_ = true;
     console_.progress("environment: looking for Python");
-    PullDisplay display(STDERR_FILENO, request_.json || request_.quiet ? PullDisplay::Style::silent : PullDisplay::style_for(STDERR_FILENO),
-                        colored(request_.color, STDERR_FILENO));
+    PullDisplay display = PullDisplay::on_stderr(request_.json || request_.quiet, request_.color);
     console_.forget_progress();
     ScriptRequest request = request_;
     request.pull.access.cancelled = [this] { return engine_->cancelled_by_signal() != 0 || Interrupts::pending() != 0; };
@@ -163,7 +162,7 @@ class ScriptRun {
     if (!found) return std::unexpected(failure(ScriptErrorType::environment_setup_failed, found.error()));
     python_ = std::move(*found);
     if (python_->root.is_host()) return {};
-    image_ = ImageSummary{python_->root.image, python_->digest};
+    image_ = ImageSummary{python_->root.image, python_->root.digest};
     timings_.emplace_back("image", since(start));
     console_.done(fmt::format("image: {} in {}", python_->root.image, format_duration(since(start))));
     return {};

@@ -1,0 +1,44 @@
+// furnishing: what the warm parents and the cells of one container's tests show and may use, made from a directive and the command line.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/pytest/directives.h"
+#include "apps/pytest/request.h"
+#include "apps/run/job_root.h"
+#include "casemate/result.h"
+#include "image/active_python.h"
+#include "image/environment.h"
+#include "image/installer.h"
+#include "image/pull.h"
+#include "store/store.h"
+#include "warm/executor.h"
+
+namespace casemate {
+
+/// One container, ready. Layers stay in the store while this lives.
+struct Furnishing {
+  std::string name;  ///< of its image: "host", "docker://..."
+  WarmRequest request;
+  std::vector<std::string> notes;
+  std::unique_ptr<JobRoot> root;           ///< nullptr: plain host
+  std::optional<Environment> environment;  ///< of `requirements` on the host
+};
+
+/// What making one needs.
+struct FurnishingContext {
+  const PytestRequest& request;
+  std::string directory;  ///< what relative paths of the directives are of
+  RunJob run;             ///< for layers that commands and installers make
+  TellPull tell;
+  Progress progress;
+};
+
+/// Opens the image, makes its layers and environment, and says what parents and forks get. On host without layers it shows the active
+/// interpreter with its packages; with an image the image's python3. The project lies at its own place, as the lower layer of a writable
+/// one that each cell has for itself; where a container has layers of its own these are the project.
+Result<Furnishing> furnish(const TestContainer& container, const FurnishingContext& context);
+
+}  // namespace casemate

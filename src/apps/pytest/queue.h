@@ -1,0 +1,35 @@
+// queue: tests in the order they are to run, put together into units that share a cell.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "apps/pytest/request.h"
+#include "engine/events.h"
+
+namespace casemate {
+
+/// A selected test with what decides where and how it runs.
+struct SelectedTest {
+  TestCase test;
+  std::size_t container = 0;
+  Isolation isolation = Isolation::test;
+  std::uint32_t retries = 0;
+  std::optional<std::chrono::milliseconds> timeout;
+  std::string hash;  ///< of its file, as the collector gave it
+};
+
+/// Tests that share a cell; at least one, all of one file and container.
+struct Unit {
+  std::vector<std::size_t> tests;  ///< indices into the selected tests
+  std::uint32_t attempt = 1;
+  std::uint32_t lost = 0;  ///< how often it was run and nobody knows how it ended
+  bool cold = false;
+};
+
+/// Groups tests as their isolation asks, in the order given. A unit's names stay below what one message to a warm parent holds.
+std::deque<Unit> make_units(const std::vector<SelectedTest>& tests);
+
+}  // namespace casemate

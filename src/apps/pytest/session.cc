@@ -1,0 +1,490 @@
+#include "apps/pytest/session.h"
+
+#include <algorithm>
+#include <csignal>
+#include <map>
+#include <optional>
+#include <set>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "apps/pytest/directives.h"
+#include "apps/pytest/filter.h"
+#include "apps/pytest/furnishing.h"
+#include "apps/pytest/queue.h"
+#include "apps/pytest/verdict.h"
+#include "base/terminal.h"
+#include "casemate/engine.h"
+#include "engine/run_job.h"
+#include "report/pull_progress.h"
+#include "report/test_words.h"
+#include "warm/executor.h"
+#include "warm/stream.h"
+
+namespace casemate {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kAhead = 2;         // units that wait in the engine's queue, so that it can make their cells
+constexpr std::size_t kFilesAhead = 2;    // files whose parents may begin before their tests do
+constexpr std::size_t kLookAhead = 3000;  // units looked at for them
+constexpr std::uint32_t kMostLost = 1;    // how often a unit whose parent died is run again
+constexpr auto kTick = std::chrono::milliseconds(100);
+
+/// All sinks at once.
+class Audience {
+ public:
+  explicit Audience(const std::vector<Sink*>& sinks) : sinks_(sinks) {}
+  template <class Call>
+  void tell(Call call) {
+    for (Sink* sink : sinks_) call(*sink);
+  }
+
+ private:
+  const std::vector<Sink*>& sinks_;
+};
+
+/// Hears the collector.
+struct Collector : JobListener {
+  struct File {
+    std::string hash;
+  };
+  std::vector<TestCase> tests;
+  std::map<std::string, std::string> hashes;  // by file
+  std::vector<StreamProblem> problems;
+  std::optional<StreamDone> done;
+  StreamReader reader;
+
+  void report(std::string_view bytes) override {
+    reader.add(bytes, [this](StreamLine line) {
+      if (auto* item = std::get_if<StreamItem>(&line)) {
+        tests.push_back(std::move(item->test));
+      } else if (auto* file = std::get_if<StreamFile>(&line)) {
+        hashes[file->file] = std::move(file->hash);
+      } else if (auto* problem = std::get_if<StreamProblem>(&line)) {
+        problems.push_back(std::move(*problem));
+      } else if (auto* end = std::get_if<StreamDone>(&line)) {
+        done = std::move(*end);
+      }
+    });
+  }
+};
+
+class Session;
+
+/// One unit while it runs.
+struct RunningUnit : JobListener {
+  Session* session = nullptr;
+  Unit unit;
+  UnitReport told;
+  std::uint32_t slot = 0;
+  std::chrono::microseconds began{0};
+
+  void started() override;
+  void report(std::string_view bytes) override { told.add(bytes); }
+  void finished(JobResult result) override;
+};
+
+class Session {
+ public:
+  Session(const PytestRequest& request, const SessionOptions& options) : request_(request), options_(options), audience_(options.sinks) {}
+
+  int go() {
+    RunStart start{.front_end = "pytest",
+                   .name = request_.directory.substr(request_.directory.rfind('/') + 1),
+                   .directory = request_.directory,
+                   .arguments = options_.typed,
+                   .began = std::chrono::system_clock::now(),
+                   .slots = slots(),
+                   .repetition = 1,
+                   .repetitions = request_.repeat};
+    audience_.tell([&](Sink& sink) { sink.run_started(start); });
+    for (const std::string& note : request_.notes) tell_note(note);
+    for (Sink* sink : options_.sinks) {
+      if (const std::string problem = sink->problem(); !problem.empty()) return finish(3, problem);
+    }
+    if (auto done = prepare(); !done) return finish(status_of(done.error()), done.error().what);
+    if (interrupted()) return finish_interrupted();
+    if (const auto ended = collect()) return *ended;
+    if (auto done = select(); !done) return finish(status_of(done.error()), done.error().what);
+    for (std::uint32_t repetition = 1; repetition <= request_.repeat; ++repetition) {
+      if (repetition > 1) {
+        end_ = RunEnd{};
+        start.repetition = repetition;
+        began_ = Clock::now();
+        start.began = std::chrono::system_clock::now();
+        audience_.tell([&](Sink& sink) { sink.run_started(start); });
+      }
+      if (const int status = run_all(); repetition == request_.repeat || interrupted() || !end_.stopped_because.empty()) return status;
+    }
+    return 0;
+  }
+
+  // ---- Called by RunningUnit
+
+  void unit_started(RunningUnit& running) {
+    for (running.slot = 0; busy_.contains(running.slot); ++running.slot) {
+    }
+    busy_.insert(running.slot);
+    running.began = since_began();
+    const TestStart start{&selected_[running.unit.tests.front()].test, running.slot, running.unit.attempt, running.began};
+    audience_.tell([&](Sink& sink) { sink.test_started(start); });
+  }
+
+  void unit_finished(RunningUnit& running, JobResult result) {
+    const std::unique_ptr<RunningUnit> owner = std::move(running_.at(&running));
+    running_.erase(&running);
+    busy_.erase(running.slot);
+    conclude(running, std::move(result));
+    submit_more();
+  }
+
+ private:
+  [[nodiscard]] std::uint32_t slots() const {
+    return request_.slots > 0 ? request_.slots : std::max(1u, std::thread::hardware_concurrency());
+  }
+  [[nodiscard]] std::chrono::microseconds since_began() const {
+    return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began_);
+  }
+  [[nodiscard]] bool interrupted() const { return engine_ && engine_->cancelled_by_signal() != 0; }
+  void tell_note(std::string_view note) {
+    audience_.tell([&](Sink& sink) { sink.note(note); });
+  }
+  void tell_progress(std::string_view line, bool finished) {
+    audience_.tell([&](Sink& sink) { sink.progress(line, finished); });
+  }
+
+  static int status_of(const Error& error) {
+    const bool users = error.code == ErrorCode::invalid_input || error.code == ErrorCode::not_found;
+    return users ? 2 : 3;
+  }
+
+  int finish(int status, std::string problem = "") {
+    end_.took = since_began();
+    end_.problem = std::move(problem);
+    end_.exit_status = status;
+    audience_.tell([&](Sink& sink) {
+      if (const std::string trouble = sink.run_finished(end_); !trouble.empty()) {
+        troubles_.push_back(trouble);
+      }
+    });
+    for (const std::string& trouble : troubles_) tell_note(trouble);
+    return troubles_.empty() || status != 0 ? status : 3;
+  }
+
+  int finish_interrupted() {
+    const char* name = ::sigabbrev_np(engine_->cancelled_by_signal());
+    end_.stopped_because = fmt::format("interrupted (SIG{})", name ? name : "?");
+    return finish(128 + engine_->cancelled_by_signal());
+  }
+
+  // ---- Before tests
+
+  Result<void> prepare() {
+    TRY_ASSIGN(directives_, Directives::of_project(request_.directory));
+    for (const std::string& note : directives_.notes()) tell_note(note);
+    for (const std::string& text : request_.include) {
+      TRY_ASSIGN(TestFilter filter, TestFilter::parse(text));
+      include_.push_back(std::move(filter));
+    }
+    for (const std::string& text : request_.exclude) {
+      TRY_ASSIGN(TestFilter filter, TestFilter::parse(text));
+      exclude_.push_back(std::move(filter));
+    }
+    TRY_ASSIGN(engine_, Engine::create({.slots = slots()}));
+    TRY(engine_->cancel_on_signals());
+    engine_->every(kTick, [this] { audience_.tell([&](Sink& sink) { sink.tick(since_began()); }); });
+    TRY_ASSIGN(collecting_in_, container(directives_.of_all()));
+    return {};
+  }
+
+  // A container's warm executor, made when the first test needs it.
+  Result<std::size_t> container(std::size_t index) {
+    if (furnished_.contains(index)) return index;
+    const FurnishingContext context{.request = request_,
+                                    .directory = directives_.directory().empty() ? request_.directory : directives_.directory(),
+                                    .run = run_jobs_on(*engine_),
+                                    .tell = {},
+                                    .progress = [this](std::string_view line) { tell_progress(line, false); }};
+    TRY_ASSIGN(Furnishing made, furnish(directives_.container(index), context));
+    for (const std::string& note : made.notes) tell_note(note);
+    made.request.cells_ahead = slots() + 1;
+    TRY(engine_->add_executor(executor_name(index), [&](Reactor& reactor) -> Result<std::unique_ptr<Executor>> {
+      TRY_ASSIGN(auto executor, make_warm_executor(reactor, made.request));
+      warm_[index] = executor.get();
+      return executor;
+    }));
+    furnished_.emplace(index, std::move(made));
+    return index;
+  }
+
+  static std::string executor_name(std::size_t container) { return fmt::format("warm {}", container); }
+
+  // nullopt: go on; else the run has ended, with this status.
+  std::optional<int> collect() {
+    Job job;
+    job.name = "collect";
+    job.argv = {"collect"};
+    job.executor = executor_name(collecting_in_);
+    auto ended = engine_->run(std::move(job), &collector_);
+    if (!ended) return finish(status_of(ended.error()), ended.error().what);
+    if (interrupted()) return finish_interrupted();
+    for (const std::string& note : warm_[collecting_in_]->notes()) tell_note(note);
+    if (!collector_.done) return finish(collecting_status(*ended), collecting_problem(*ended));
+    std::stable_sort(collector_.problems.begin(), collector_.problems.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+    return std::nullopt;
+  }
+
+  // pytest's words for its own statuses: 4 is a usage error, 5 nothing collected.
+  static int collecting_status(const JobResult& ended) {
+    if (ended.outcome.kind == Outcome::Kind::exited && (ended.outcome.code == 4 || ended.outcome.code == 2 || ended.outcome.code == 1))
+      return 2;
+    if (ended.outcome.kind == Outcome::Kind::exited && ended.outcome.code == 5) return 4;
+    return 3;
+  }
+
+  static std::string collecting_problem(const JobResult& ended) {
+    std::string text = ended.output.err.empty() ? ended.output.out : ended.output.err;
+    while (text.ends_with('\n')) text.pop_back();
+    if (!text.empty()) return text;
+    return fmt::format("the interpreter that collects ended: {}", words(ended.outcome));
+  }
+
+  Result<void> select() {
+    Collected collected;
+    collected.deselected = collector_.done->deselected;
+    collected.python = warm_[collecting_in_]->python();
+    collected.pytest = warm_[collecting_in_]->pytest();
+    for (TestCase& test : collector_.tests) {
+      if (!takes(test)) {
+        ++collected.deselected;
+        continue;
+      }
+      TRY_ASSIGN(const std::size_t index, container(directives_.of(test)));
+      const TestContainer& directive = directives_.container(index);
+      SelectedTest selected{.test = std::move(test), .container = index};
+      selected.isolation = request_.isolation.value_or(directive.isolation.value_or(Isolation::test));
+      selected.retries = request_.retries.value_or(directive.retries.value_or(0));
+      selected.timeout = request_.timeout ? request_.timeout : directive.container.limits.wall;
+      if (selected.timeout && selected.timeout->count() == 0) selected.timeout.reset();
+      const auto hash = collector_.hashes.find(selected.test.file);
+      // Another container's interpreter has another idea of a hash.
+      if (hash != collector_.hashes.end() && index == collecting_in_) selected.hash = hash->second;
+      if (directive.ignore) {
+        ++collected.ignored;
+        ignored_.push_back(selected_.size());
+      }
+      selected_.push_back(std::move(selected));
+    }
+    collector_.tests.clear();
+    take_shard();
+    collected.selected = selected_.size();
+    for (StreamProblem& problem : collector_.problems) collected.problems.push_back(result_of(problem));
+    problems_ = collected.problems.size();
+    collected.took = since_began();
+    audience_.tell([&](Sink& sink) { sink.collected(collected); });
+    if (collector_.done->threads.empty()) return {};
+    tell_note(fmt::format("collection left a thread running ({}), which a fork would not have: each test gets a fresh interpreter",
+                          printable_name(collector_.done->threads.front())));
+    for (SelectedTest& test : selected_) test.isolation = Isolation::cold;
+    return {};
+  }
+
+  static TestResult result_of(const StreamProblem& problem) {
+    TestResult result;
+    result.test.id = problem.id;
+    result.test.file = problem.id.substr(0, problem.id.find("::"));
+    result.verdict = Verdict::error;
+    result.reason = first_line(problem.report.message.empty() ? problem.report.text : problem.report.message);
+    result.outcome = {Outcome::Kind::exited, 0};
+    result.reports.push_back(problem.report);
+    return result;
+  }
+
+  [[nodiscard]] bool takes(const TestCase& test) const {
+    const auto takes_it = [&](const TestFilter& filter) { return filter.takes(test); };
+    if (!include_.empty() && std::none_of(include_.begin(), include_.end(), takes_it)) return false;
+    return std::none_of(exclude_.begin(), exclude_.end(), takes_it);
+  }
+
+  // Every shards-th test of each file's run of tests: all shards together have every test once.
+  void take_shard() {
+    if (request_.shards <= 1) return;
+    std::vector<SelectedTest> kept;
+    for (std::size_t i = 0; i < selected_.size(); ++i) {
+      if (i % request_.shards == request_.shard - 1) kept.push_back(std::move(selected_[i]));
+    }
+    selected_ = std::move(kept);
+    ignored_.clear();
+    for (std::size_t i = 0; i < selected_.size(); ++i) {
+      if (directives_.container(selected_[i].container).ignore) ignored_.push_back(i);
+    }
+  }
+
+  // ---- Tests
+
+  int run_all() {
+    const std::set<std::size_t> ignored(ignored_.begin(), ignored_.end());
+    std::vector<SelectedTest> none;
+    queue_ = make_units(selected_);
+    std::erase_if(queue_, [&](const Unit& unit) { return ignored.contains(unit.tests.front()); });
+    left_ = 0;
+    for (const Unit& unit : queue_) left_ += unit.tests.size();
+    for (const std::size_t test : ignored) tell_ignored(test);
+    if (selected_.empty() && problems_ == 0) return finish(4, "no tests");
+    end_.counts[static_cast<std::size_t>(Verdict::error)] += problems_;
+    bad_ = problems_;
+    stop_if_enough();
+    submit_more();
+    if (auto ran = engine_->run_until_idle(); !ran) return finish(3, ran.error().what);
+    end_.not_run = left_;
+    if (interrupted()) return finish_interrupted();
+    if (bad_ > 0) return finish(1);
+    return finish(0);
+  }
+
+  void tell_ignored(std::size_t index) {
+    TestResult result;
+    result.test = selected_[index].test;
+    result.verdict = Verdict::ignored;
+    result.outcome = {Outcome::Kind::exited, 0};
+    tell_result(std::move(result), selected_[index]);
+  }
+
+  void submit_more() {
+    while (!stopped() && !queue_.empty() && running_.size() < slots() + kAhead) {
+      Unit unit = std::move(queue_.front());
+      queue_.pop_front();
+      submit(std::move(unit));
+    }
+    prepare_files();
+  }
+
+  [[nodiscard]] bool stopped() const { return !end_.stopped_because.empty() || interrupted(); }
+
+  void submit(Unit unit) {
+    auto running = std::make_unique<RunningUnit>();
+    running->session = this;
+    const SelectedTest& first = selected_[unit.tests.front()];
+    Job job;
+    job.name = first.test.id;
+    job.executor = executor_name(first.container);
+    job.argv = {"test", first.test.file, first.hash};
+    for (const std::size_t test : unit.tests) job.argv.push_back(selected_[test].test.id);
+    job.capture_bytes = std::max<std::uint64_t>(request_.inline_limit, 1 << 20);
+    for (const std::size_t test : unit.tests) {
+      if (selected_[test].timeout) job.limits.wall = job.limits.wall.value_or(std::chrono::milliseconds(0)) + *selected_[test].timeout;
+    }
+    running->unit = std::move(unit);
+    RunningUnit* raw = running.get();
+    running_[raw] = std::move(running);
+    (void)engine_->submit(std::move(job), *raw);
+  }
+
+  // The files that come next get their parents while tests of this one still run.
+  void prepare_files() {
+    std::size_t ahead = 0;
+    const std::string* last = nullptr;
+    for (std::size_t i = 0; i < std::min(queue_.size(), kLookAhead) && ahead < kFilesAhead; ++i) {
+      const SelectedTest& next = selected_[queue_[i].tests.front()];
+      if (last && *last == next.test.file) continue;
+      last = &next.test.file;
+      ++ahead;
+      warm_[next.container]->prepare(next.test.file, next.hash);
+    }
+  }
+
+  void conclude(RunningUnit& running, JobResult result) {
+    Unit& unit = running.unit;
+    const bool lost = result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "warm parent";
+    if (lost && unit.lost < kMostLost && !stopped()) {
+      tell_note(fmt::format("a warm parent died ({}): {} run again", printable_name(result.outcome.detail),
+                            unit.tests.size() == 1 ? "its test is" : fmt::format("its {} tests are", unit.tests.size())));
+      ++unit.lost;
+      queue_.push_front(std::move(unit));
+      return;
+    }
+    std::vector<TestCase> tests;
+    for (const std::size_t test : unit.tests) tests.push_back(selected_[test].test);
+    UnitReport::Judged judged = running.told.judge(tests, std::move(result));
+    for (std::size_t i = 0; i < judged.results.size(); ++i) one_result(running, unit.tests[i], std::move(judged.results[i]));
+    if (!judged.not_begun.empty()) run_rest(unit, judged.not_begun.size());
+    if (!judged.stop.empty() && end_.stopped_because.empty()) stop("a test stopped the session: " + std::string(first_line(judged.stop)));
+  }
+
+  // The fork ended in the middle of a unit: what had not begun gets another one.
+  void run_rest(const Unit& unit, std::size_t count) {
+    Unit rest{.attempt = unit.attempt, .cold = unit.cold};
+    rest.tests.assign(unit.tests.end() - static_cast<std::ptrdiff_t>(count), unit.tests.end());
+    queue_.push_front(std::move(rest));
+  }
+
+  void one_result(const RunningUnit& running, std::size_t index, TestResult result) {
+    const SelectedTest& selected = selected_[index];
+    result.slot = running.slot;
+    result.began = running.began;
+    result.attempt = running.unit.attempt;
+    result.cold = running.unit.cold;
+    const bool again = is_bad(result.verdict) && running.unit.attempt <= selected.retries && !stopped();
+    result.last = !again;
+    result.flaky = result.verdict == Verdict::passed && running.unit.attempt > 1;
+    if (again) queue_.push_front({.tests = {index}, .attempt = running.unit.attempt + 1, .cold = running.unit.cold});
+    tell_result(std::move(result), selected);
+  }
+
+  void tell_result(TestResult result, const SelectedTest& selected) {
+    result.container = furnished_.at(selected.container).name;
+    if (result.last) {
+      ++end_.counts[static_cast<std::size_t>(result.verdict)];
+      if (result.flaky) ++end_.flaky;
+      if (is_bad(result.verdict)) ++bad_;
+      if (result.verdict != Verdict::ignored) --left_;
+    }
+    audience_.tell([&](Sink& sink) { sink.test_finished(result); });
+    stop_if_enough();
+  }
+
+  void stop_if_enough() {
+    if (!request_.stop_after || bad_ < *request_.stop_after || !end_.stopped_because.empty()) return;
+    stop(fmt::format("stopping after {} failure{}", bad_, bad_ == 1 ? "" : "s"));
+  }
+
+  void stop(std::string why) {
+    end_.stopped_because = std::move(why);
+    queue_.clear();
+  }
+
+  const PytestRequest& request_;
+  const SessionOptions& options_;
+  Audience audience_;
+  Clock::time_point began_ = Clock::now();
+  Directives directives_;
+  std::vector<TestFilter> include_;
+  std::vector<TestFilter> exclude_;
+  std::map<std::size_t, Furnishing> furnished_;
+  std::map<std::size_t, WarmExecutor*> warm_;
+  std::size_t collecting_in_ = 0;
+  Collector collector_;
+  std::vector<SelectedTest> selected_;
+  std::vector<std::size_t> ignored_;
+  std::size_t problems_ = 0;
+  std::deque<Unit> queue_;
+  std::size_t left_ = 0;
+  std::size_t bad_ = 0;
+  std::set<std::uint32_t> busy_;  // slots
+  RunEnd end_;
+  std::vector<std::string> troubles_;
+  std::map<RunningUnit*, std::unique_ptr<RunningUnit>> running_;
+  std::unique_ptr<Engine> engine_;  // last: its end calls none of the above
+};
+
+void RunningUnit::started() { session->unit_started(*this); }
+void RunningUnit::finished(JobResult result) { session->unit_finished(*this, std::move(result)); }
+
+}  // namespace
+
+int run_tests(const PytestRequest& request, const SessionOptions& options) { return Session(request, options).go(); }
+
+}  // namespace casemate

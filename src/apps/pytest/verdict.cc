@@ -1,0 +1,136 @@
+#include "apps/pytest/verdict.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "report/test_words.h"
+
+namespace casemate {
+namespace {
+
+std::string reason_of(const TestReport& report) {
+  if (!report.message.empty()) return std::string(first_line(report.message));
+  return std::string(first_line(report.text));
+}
+
+const TestReport* find(const std::vector<TestReport>& reports, std::string_view outcome, bool call) {
+  const auto found = std::find_if(reports.begin(), reports.end(),
+                                  [&](const TestReport& report) { return report.outcome == outcome && (report.when == "call") == call; });
+  return found == reports.end() ? nullptr : &*found;
+}
+
+// How a process ended that had not told all: what people want to know first.
+std::string reason_of_end(const Outcome& outcome) {
+  if (outcome.kind == Outcome::Kind::exited) return fmt::format("the test ended its own process (exit status {})", outcome.code);
+  return outcome.detail.empty() ? words(outcome) : fmt::format("{}: {}", words(outcome), outcome.detail);
+}
+
+}  // namespace
+
+Verdict verdict_of_reports(const std::vector<TestReport>& reports, std::string& reason) {
+  if (const TestReport* failed = find(reports, "failed", true)) {
+    reason = reason_of(*failed);
+    if (!failed->subtest.empty()) reason = failed->subtest + " " + reason;
+    return Verdict::failed;
+  }
+  if (const TestReport* failed = find(reports, "failed", false)) {
+    reason = fmt::format("{} failed: {}", failed->when, reason_of(*failed));
+    return Verdict::error;
+  }
+  for (const TestReport& report : reports) {
+    if (!report.subtest.empty() || (!report.xfail && report.outcome != "skipped")) continue;
+    reason = report.xfail ? *report.xfail : reason_of(report);
+    if (!report.xfail) return Verdict::skipped;
+    return report.outcome == "skipped" ? Verdict::xfailed : Verdict::xpassed;
+  }
+  reason.clear();
+  return Verdict::passed;
+}
+
+void UnitReport::add(std::string_view bytes) {
+  reader_.add(bytes, [this](StreamLine line) { hear(std::move(line)); });
+}
+
+void UnitReport::hear(StreamLine line) {
+  if (auto* begin = std::get_if<StreamBegin>(&line)) {
+    tests_[begin->id].begun = true;
+    current_ = std::move(begin->id);
+  } else if (auto* report = std::get_if<StreamReport>(&line)) {
+    OneTest& test = tests_[report->id];
+    test.begun = true;
+    test.reports.push_back(std::move(report->report));
+    if (!report->properties.empty()) test.properties = std::move(report->properties);
+  } else if (auto* warning = std::get_if<StreamWarning>(&line)) {
+    tests_[warning->id].warnings.push_back(std::move(warning->warning));
+  } else if (auto* end = std::get_if<StreamEnd>(&line)) {
+    tests_[end->id].ended = true;
+    current_.clear();
+  } else if (auto* missing = std::get_if<StreamMissing>(&line)) {
+    tests_[missing->id].missing = true;
+  } else if (auto* stop = std::get_if<StreamStop>(&line)) {
+    stop_ = stop->text.empty() ? "pytest.exit" : std::move(stop->text);
+  } else if (std::holds_alternative<StreamDone>(line)) {
+    done_ = true;
+  }
+}
+
+TestResult UnitReport::judge_one(const TestCase& test, OneTest& found, const JobResult& ended) const {
+  TestResult result;
+  result.test = test;
+  result.reports = std::move(found.reports);
+  result.warnings = std::move(found.warnings);
+  result.properties = std::move(found.properties);
+  result.outcome = {Outcome::Kind::exited, 0};
+  for (const TestReport& report : result.reports) {
+    if (report.subtest.empty()) result.duration += report.duration;
+  }
+  if (found.ended) {
+    result.verdict = verdict_of_reports(result.reports, result.reason);
+    return result;
+  }
+  result.outcome = ended.outcome;
+  result.duration = std::max(result.duration, ended.resources.wall);
+  if (ended.outcome.kind == Outcome::Kind::cancelled) {
+    result.verdict = Verdict::cancelled;
+  } else if (found.missing) {
+    result.verdict = Verdict::lost;
+    result.reason = "its file was collected again, and this test was not there";
+  } else if (!stop_.empty()) {
+    result.verdict = Verdict::cancelled;
+    result.reason = stop_;
+  } else if (ended.outcome.kind == Outcome::Kind::lost || ended.outcome.kind == Outcome::Kind::setup_failed) {
+    result.verdict = Verdict::lost;
+    result.reason = reason_of_end(ended.outcome);
+  } else {
+    // What it had reported stands, a later phase or its very end is missing.
+    result.verdict = Verdict::failed;
+    result.reason = reason_of_end(ended.outcome);
+  }
+  return result;
+}
+
+UnitReport::Judged UnitReport::judge(const std::vector<TestCase>& tests, JobResult ended) {
+  Judged judged;
+  judged.stop = stop_;
+  for (const TestCase& test : tests) {
+    OneTest& found = tests_[test.id];
+    if (tests.size() > 1 && !found.begun && !found.missing && &test != &tests.front()) {
+      judged.not_begun.push_back(test);
+      continue;
+    }
+    TestResult result = judge_one(test, found, ended);
+    result.cell_is_its_own = tests.size() == 1;
+    result.resources = ended.resources;
+    result.notes = ended.notes;
+    judged.results.push_back(std::move(result));
+  }
+  // What belongs to the cell is told once: with its last test.
+  if (!judged.results.empty()) {
+    judged.results.back().output = std::move(ended.output);
+    judged.results.back().leftovers = std::move(ended.leftovers);
+  }
+  return judged;
+}
+
+}  // namespace casemate

@@ -1,0 +1,54 @@
+// verdict: what became of tests that shared a cell, from what their fork reported and how it ended.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "casemate/outcome.h"
+#include "engine/events.h"
+#include "warm/stream.h"
+
+namespace casemate {
+
+/// Hears the stream of one fork (or one cold process) and judges its tests at the end.
+class UnitReport {
+ public:
+  /// Takes bytes of the stream.
+  void add(std::string_view bytes);
+  /// The tests that have begun and have not ended: the fork is in the last of them.
+  [[nodiscard]] const std::string& current() const { return current_; }
+
+  struct Judged {
+    std::vector<TestResult> results;  ///< in the order of `tests`
+    std::vector<TestCase> not_begun;  ///< the fork ended before they began
+    std::string stop;                 ///< pytest.exit() was called: what it said
+  };
+  /// What became of `tests`, of which there were several in a cell if more than one. Results have test, verdict, reason, outcome, duration,
+  /// reports, warnings and properties; where there is one test, also resources, output, leftovers and notes of the cell. To be called once.
+  Judged judge(const std::vector<TestCase>& tests, JobResult ended);
+
+ private:
+  struct OneTest {
+    bool begun = false;
+    bool ended = false;
+    bool missing = false;
+    std::vector<TestReport> reports;
+    std::vector<TestWarning> warnings;
+    std::vector<std::pair<std::string, std::string>> properties;
+  };
+  void hear(StreamLine line);
+  TestResult judge_one(const TestCase& test, OneTest& found, const JobResult& ended) const;
+
+  StreamReader reader_;
+  std::map<std::string, OneTest> tests_;
+  std::string current_;
+  std::string stop_;
+  bool done_ = false;
+};
+
+/// The verdict of a test whose reports have all come, and in `reason` what people want to know about it.
+Verdict verdict_of_reports(const std::vector<TestReport>& reports, std::string& reason);
+
+}  // namespace casemate

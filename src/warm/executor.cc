@@ -1,0 +1,428 @@
+#include "warm/executor.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <nlohmann/json.hpp>
+
+#include "base/terminal.h"
+#include "cell/block.h"
+#include "cell/cell.h"
+#include "engine/cell_run.h"
+#include "engine/reactor.h"
+#include "warm/parent.h"
+#include "warm/payload.h"
+
+namespace casemate {
+namespace {
+
+using Kind = Outcome::Kind;
+
+// A sealed memfd that may be mapped for execution (MFD_EXEC, Linux 6.3, where vm.memfd_noexec asks for it).
+Result<UniqueFd> sealed_file(const char* name, std::string_view bytes) {
+  constexpr unsigned kExecutable = 0x10;
+  UniqueFd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | kExecutable));
+  if (!fd) fd.reset(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return fail_errno("make a memfd");
+  TRY(write_all(fd.get(), bytes));
+  ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+  return fd;
+}
+
+Outcome parent_died(std::string detail) { return {Kind::lost, 0, "warm parent", std::move(detail)}; }
+
+/// A job that waits for a fork, or has one.
+struct Test {
+  std::uint64_t id = 0;
+  std::string file;
+  std::string hash;
+  std::string ids;  // as message T has them
+  std::unique_ptr<CellRun> run;
+  struct Parent* parent = nullptr;
+  bool cell_ready = false;
+  bool forked = false;
+};
+
+/// A module parent.
+struct Parent {
+  std::string file;  // "": has collected everything
+  std::string hash;  // that its R should have
+  ParentControl control;
+  bool ready = false;
+  std::uint64_t last_used = 0;
+  std::set<Test*> tests;  // that wait for it or are its forks
+};
+
+/// A collecting job.
+struct Collecting {
+  JobListener* listener = nullptr;
+  std::function<void(JobResult)> done;
+  UniqueFd stream;      // our end
+  UniqueFd collectors;  // until it was sent
+};
+
+class Tree final : public WarmExecutor, private JobListener {
+ public:
+  Tree(Reactor& reactor, WarmRequest request, std::unique_ptr<CgroupFactory> cgroups)
+      : reactor_(reactor), request_(std::move(request)), cgroups_(std::move(cgroups)), ground_(lay_ground(*cgroups_)) {}
+
+  ~Tree() override {
+    ending_ = true;
+    for (const auto& [file, parent] : parents_) reactor_.unwatch(parent->control.fd());
+    if (base_control_) reactor_.unwatch(base_control_.fd());
+    if (collecting_ && collecting_->stream) reactor_.unwatch(collecting_->stream.get());
+    tests_.clear();
+    base_.reset();
+  }
+
+  Result<void> compile_request() {
+    Job parent = request_.parent;
+    parent.capabilities = {"SYS_ADMIN", "SYS_CHROOT"};  // to enter cells: in the block's user namespace, and each fork drops them
+    parent.argv = {request_.parent.argv[0], "-c", kWarmBoot};
+    parent.argv.insert(parent.argv.end(), request_.parent.argv.begin() + 1, request_.parent.argv.end());
+    parent.limits.wall.reset();
+    request_.fork.argv = {"fork"};
+    resolve_sources(parent, ground_.host);
+    resolve_sources(request_.fork, ground_.host);
+    TRY_ASSIGN(plan_, compile_block(parent, request_.fork, ground_.host));
+    request_.parent = std::move(parent);
+    return {};
+  }
+
+  Result<void> start(Job job, JobListener& listener, std::function<void(JobResult)> done) override {
+    TRY(ensure_base());
+    if (job.argv.size() == 1 && job.argv[0] == "collect") return collect(listener, std::move(done));
+    if (job.argv.size() < 4 || job.argv[0] != "test")
+      return fail(ErrorCode::internal, "a warm parent was given a job that is neither 'collect' nor 'test'");
+    return start_test(std::move(job), listener, std::move(done));
+  }
+
+  void signal_all(int /*number*/) override { cancel_all(); }  // a test that is stopped has nothing to put in order
+
+  void cancel_all() override {
+    for (const auto& [id, test] : tests_) test->run->cancel();
+    if (collecting_) end_collecting({Kind::cancelled});
+  }
+
+  void expect(const Job& next) override {
+    if (next.argv.size() < 4) return;
+    fill_pool();
+    prepare(next.argv[1], next.argv[2]);
+  }
+
+  void prepare(const std::string& file, const std::string& hash) override {
+    if (!base_ready_) return;
+    (void)parent_for(file, hash);
+  }
+
+  [[nodiscard]] const std::string& python() const override { return said_.python; }
+  [[nodiscard]] const std::string& pytest() const override { return said_.pytest; }
+  [[nodiscard]] const std::vector<std::string>& notes() const override { return said_.notes; }
+
+ private:
+  // ---- The base
+
+  Result<void> ensure_base() {
+    if (base_) return {};
+    TRY_ASSIGN(block_, CellBlock::create(ground_, plan_));
+    TRY_ASSIGN(std::unique_ptr<Cell> cell, Cell::create_in(*block_, BlockPlan::parent, ground_));
+    TRY_ASSIGN(auto control, ParentControl::create());
+    TRY_ASSIGN(const UniqueFd python, sealed_file("casemate-warm", warm_python()));
+    TRY_ASSIGN(const UniqueFd native, sealed_file("casemate-native", warm_native()));
+    base_control_ = std::move(control.first);
+    TRY_ASSIGN(base_, CellRun::create(reactor_, ground_, request_.parent, cell->plan(), *this,
+                                      [this](CellRun&, JobResult result) { base_ended(std::move(result)); }));
+    base_ready_ = false;
+    gave_up_.reset();
+    TRY(reactor_.watch(base_control_.fd(), [this] { hear_base(); }));
+    auto begun = base_->begin(std::move(cell), {control.second.get(), python.get(), native.get()});
+    if (!begun) base_.reset();
+    return begun;
+  }
+
+  void hear_base() {
+    bool gone = false;
+    while (auto said = base_control_.receive(gone)) {
+      if (auto* ready = std::get_if<BaseReady>(&*said)) {
+        said_ = std::move(*ready);
+        base_ready_ = true;
+        send_collect();
+        for (const auto& [id, test] : tests_) find_parent(*test);
+      } else if (auto* up = std::get_if<GaveUp>(&*said)) {
+        gave_up_ = std::move(*up);
+      }
+    }
+    if (gone) reactor_.unwatch(base_control_.fd());
+  }
+
+  void base_ended(JobResult result) {
+    const std::unique_ptr<CellRun> ended = std::move(base_);
+    hear_base();
+    reactor_.unwatch(base_control_.fd());
+    base_control_ = ParentControl();
+    base_ready_ = false;
+    if (ending_) return;
+    pool_.clear();
+    while (!parents_.empty())
+      drop_parent(*parents_.begin()->second, "the interpreter that collects and forks died: " + words(result.outcome));
+    for (const auto& [id, test] : tests_) test->run->give_up(parent_died(words(result.outcome)));
+    if (collecting_) {
+      if (gave_up_) {
+        result.outcome = {Kind::exited, gave_up_->status};
+        result.output.err = gave_up_->text.empty() ? gave_up_->what + "\n" : gave_up_->text;
+      }
+      end_collecting(result.outcome, std::move(result.output));
+    }
+    block_.reset();  // and with it every cell
+  }
+
+  // ---- Collecting
+
+  Result<void> collect(JobListener& listener, std::function<void(JobResult)> done) {
+    if (collecting_) return fail(ErrorCode::internal, "two collections at a time");
+    TRY_ASSIGN(Pipe pipe, make_pipe());
+    ::fcntl(pipe.read.get(), F_SETFL, O_NONBLOCK);
+    ::fcntl(pipe.read.get(), F_SETPIPE_SZ, 1 << 20);
+    collecting_ = Collecting{&listener, std::move(done), std::move(pipe.read), std::move(pipe.write)};
+    TRY(reactor_.watch(collecting_->stream.get(), [this] { hear_collector(); }));
+    send_collect();
+    return {};
+  }
+
+  void send_collect() {
+    if (!base_ready_ || !collecting_ || !collecting_->collectors) return;
+    if (!base_control_.send("C", {collecting_->collectors.get()})) base_->give_up(parent_died("it does not listen"));
+    collecting_->collectors.reset();
+  }
+
+  void hear_collector() {
+    static char buffer[256 << 10];
+    const ssize_t got = ::read(collecting_->stream.get(), buffer, sizeof buffer);
+    if (got > 0) return collecting_->listener->report({buffer, static_cast<std::size_t>(got)});
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (collecting_->collectors) return;  // not sent yet
+    end_collecting({Kind::exited, 0});
+  }
+
+  void end_collecting(Outcome outcome, Output output = {}) {
+    Collecting ended = std::move(*collecting_);
+    collecting_.reset();
+    reactor_.unwatch(ended.stream.get());
+    JobResult result;
+    result.outcome = std::move(outcome);
+    result.output = std::move(output);
+    ended.done(std::move(result));
+  }
+
+  // ---- Tests
+
+  Result<void> start_test(Job job, JobListener& listener, std::function<void(JobResult)> done) {
+    auto test = std::make_unique<Test>();
+    test->id = ++last_id_;
+    test->file = job.argv[1];
+    test->hash = job.argv[2];
+    for (std::size_t i = 3; i < job.argv.size(); ++i) test->ids += job.argv[i] + '\0';
+    if (test->ids.size() > kMostIds) return fail(ErrorCode::invalid_input, "the names of tests of one cell are longer than 128 KiB");
+    Job own = request_.fork;
+    own.name = std::move(job.name);
+    own.argv = {test->file};
+    own.capture_bytes = job.capture_bytes;
+    own.limits.wall = job.limits.wall;
+    own.limits.output_bytes = job.limits.output_bytes;
+    TRY_ASSIGN(std::unique_ptr<Cell> cell, take_cell());
+    const auto ended = [this, id = test->id, done = std::move(done)](CellRun&, JobResult result) {
+      const std::unique_ptr<Test> owner = std::move(tests_.at(id));
+      tests_.erase(id);
+      if (owner->parent) owner->parent->tests.erase(owner.get());
+      done(std::move(result));
+    };
+    TRY_ASSIGN(test->run, CellRun::create(reactor_, ground_, std::move(own), cell->plan(), listener, ended));
+    Test* raw = test.get();
+    TRY(test->run->await(std::move(cell), [this, raw](CellRun&) {
+      raw->cell_ready = true;
+      fork_into(*raw);
+    }));
+    tests_[raw->id] = std::move(test);
+    find_parent(*raw);
+    return {};
+  }
+
+  Result<std::unique_ptr<Cell>> take_cell() {
+    if (pool_.empty()) return Cell::create_in(*block_, BlockPlan::fork, ground_);
+    std::unique_ptr<Cell> cell = std::move(pool_.front());
+    pool_.pop_front();
+    return cell;
+  }
+
+  void fill_pool() {
+    if (!base_ready_ || pool_.size() >= request_.cells_ahead) return;
+    if (auto cell = Cell::create_in(*block_, BlockPlan::fork, ground_)) pool_.push_back(std::move(*cell));
+  }
+
+  void find_parent(Test& test) {
+    if (!base_ready_ || test.parent) return;
+    Parent* parent = parent_for(test.file, test.hash);
+    if (!parent) return test.run->give_up(parent_died("no parent could be made"));
+    test.parent = parent;
+    parent->tests.insert(&test);
+    fork_into(test);
+  }
+
+  // Message T, once there is a cell and a parent.
+  void fork_into(Test& test) {
+    if (!test.cell_ready || !test.parent || !test.parent->ready || test.forked) return;
+    TestHeader header{};
+    header.letter = 'T';
+    header.job = test.id;
+    std::vector<int> fds;
+    const auto attach = [&](std::uint32_t bit, int fd) {
+      if (fd < 0) return;
+      header.fds |= bit;
+      fds.push_back(fd);
+    };
+    Cell& cell = test.run->cell();
+    Cell::ForkEntry& entry = cell.fork_entry();
+    for (int i = 0; i < kNamespaces; ++i) attach(TestHeader::mount_namespace << i, entry.namespaces[i].get());
+    attach(TestHeader::out, entry.out.get());
+    attach(TestHeader::err, entry.err.get());
+    attach(TestHeader::report, entry.report.get());
+    std::uint32_t bit = TestHeader::cgroup_1;
+    for (const int fd : cell.cgroup_entries()) {
+      attach(bit, fd);
+      bit <<= 1;
+    }
+    std::string message(reinterpret_cast<const char*>(&header), sizeof header);
+    message += test.ids;
+    test.forked = true;
+    test.parent->last_used = ++clock_;
+    test.run->forked();
+    if (!test.parent->control.send(message, fds)) test.run->give_up(parent_died("it does not listen"));
+    entry = Cell::ForkEntry();
+  }
+
+  // ---- Module parents
+
+  Parent* parent_for(const std::string& file, const std::string& hash) {
+    const std::string& key = whole_.contains(file) ? kWhole : file;
+    const auto found = parents_.find(key);
+    if (found != parents_.end()) return found->second.get();
+    drop_idle_parents();
+    auto control = ParentControl::create();
+    if (!control) return nullptr;
+    auto parent = std::make_unique<Parent>();
+    parent->file = key;
+    parent->hash = key.empty() ? "" : hash;
+    parent->control = std::move(control->first);
+    parent->last_used = ++clock_;
+    nlohmann::json words = {{"file", nullptr}, {"job", 0}};
+    if (!key.empty()) words["file"] = key;
+    const std::string message = "M" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+    if (!base_control_.send(message, {control->second.get()})) return nullptr;
+    Parent* raw = parent.get();
+    if (!reactor_.watch(raw->control.fd(), [this, raw] { hear_parent(*raw); })) return nullptr;
+    parents_[key] = std::move(parent);
+    return raw;
+  }
+
+  void drop_idle_parents() {
+    while (parents_.size() >= request_.most_parents) {
+      Parent* oldest = nullptr;
+      for (const auto& [file, parent] : parents_) {
+        if (parent->tests.empty() && (!oldest || parent->last_used < oldest->last_used)) oldest = parent.get();
+      }
+      if (!oldest) return;
+      drop_parent(*oldest, "");
+    }
+  }
+
+  void drop_parent(Parent& parent, const std::string& why) {
+    reactor_.unwatch(parent.control.fd());
+    const auto owner = std::move(parents_.at(parent.file));
+    parents_.erase(owner->file);
+    for (Test* test : owner->tests) {
+      test->parent = nullptr;
+      test->run->give_up(parent_died(why));
+    }
+  }
+
+  void hear_parent(Parent& parent) {
+    bool gone = false;
+    while (auto said = parent.control.receive(gone)) {
+      if (auto* ready = std::get_if<ParentReady>(&*said)) {
+        if (!parent_ready(parent, *ready)) return;
+      } else if (auto* end = std::get_if<ForkEnded>(&*said)) {
+        if (const auto found = tests_.find(end->job); found != tests_.end()) found->second->run->fork_ended(end->wait_status, end->end);
+      } else if (auto* failed = std::get_if<ForkFailed>(&*said)) {
+        if (const auto found = tests_.find(failed->job); found != tests_.end())
+          found->second->run->give_up({Kind::setup_failed, failed->problem, failed->step});
+      } else if (auto* up = std::get_if<GaveUp>(&*said)) {
+        return drop_parent(parent, fmt::format("{}: {}", printable_name(parent.file), printable_name(up->what)));
+      }
+    }
+    if (gone) drop_parent(parent, fmt::format("{}: it has gone", printable_name(parent.file)));
+  }
+
+  // False if it was dropped.
+  bool parent_ready(Parent& parent, const ParentReady& ready) {
+    if (!parent.hash.empty() && parent.hash != ready.hash) {
+      // Alone the file is collected otherwise: its tests need a parent that has collected everything.
+      whole_.insert(parent.file);
+      const std::set<Test*> tests = std::exchange(parent.tests, {});
+      drop_parent(parent, "");
+      for (Test* test : tests) {
+        test->parent = nullptr;
+        find_parent(*test);
+      }
+      return false;
+    }
+    if (!ready.threads.empty()) {
+      const std::set<Test*> tests = parent.tests;
+      for (Test* test : tests) test->run->give_up({Kind::lost, 0, "threads", printable_name(ready.threads.front())});
+      return true;
+    }
+    parent.ready = true;
+    const std::set<Test*> tests = parent.tests;
+    for (Test* test : tests) fork_into(*test);
+    return true;
+  }
+
+  inline static const std::string kWhole;
+
+  Reactor& reactor_;
+  WarmRequest request_;
+  std::unique_ptr<CgroupFactory> cgroups_;
+  CellGround ground_;
+  BlockPlan plan_;
+  std::unique_ptr<CellBlock> block_;
+  ParentControl base_control_;
+  std::unique_ptr<CellRun> base_;
+  bool base_ready_ = false;
+  bool ending_ = false;
+  BaseReady said_;
+  std::optional<GaveUp> gave_up_;
+  std::optional<Collecting> collecting_;
+  std::deque<std::unique_ptr<Cell>> pool_;
+  std::map<std::string, std::unique_ptr<Parent>> parents_;  // by file
+  std::set<std::string> whole_;                             // files that need a parent that has collected everything
+  std::unordered_map<std::uint64_t, std::unique_ptr<Test>> tests_;
+  std::uint64_t last_id_ = 0;
+  std::uint64_t clock_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<WarmExecutor>> make_warm_executor(Reactor& reactor, WarmRequest request) {
+  if (request.parent.argv.empty()) return fail(ErrorCode::invalid_input, "no interpreter");
+  auto tree = std::make_unique<Tree>(reactor, std::move(request), open_cgroups());
+  TRY(tree->compile_request());
+  return tree;
+}
+
+}  // namespace casemate

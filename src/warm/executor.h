@@ -1,0 +1,44 @@
+// executor: runs tests as forks of warm parents. A tree of them: a base, forks of it that collect one file each, and their forks, the
+// tests, each in a cell made ahead. See docs/design/warm.md.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "casemate/job.h"
+#include "engine/executor.h"
+
+namespace casemate {
+
+/// What one tree is made of.
+struct WarmRequest {
+  Job parent;  ///< argv: the interpreter, then pytest's arguments; what parents see and may use
+  Job fork;    ///< what a test's cell shows (the same root and mounts as `parent`) and may use; its argv means nothing
+  std::size_t cells_ahead = 3;
+  std::size_t most_parents = 16;  ///< that have collected a file and wait for its next test
+};
+
+/// An executor of two kinds of jobs; of a job only argv, name, limits.wall, limits.output_bytes and capture_bytes count, the rest is the
+/// request's.
+///   {"collect"}                 collects everything. The collector's stream goes to JobListener::report()
+///   {"test", FILE, HASH, ID...} runs these tests of a file in one cell; FILE and HASH as the collector named them ("" HASH: not checked).
+///                               The fork's stream goes to JobListener::report()
+/// Outcomes are those of the fork. What pytest says when the base can't begin is in the collecting job's output, its outcome `exited` with
+/// pytest's status. `lost` with step "warm parent": a parent died and the tests can be run again. `lost` with step "threads": threads
+/// run after collection, and a fork would not have them: the tests are for a fresh interpreter; detail names them.
+class WarmExecutor : public Executor {
+ public:
+  /// `file` will be wanted soon: its parent may begin now.
+  virtual void prepare(const std::string& file, const std::string& hash) = 0;
+  /// Of the interpreter, once there was a base: "3.11.7", "8.1.1"; and what it had to say.
+  [[nodiscard]] virtual const std::string& python() const = 0;
+  [[nodiscard]] virtual const std::string& pytest() const = 0;
+  [[nodiscard]] virtual const std::vector<std::string>& notes() const = 0;
+};
+
+/// Nothing is started yet. `reactor` must outlive it.
+Result<std::unique_ptr<WarmExecutor>> make_warm_executor(Reactor& reactor, WarmRequest request);
+
+}  // namespace casemate

@@ -1,0 +1,141 @@
+#include "warm/parent.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <nlohmann/json.hpp>
+
+namespace casemate {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kMostMessage = 256u << 10;
+constexpr std::size_t kMostDescriptors = 16;
+constexpr std::size_t kMostNames = 100;
+constexpr std::size_t kMostName = 1000;
+
+std::string text_at(const Json& object, const char* key, std::size_t limit = kMostName) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_string()) return "";
+  return found->get_ref<const std::string&>().substr(0, limit);
+}
+
+std::uint64_t number_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
+std::vector<std::string> texts_at(const Json& object, const char* key) {
+  std::vector<std::string> texts;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_array()) return texts;
+  for (const Json& text : *found) {
+    if (texts.size() < kMostNames && text.is_string()) texts.push_back(text.get_ref<const std::string&>().substr(0, kMostName));
+  }
+  return texts;
+}
+
+template <class T>
+std::optional<T> plain(std::string_view datagram) {
+  T message{};
+  if (datagram.size() != sizeof message) return std::nullopt;
+  std::memcpy(&message, datagram.data(), sizeof message);
+  return message;
+}
+
+ParentSaid ended(const EndedMessage& message) {
+  ForkEnded end{.job = message.job, .wait_status = message.status};
+  end.end.signaled = WIFSIGNALED(message.status);
+  end.end.code = end.end.signaled ? WTERMSIG(message.status) : WEXITSTATUS(message.status);
+  end.end.user_us = std::max<std::int64_t>(0, message.user_us);
+  end.end.system_us = std::max<std::int64_t>(0, message.system_us);
+  end.end.max_rss_bytes = std::max<std::int64_t>(0, message.max_rss_bytes);
+  end.end.minor_faults = static_cast<std::uint64_t>(std::max<std::int64_t>(0, message.minor_faults));
+  end.end.major_faults = static_cast<std::uint64_t>(std::max<std::int64_t>(0, message.major_faults));
+  return end;
+}
+
+ParentSaid read_object(char letter, const Json& object) {
+  switch (letter) {
+    case 'B':
+      return BaseReady{text_at(object, "python"), text_at(object, "pytest"), texts_at(object, "notes")};
+    case 'R': {
+      const auto hash = object.find("hash");
+      return ParentReady{number_at(object, "count"), hash == object.end() ? "" : hash->dump().substr(0, kMostName),
+                         texts_at(object, "threads")};
+    }
+    case 'X':
+      return GaveUp{text_at(object, "what"), text_at(object, "text", kMostText), static_cast<int>(number_at(object, "status") & 0xff)};
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+ParentSaid read_parent_message(std::string_view datagram) {
+  if (datagram.empty()) return {};
+  if (datagram[0] == 'E') {
+    const auto message = plain<EndedMessage>(datagram);
+    return message ? ended(*message) : ParentSaid();
+  }
+  if (datagram[0] == 'F') {
+    const auto message = plain<FailedMessage>(datagram);
+    if (!message) return {};
+    const bool known = message->step < std::size(kForkSteps);
+    return ForkFailed{message->job, message->problem, known ? kForkSteps[message->step] : "enter the cell"};
+  }
+  const Json object = Json::parse(datagram.substr(1), nullptr, false);
+  return object.is_object() ? read_object(datagram[0], object) : ParentSaid();
+}
+
+Result<std::pair<ParentControl, UniqueFd>> ParentControl::create() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return fail_errno("make a socket pair");
+  UniqueFd ours(ends[0]);
+  UniqueFd theirs(ends[1]);
+  ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
+  return std::pair(ParentControl(std::move(ours)), std::move(theirs));
+}
+
+bool ParentControl::send(std::string_view bytes, const std::vector<int>& fds) {
+  if (!socket_ || fds.size() > kMostDescriptors) return false;
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))] = {};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  if (!fds.empty()) {
+    header.msg_control = control;
+    header.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+    cmsghdr* attached = CMSG_FIRSTHDR(&header);
+    attached->cmsg_level = SOL_SOCKET;
+    attached->cmsg_type = SCM_RIGHTS;
+    attached->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(attached), fds.data(), fds.size() * sizeof(int));
+  }
+  ssize_t sent;
+  while ((sent = ::sendmsg(socket_.get(), &header, MSG_NOSIGNAL)) < 0 && errno == EINTR) {
+  }
+  return sent == static_cast<ssize_t>(bytes.size());
+}
+
+std::optional<ParentSaid> ParentControl::receive(bool& gone) {
+  static std::array<char, kMostMessage> buffer;  // one thread runs an engine
+  ssize_t got;
+  // MSG_TRUNC: the real length, also of what did not fit. Descriptors that a parent attaches are dropped by recv(2).
+  while ((got = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_TRUNC)) < 0 && errno == EINTR) {
+  }
+  gone = got == 0 || (got < 0 && errno != EAGAIN);
+  if (got <= 0) return std::nullopt;
+  if (static_cast<std::size_t>(got) > buffer.size()) return ParentSaid();
+  return read_parent_message({buffer.data(), static_cast<std::size_t>(got)});
+}
+
+}  // namespace casemate

@@ -1,0 +1,74 @@
+// parent: one warm parent as the engine sees it: a control socket, and what was sent and heard on it (protocol.h).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "casemate/result.h"
+#include "sys/fd.h"
+#include "sys/process.h"
+#include "warm/protocol.h"
+
+namespace casemate {
+
+/// Message B: the base has begun. Everything in these is hostile, and bounded.
+struct BaseReady {
+  std::string python;  ///< "3.11.7"
+  std::string pytest;  ///< "8.1.1"
+  std::vector<std::string> notes;
+};
+/// Message R: a module parent has collected.
+struct ParentReady {
+  std::uint64_t count = 0;
+  std::string hash;
+  std::vector<std::string> threads;
+};
+/// Message E.
+struct ForkEnded {
+  std::uint64_t job = 0;
+  int wait_status = 0;
+  ProcessEnd end;
+};
+/// Message F.
+struct ForkFailed {
+  std::uint64_t job = 0;
+  int problem = 0;
+  std::string step;
+};
+/// Message X.
+struct GaveUp {
+  std::string what;
+  std::string text;
+  int status = 1;
+};
+/// What a parent said; monostate: nothing that makes sense.
+using ParentSaid = std::variant<std::monostate, BaseReady, ParentReady, ForkEnded, ForkFailed, GaveUp>;
+
+/// Reads one datagram of a parent. Never fails: what can't be read is monostate.
+[[nodiscard]] ParentSaid read_parent_message(std::string_view datagram);
+
+/// The engine's end of a control socket; non-blocking.
+class ParentControl {
+ public:
+  ParentControl() = default;
+  explicit ParentControl(UniqueFd socket) : socket_(std::move(socket)) {}
+  /// A pair: ours, and the end that the parent gets.
+  static Result<std::pair<ParentControl, UniqueFd>> create();
+
+  /// Sends one message. False if the parent is gone or doesn't listen.
+  bool send(std::string_view bytes, const std::vector<int>& fds);
+  /// The next message. nullopt: none just now, or the parent is gone, which `gone` says.
+  std::optional<ParentSaid> receive(bool& gone);
+  [[nodiscard]] int fd() const { return socket_.get(); }
+  explicit operator bool() const { return static_cast<bool>(socket_); }
+
+ private:
+  UniqueFd socket_;
+};
+
+}  // namespace casemate

@@ -1,0 +1,20 @@
+// payload: the half of a warm parent that lives inside the interpreter, as casemate carries it: Python text and a native module. What they
+// say to the engine is in warm/protocol.h.
+#pragma once
+
+#include <string_view>
+
+namespace casemate {
+
+/// Python's -c argument: runs the text on descriptor 4. Any Python from 3.8.
+inline constexpr const char* kWarmBoot =
+    "f=open(4,'rb');f.seek(0);s=f.read();f.close();exec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})";
+
+/// The text for descriptor 4: src/warm/python/{reports,boot,warm}.py, one after the other.
+[[nodiscard]] std::string_view warm_python();
+
+/// The bytes for descriptor 5: an ELF shared object (src/warm/native), a module of CPython's stable ABI (3.8) that needs no library. For
+/// the architecture that casemate was built for.
+[[nodiscard]] std::string_view warm_native();
+
+}  // namespace casemate

@@ -1,0 +1,128 @@
+"""The first part of a warm parent: loads the native half, takes stdout and stderr, becomes `python -m pytest ARGS`.
+
+reports.py comes before it in the text, warm.py after it.
+"""
+CONTROL, NATIVE = 3, 5  # descriptors given by the engine; 4 is this text
+
+
+def load_cells():
+    """The native half, without a trace in sys.modules."""
+    import _frozen_importlib
+    import _frozen_importlib_external
+    import _imp
+
+    path = "/proc/self/fd/%d" % NATIVE
+    loader = _frozen_importlib_external.ExtensionFileLoader("casemate_cells", path)
+    spec = _frozen_importlib.ModuleSpec("casemate_cells", loader, origin=path)
+    module = _imp.create_dynamic(spec)
+    _imp.exec_dynamic(module)
+    os.close(NATIVE)
+    return module
+
+
+def become_pytest(args):
+    """Makes this process look like `python -m pytest ARGS`, as runpy does it. Gives pytest and the code of its __main__."""
+    if sys.path and sys.path[0] == "":
+        sys.path[0] = os.getcwd()
+    if hasattr(sys, "orig_argv"):
+        given = len(sys.orig_argv) - len(args)
+        sys.orig_argv[given - 2 : given] = ["-m", "pytest"]
+    import runpy
+
+    sys.argv[0] = "-m"
+    _, spec, code = runpy._get_module_details("pytest.__main__")
+    main = sys.modules["__main__"].__dict__
+    for name in ("f", "s"):  # kWarmBoot's
+        main.pop(name, None)
+    main.update(
+        __name__="__main__",
+        __file__=spec.origin,
+        __cached__=spec.cached,
+        __doc__=None,
+        __loader__=spec.loader,
+        __package__=spec.parent,
+        __spec__=spec,
+    )
+    sys.argv[:] = [spec.origin] + args
+    import pytest
+
+    return pytest, code
+
+
+def run_pytest(code, plugin):
+    """Runs pytest's __main__ with one more plugin, and gives its exit status: the same frames, arguments and environment as without."""
+    import _pytest.config as config
+
+    original = config._prepareconfig
+
+    def prepare(args=None, plugins=None, *rest, **more):
+        config._prepareconfig = original
+        return original(args, [plugin, *(plugins or ())], *rest, **more)
+
+    config._prepareconfig = prepare
+    try:
+        exec(code, sys.modules["__main__"].__dict__)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+def open_descriptors():
+    """{(device, inode): [descriptors]} of this process."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            status = os.fstat(int(name))
+        except OSError:
+            continue  # the listing's own
+        found.setdefault((status.st_dev, status.st_ino), []).append(int(name))
+    return found
+
+
+def take_own_output():
+    """Files of its own as stdout and stderr of this process, wherever copies of them lie."""
+    global OUT, ERR
+    out, err = cells.new_file(), cells.new_file()
+    cells.renew(out, err)
+    OUT, ERR = identity(out), identity(err)
+    os.close(out)
+    os.close(err)
+
+
+def identity(fd):
+    """(device, inode)."""
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def own_output():
+    """What this process has printed: stdout, then stderr."""
+    flush_output()
+    text = b""
+    found = open_descriptors()
+    for kind in (OUT, ERR):
+        for fd in found.get(kind, ())[:1]:
+            text += os.pread(fd, 1 << 20, 0)
+    return text.decode("utf-8", "replace")
+
+
+def flush_output():
+    """What Python holds back for stdout and stderr, before the process ends without its help."""
+    for file in {id(f): f for f in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)}.values():
+        try:
+            file.flush()
+        except Exception:
+            pass  # closed, or not a file at all: nothing to keep
+
+
+ARGS = sys.argv[1:]
+cells = load_cells()
+cells.control(CONTROL)
+cells.streams((1,), (2,), (), ())
+take_own_output()
+try:
+    pytest, MAIN = become_pytest(ARGS)
+except BaseException as problem:
+    what = "pytest cannot be imported: %s: %s" % (type(problem).__name__, as_text(problem))
+    cells.send(b"X" + to_json({"what": what.split("\n", 1)[0], "text": own_output(), "status": 3}).encode())
+    cells.leave(1)

@@ -1,0 +1,358 @@
+"""A warm parent: pytest up to the point where tests would run, in a process that forks for each of them. See src/warm/protocol.h.
+
+The base runs `pytest ARGS` until its session has started. The collector and the module parents are forks of it in which the hook returns, so
+that pytest itself collects; tests are forks of module parents. Nothing here may be seen by a test: no module imported, no descriptor at a
+number where a plain pytest has none, no filter, no handler.
+"""
+import gc
+
+def thread_names():
+    """Threads besides the main one: a fork does not have them, and what they hold locked stays locked in it."""
+    threading = sys.modules.get("threading")
+    names = []
+    if threading is not None:
+        names = [as_text(t.name) for t in threading.enumerate() if t is not threading.main_thread()]
+    native = len(os.listdir("/proc/self/task")) - 1 - len(names)
+    return names + ["native thread"] * max(native, 0)
+
+
+def markers_of(item):
+    """Names of the item's markers, nearest first: its own, its class', its module's."""
+    return [mark.name for mark in item.iter_markers()]
+
+
+def place_of(item):
+    """(file relative to the rootdir, what lies between file and name in the id)."""
+    parts = item.nodeid.split("::")
+    group = "::".join(parts[1:-1])
+    name = item.name
+    if not item.nodeid.endswith("::" + name) and "::" in item.nodeid:
+        name = parts[-1]
+    elif "::" in item.nodeid:  # a parameter may have "::" in it
+        group = "::".join(item.nodeid[: -len(name) - 2].split("::")[1:])
+    path = getattr(item, "path", None)
+    root = item.config.rootpath
+    if path is None:
+        return parts[0], group, name
+    try:
+        return path.relative_to(root).as_posix(), group, name
+    except ValueError:
+        return str(path), group, name
+
+
+def is_cold(item):
+    """Whether @pytest.mark.casemate(isolation="cold") is on it."""
+    mark = item.get_closest_marker("casemate")
+    return mark is not None and mark.kwargs.get("isolation") == "cold"
+
+
+def fingerprint(items):
+    """The hash of R and of the collector's {"file"}: ids and markers in order."""
+    lines = ["%s\n%s\n" % (item.nodeid, " ".join(markers_of(item))) for item in items]
+    return cells.hash("".join(lines).encode("utf-8", "backslashreplace"))
+
+
+def random_state():
+    """The state of random's global generator, which stands inside a block of 624 words, so that a draw changes no word at once."""
+    random = sys.modules.get("random")
+    if random is None:
+        return None
+    random.getrandbits(32)
+    return random.getstate()
+
+
+def seeded_state(before):
+    """The state of random's generator, if a module has seeded it on purpose since `before`; None if numbers have only been drawn."""
+    random = sys.modules.get("random")
+    if random is None or before is None:
+        return None
+    state = random.getstate()
+    walker = random.Random()
+    walker.setstate(before)
+    for _ in range(200):
+        if walker.getstate()[1][:-1] == state[1][:-1]:
+            return None
+        walker.getrandbits(32 * 624)
+    return state
+
+
+def numpy_was_seeded(numpy_random):
+    """Whether numpy.random.seed() has been called: the generator then no longer has what the system seeded it with (numpy 1.17 and later)."""
+    generator = getattr(getattr(numpy_random, "mtrand", None), "_rand", None)
+    bits = getattr(generator, "_bit_generator", None)
+    return getattr(bits, "_seed_seq", bits) is None
+
+
+def renewals(seeded):
+    """What a fork calls so that it does not draw the names and numbers that its siblings draw. CPython itself seeds random in a fork: then
+    `seeded`, a state to come back to, is put back."""
+    calls = []
+    if seeded is not None:
+        calls.append(lambda: sys.modules["random"].setstate(seeded))
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None and tempfile._name_sequence is not None:
+        # It begins anew for another pid, but two cells have the same pids.
+        calls.append(lambda: setattr(tempfile, "_name_sequence", None))
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None and "pytest_randomly" not in sys.modules and not numpy_was_seeded(numpy_random):
+        calls.append(numpy_random.seed)
+    generator = getattr(sys.modules.get("hypothesis.core"), "_hypothesis_global_random", None)
+    if generator is not None:
+        calls.append(generator.seed)
+    return calls
+
+
+class Warm:
+    """The plugin: base, collector, module parent and test are the same object, one after the other, in one process after the other."""
+
+    def __init__(self):
+        self.role = "base"
+        self.config = None
+        self.session = None
+        self.stream = None  # a collector's or a test's
+        self.deselected = 0
+        self.problems = 0
+        self.notes = []
+        self.collects_garbage = True
+        self.random_before = None
+
+    # ---- Hooks
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config):
+        """Before xdist can look: the engine distributes."""
+        self.config = config
+        option = config.option
+        if config.pluginmanager.hasplugin("xdist") or hasattr(option, "numprocesses"):
+            if getattr(option, "numprocesses", None) or getattr(option, "dist", "no") != "no":
+                self.notes.append("xdist's -n and --dist are left out: casemate runs tests side by side itself")
+            option.numprocesses = None
+            option.dist = "no"
+            option.tx = []
+        if config.pluginmanager.hasplugin("_cov"):
+            self.notes.append("pytest-cov: coverage of forks is not combined")
+        yield
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session):
+        """In the base: serves. A collector and a module parent return from here to collect."""
+        self.session = session
+        silence_terminal(session.config.pluginmanager)
+        self.announce()
+        self.get_ready_to_fork()
+        while True:
+            message = cells.serve()
+            if message is None:
+                cells.leave(0)
+            letter, payload, fds = message
+            words = read_json(payload.decode("utf-8")) if payload else {}
+            if letter not in ("C", "M") or len(fds) != 1:
+                self.give_up("the engine said %s to a base" % quote(letter))
+            if cells.fork(words.get("job", 0)) == 0:
+                self.begin_fork(letter, words, fds[0])
+                return None
+            os.close(fds[0])
+
+    def pytest_deselected(self, items):
+        self.deselected += len(items)
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.problems += 1
+            if self.role == "collector":
+                self.stream.add('{"problem": %s' % report_line(report)[len('{"report": ') :])
+
+    def pytest_warning_recorded(self, warning_message, when, nodeid):
+        if self.stream is not None:
+            self.stream.add(warning_line(warning_message, nodeid))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report):
+        self.stream.add(report_line(report))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session):
+        """Collection is over."""
+        if self.role == "collector":
+            self.tell_items(session)
+            cells.leave(0)
+        self.serve_tests(session)
+
+    # ---- The base
+
+    def announce(self):
+        """Message B."""
+        manager = self.config.pluginmanager
+        plugins = ["%s-%s" % (dist.project_name, dist.version) for _, dist in manager.list_plugin_distinfo()]
+        about = {
+            "python": "%d.%d.%d" % sys.version_info[:3],
+            "pytest": pytest.__version__,
+            "plugins": sorted(set(plugins)),
+            "rootdir": str(self.config.rootpath),
+            "pid": os.getpid(),
+            "notes": self.notes,
+        }
+        cells.send(b"B" + to_json(about).encode())
+
+    def get_ready_to_fork(self):
+        """What every fork would do for itself is done once: descriptors looked up, garbage gone, objects out of the collector's way."""
+        self.look_up_streams()
+        self.renew = renewals(seeded_state(self.random_before))
+        self.collects_garbage = gc.isenabled()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def look_up_streams(self):
+        """Which descriptors are stdout and stderr, and copies of them, and which are files that pytest captures into."""
+        found = open_descriptors()
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        capturing = getattr(capture, "_global_capturing", None)
+        files, groups = [], []
+        own = {1: OUT, 2: ERR}
+        for number, name in ((1, "out"), (2, "err")):
+            part = getattr(capturing, name, None)
+            tmpfile = getattr(part, "tmpfile", None)
+            if getattr(part, "targetfd", None) != number or tmpfile is None:
+                continue
+            status = os.fstat(tmpfile.fileno())
+            for fd in found.get((status.st_dev, status.st_ino), []):
+                files.append(fd)
+                groups.append(number)
+        streams = [tuple(found.get(own[number], ())) for number in (1, 2)]
+        cells.streams(streams[0], streams[1], tuple(files), tuple(groups))
+
+    def begin_fork(self, letter, words, fd):
+        """In a fork of the base: what makes it a collector or a module parent."""
+        take_own_output()
+        self.look_up_streams()
+        if letter == "C":
+            self.role = "collector"
+            cells.control(-1)
+            self.stream = Stream(cells.high(fd))
+        else:
+            self.role = "module"
+            cells.control(fd)
+            file = words.get("file")
+            if file is not None:
+                self.config.args = [str(self.config.rootpath / file)]
+        self.random_before = random_state()
+        if self.collects_garbage:
+            gc.enable()
+
+    def give_up(self, what, status=3):
+        """Message X, or a collector's last line; then the end."""
+        text = bounded(own_output(), 64 << 10)
+        if self.role == "collector":
+            done = {"done": True, "deselected": self.deselected, "threads": [], "status": int(status), "text": text}
+            self.stream.add(to_json(done) + "\n")
+            self.stream.flush()
+        elif self.role != "test":
+            cells.send(b"X" + to_json({"what": what, "text": text, "status": int(status)}).encode())
+        cells.leave(1)
+
+    # ---- The collector
+
+    def tell_items(self, session):
+        """Writes the stream of message C."""
+        stream = self.stream
+        files = {}
+        left = {}
+        for item in session.items:
+            file = place_of(item)[0]
+            files.setdefault(file, []).append(item)
+            left[file] = left.get(file, 0) + 1
+        for item in session.items:
+            file, group, name = place_of(item)
+            markers = markers_of(item)
+            line = item.location[1]
+            told = {"item": item.nodeid, "file": file, "group": group, "name": name, "line": 0 if line is None else line + 1, "markers": markers}
+            if "skip" in markers:
+                told["skip"] = True
+            if is_cold(item):
+                told["cold"] = True
+            stream.add(to_json(told) + "\n")
+            left[file] -= 1
+            if left[file] == 0:
+                stream.add(to_json({"file": file, "hash": fingerprint(files[file]), "count": len(files[file])}) + "\n")
+        status = 2 if self.problems and not session.config.option.continue_on_collection_errors else 5 if not session.items else 0
+        done = {"done": True, "deselected": self.deselected, "threads": thread_names(), "status": status}
+        stream.add(to_json(done) + "\n")
+        stream.flush()
+
+    # ---- A module parent, and the tests that are its forks
+
+    def serve_tests(self, session):
+        """Message R, then forks until the engine has had enough. Never returns."""
+        self.items = {}
+        for item in session.items:
+            self.items.setdefault(item.nodeid.encode("utf-8", "surrogateescape"), item)
+        about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": thread_names(), "problems": self.problems}
+        self.get_ready_to_fork()
+        cells.send(b"R" + to_json(about).encode())
+        order = cells.serve()
+        if order is None:
+            cells.leave(0)
+        if order[0] != "T":
+            self.give_up("the engine said %s to a module parent" % quote(order[0]))
+        self.run_tests(order[1], order[2])
+
+    def run_tests(self, ids, report):
+        """In a fork that is in its cell: runs `ids` (each ended by a NUL) as pytest's own loop would, and ends the process."""
+        self.role = "test"
+        for renew in self.renew:
+            renew()
+        if self.collects_garbage:
+            gc.enable()
+        self.stream = stream = Stream(report)
+        names = ids.split(b"\0")[:-1]
+        items = [self.items.get(name) for name in names]
+        for index, item in enumerate(items):
+            if item is None:
+                stream.add('{"missing": %s}\n' % quote(names[index].decode("utf-8", "replace")))
+                continue
+            if len(items) > 1:
+                stream.add('{"begin": %s}\n' % quote(item.nodeid))
+                stream.flush()
+            self.run_item(item, items[index + 1] if index + 1 < len(items) else None)
+            stream.add('{"end": %s}\n' % quote(item.nodeid))
+            stop = self.session.shouldfail or self.session.shouldstop
+            if stop:
+                stream.add('{"stop": %s}\n' % quote(bounded(as_text(stop), 16384)))
+                break
+        stream.add('{"done": true}\n')
+        flush_output()
+        stream.flush()
+        cells.leave(0)
+
+    def run_item(self, item, following):
+        """One item. What would have ended a plain pytest is said, and ends the fork."""
+        try:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        except BaseException as problem:
+            text = "%s: %s" % (type(problem).__name__, as_text(problem))
+            self.session.shouldstop = bounded(text, 16384)
+
+
+def silence_terminal(manager):
+    """The terminal reporter hears nothing more, but who asks for it by name finds it, as in a plain pytest."""
+    reporter = manager.getplugin("terminalreporter")
+    if reporter is None:
+        return
+    manager.unregister(reporter)
+    manager._name2plugin["terminalreporter"] = reporter
+
+
+def main():
+    """Never returns."""
+    warm = Warm()
+    status = 3
+    try:
+        status = run_pytest(MAIN, warm)
+    except BaseException as problem:
+        text = "%s: %s" % (type(problem).__name__, as_text(problem))
+        warm.give_up(text.split("\n", 1)[0], status)
+    warm.give_up("pytest ended before it could run a test (exit status %d)" % int(status), status)
+
+
+main()

@@ -1,0 +1,159 @@
+#include "warm/stream.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "warm/protocol.h"
+
+namespace casemate {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kMostMarkers = 1000;
+constexpr std::size_t kMostPairs = 10'000;
+constexpr double kMostSeconds = 1e11;
+
+std::string text_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+std::uint64_t number_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
+std::uint32_t line_at(const Json& object) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(number_at(object, "line"), UINT32_MAX));
+}
+
+bool true_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_boolean() && found->get<bool>();
+}
+
+std::chrono::microseconds time_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number()) return {};
+  const double seconds = found->get<double>();
+  if (!std::isfinite(seconds) || std::abs(seconds) > kMostSeconds) return {};
+  return std::chrono::microseconds(static_cast<std::int64_t>(std::llround(seconds * 1e6)));
+}
+
+std::vector<std::string> texts_at(const Json& object, const char* key) {
+  std::vector<std::string> texts;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_array()) return texts;
+  for (const Json& text : *found) {
+    if (text.is_string() && texts.size() < kMostMarkers) texts.push_back(text.get<std::string>());
+  }
+  return texts;
+}
+
+std::vector<std::pair<std::string, std::string>> pairs_at(const Json& object, const char* key) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_array()) return pairs;
+  for (const Json& pair : *found) {
+    if (pairs.size() >= kMostPairs || !pair.is_array() || pair.size() != 2 || !pair[0].is_string()) continue;
+    pairs.emplace_back(pair[0].get<std::string>(), pair[1].is_string() ? pair[1].get<std::string>() : pair[1].dump());
+  }
+  return pairs;
+}
+
+TestReport report_of(const Json& object) {
+  TestReport report;
+  report.when = text_at(object, "when");
+  report.outcome = text_at(object, "outcome");
+  report.began = time_at(object, "start");
+  report.duration = time_at(object, "duration");
+  report.text = text_at(object, "text");
+  report.message = text_at(object, "message");
+  report.path = text_at(object, "path");
+  report.line = line_at(object);
+  report.sections = pairs_at(object, "sections");
+  if (object.contains("xfail")) report.xfail = text_at(object, "xfail");
+  report.subtest = text_at(object, "subtest");
+  return report;
+}
+
+StreamLine item_of(const Json& object) {
+  StreamItem item;
+  TestCase& test = item.test;
+  test.id = text_at(object, "item");
+  test.file = text_at(object, "file");
+  test.group = text_at(object, "group");
+  test.name = text_at(object, "name");
+  test.line = line_at(object);
+  for (std::string& marker : texts_at(object, "markers")) {
+    if (std::find(test.markers.begin(), test.markers.end(), marker) == test.markers.end()) test.markers.push_back(std::move(marker));
+  }
+  test.skipped_by_mark = true_at(object, "skip");
+  test.cold = true_at(object, "cold");
+  return item;
+}
+
+const Json* object_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_object() ? &*found : nullptr;
+}
+
+StreamLine line_of(const Json& object) {
+  if (object.contains("item")) return item_of(object);
+  if (const Json* report = object_at(object, "report"))
+    return StreamReport{text_at(*report, "id"), report_of(*report), pairs_at(*report, "properties")};
+  if (const Json* problem = object_at(object, "problem")) return StreamProblem{text_at(*problem, "id"), report_of(*problem)};
+  if (const Json* warning = object_at(object, "warning"))
+    return StreamWarning{text_at(*warning, "id"),
+                         {text_at(*warning, "category"), text_at(*warning, "message"), text_at(*warning, "path"), line_at(*warning)}};
+  if (object.contains("begin")) return StreamBegin{text_at(object, "begin")};
+  if (object.contains("end")) return StreamEnd{text_at(object, "end")};
+  if (object.contains("missing")) return StreamMissing{text_at(object, "missing")};
+  if (object.contains("stop")) return StreamStop{text_at(object, "stop")};
+  if (object.contains("done"))
+    return StreamDone{number_at(object, "deselected"), texts_at(object, "threads"), static_cast<int>(number_at(object, "status") & 0xff),
+                      text_at(object, "text")};
+  if (object.contains("file")) {
+    const auto hash = object.find("hash");
+    return StreamFile{text_at(object, "file"), hash == object.end() ? "" : hash->dump(), number_at(object, "count")};
+  }
+  return {};
+}
+
+}  // namespace
+
+StreamLine read_stream_line(std::string_view line) {
+  const Json object = Json::parse(line, nullptr, false);
+  return object.is_object() ? line_of(object) : StreamLine();
+}
+
+void StreamReader::add(std::string_view bytes, const std::function<void(StreamLine)>& hear) {
+  while (!bytes.empty()) {
+    const auto end = bytes.find('\n');
+    const std::string_view piece = bytes.substr(0, end);
+    if (!skipping_ && rest_.size() + piece.size() > kMostLine) {
+      skipping_ = true;
+      ++dropped_;
+      rest_.clear();
+    }
+    if (end == std::string_view::npos) {
+      if (!skipping_) rest_ += piece;
+      return;
+    }
+    bytes.remove_prefix(end + 1);
+    if (skipping_) {
+      skipping_ = false;
+    } else if (rest_.empty()) {
+      hear(read_stream_line(piece));
+    } else {
+      rest_ += piece;
+      hear(read_stream_line(rest_));
+      rest_.clear();
+    }
+  }
+}
+
+}  // namespace casemate
