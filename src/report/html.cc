@@ -222,7 +222,7 @@ Result<void> HtmlReport::end_run(const RunEnd& end) {
 
 std::string HtmlReport::run_finished(const RunEnd& end) {
   if (problem_.empty() && file_) keep(end_run(end));
-  return problem_.empty() ? "" : "the HTML page: " + problem_;
+  return problem();
 }
 
 }  // namespace casemate

@@ -48,6 +48,7 @@ class HtmlReport : public Sink {
   void collected(const Collected& collected) override;
   void test_finished(const TestResult& result) override;
   void note(std::string_view line) override;
+  [[nodiscard]] std::string problem() const override { return problem_.empty() ? "" : "the HTML page: " + problem_; }
   std::string run_finished(const RunEnd& end) override;
 
  private:

@@ -329,7 +329,7 @@ def test_the_past_of_a_test_is_drawn(page):
     page.write(a_run(varied_tests()))
     page.filter("test_everything", "1 of")
     page.window.click(".name-button")
-    assert "11 of the last 12 results not failed, longest 12.0 ms" in page.text("tr.more")
+    assert "11 of the last 12 runs without failure, longest 12.0 ms" in page.text("tr.more")
     bars = page.window.run("return [...document.querySelectorAll('.past span')].map(b => [b.className, b.getBoundingClientRect().height])")
     assert [word for word, _ in bars] == ["passed"] * 4 + ["failed"] + ["passed"] * 7, "oldest first"
     assert bars[-1][1] > 2 * bars[3][1] > 0

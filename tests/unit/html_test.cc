@@ -143,7 +143,9 @@ TEST_F(HtmlTest, repetitions_stand_one_after_the_other) {
 TEST_F(HtmlTest, a_page_that_cannot_be_written_is_told_at_the_end) {
   fs::create_directory(path_);
   HtmlReport report(options());
-  EXPECT_TRUE(play_sample_run(report).starts_with("the HTML page: ")) << play_sample_run(report);
+  report.run_started({"pytest", "project", "/p", {}, {}, 1, 1, 1});
+  EXPECT_TRUE(report.problem().starts_with("the HTML page: ")) << report.problem();
+  EXPECT_EQ(play_sample_run(report), report.problem());
 }
 
 TEST(HtmlRow, a_plain_pass_is_short) {

@@ -309,7 +309,7 @@
       bars.append(bar);
     }
     const good = past.filter(([, verdict]) => !BAD.has(verdict)).length;
-    place.append(make("h3", { text: `History: ${good} of the last ${plural(past.length, "result")} not failed, longest ${duration(longest)}` }), bars);
+    place.append(make("h3", { text: `History: ${good} of the last ${plural(past.length, "run")} without failure, longest ${duration(longest)}` }), bars);
   }
 
   // --- slots over time ----------------------------------------------------------------------------------------------------------------------
