@@ -117,10 +117,14 @@ inline std::string written(const std::function<void(int)>& write) {
   return got;
 }
 
+// U+202E, put together here: a literal would turn the source around for a reader too.
+inline const std::string kOverride = {static_cast<char>(0xe2), static_cast<char>(0x80), static_cast<char>(0xae)};
+
 // A name and a text that try to drive whatever shows them: a terminal, a log, XML, Markdown.
-inline const std::string kHostileId = "tests/test_a.py::test_x[\x1b]0;owned\x07\n::error::no\xe2\x80\xae\xff<script>`|]";
+inline const std::string kHostileId = "tests/test_a.py::test_x[\x1b]0;owned\x07\n::error::no" + kOverride + "\xff<script>`|]";
 inline const std::string kHostileText =
     "\x1b[2J\x1b]52;c;aGk=\x07\n::error file=x::smuggled\n  ::set-env "
-    "name=PATH::x\n##[error]old\n\xff\xfe\xe2\x80\xae]]></failure><x>&amp;\x01\r\nend";
+    "name=PATH::x\n##[error]old\n\xff\xfe" +
+    kOverride + "]]></failure><x>&amp;\x01\r\nend";
 
 }  // namespace casemate
