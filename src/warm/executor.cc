@@ -60,6 +60,12 @@ struct Parent {
   std::set<Test*> tests;  // that wait for it or are its forks
 };
 
+/// A fresh interpreter for some tests.
+struct Cold {
+  std::unique_ptr<CellRun> run;
+  ParentControl control;
+};
+
 /// A collecting job.
 struct Collecting {
   JobListener* listener = nullptr;
@@ -79,6 +85,7 @@ class Tree final : public WarmExecutor, private JobListener {
     if (base_control_) reactor_.unwatch(base_control_.fd());
     if (collecting_ && collecting_->stream) reactor_.unwatch(collecting_->stream.get());
     tests_.clear();
+    cold_.clear();
     base_.reset();
   }
 
@@ -97,10 +104,11 @@ class Tree final : public WarmExecutor, private JobListener {
   }
 
   Result<void> start(Job job, JobListener& listener, std::function<void(JobResult)> done) override {
+    if (job.argv.size() >= 4 && job.argv[0] == "cold") return start_cold(std::move(job), listener, std::move(done));
     TRY(ensure_base());
     if (job.argv.size() == 1 && job.argv[0] == "collect") return collect(listener, std::move(done));
     if (job.argv.size() < 4 || job.argv[0] != "test")
-      return fail(ErrorCode::internal, "a warm parent was given a job that is neither 'collect' nor 'test'");
+      return fail(ErrorCode::internal, "a warm parent was given a job that is neither 'collect' nor 'test' nor 'cold'");
     return start_test(std::move(job), listener, std::move(done));
   }
 
@@ -108,11 +116,12 @@ class Tree final : public WarmExecutor, private JobListener {
 
   void cancel_all() override {
     for (const auto& [id, test] : tests_) test->run->cancel();
+    for (const auto& [key, cold] : cold_) cold->run->cancel();
     if (collecting_) end_collecting({Kind::cancelled});
   }
 
   void expect(const Job& next) override {
-    if (next.argv.size() < 4) return;
+    if (next.argv.size() < 4 || next.argv[0] != "test") return;
     fill_pool();
     prepare(next.argv[1], next.argv[2]);
   }
@@ -231,12 +240,8 @@ class Tree final : public WarmExecutor, private JobListener {
     test->hash = job.argv[2];
     for (std::size_t i = 3; i < job.argv.size(); ++i) test->ids += job.argv[i] + '\0';
     if (test->ids.size() > kMostIds) return fail(ErrorCode::invalid_input, "the names of tests of one cell are longer than 128 KiB");
-    Job own = request_.fork;
-    own.name = std::move(job.name);
+    Job own = own_job(std::move(job));
     own.argv = {test->file};
-    own.capture_bytes = job.capture_bytes;
-    own.limits.wall = job.limits.wall;
-    own.limits.output_bytes = job.limits.output_bytes;
     TRY_ASSIGN(std::unique_ptr<Cell> cell, take_cell());
     const auto ended = [this, id = test->id, done = std::move(done)](CellRun&, JobResult result) {
       const std::unique_ptr<Test> owner = std::move(tests_.at(id));
@@ -253,6 +258,48 @@ class Tree final : public WarmExecutor, private JobListener {
     }));
     tests_[raw->id] = std::move(test);
     find_parent(*raw);
+    return {};
+  }
+
+  // What of a job counts, on what the request says of all.
+  Job own_job(Job job) const {
+    Job own = request_.fork;
+    own.name = std::move(job.name);
+    own.capture_bytes = job.capture_bytes;
+    own.limits.wall = job.limits.wall;
+    own.limits.output_bytes = job.limits.output_bytes;
+    return own;
+  }
+
+  // A fresh interpreter that collects one file and runs tests of it: an ordinary job, but for what it is told and tells.
+  Result<void> start_cold(Job job, JobListener& listener, std::function<void(JobResult)> done) {
+    nlohmann::json words = {{"file", job.argv[1]}, {"ids", nlohmann::json::array()}};
+    for (std::size_t i = 3; i < job.argv.size(); ++i) words["ids"].push_back(job.argv[i]);
+    Job own = own_job(std::move(job));
+    own.argv = request_.parent.argv;
+    own.env["CASEMATE_COLD"] = "1";
+    TRY_ASSIGN(Plan plan, compile(own, ground_.host));
+    TRY_ASSIGN(auto control, ParentControl::create());
+    TRY_ASSIGN(Pipe report, make_pipe());
+    ::fcntl(report.read.get(), F_SETFL, O_NONBLOCK);
+    const std::string message = "K" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+    if (!control.first.send(message, {report.write.get()})) return fail_errno("tell an interpreter what to run");
+    TRY_ASSIGN(const UniqueFd python, sealed_file("casemate-warm", warm_python()));
+    TRY_ASSIGN(const UniqueFd native, sealed_file("casemate-native", warm_native()));
+    auto cold = std::make_unique<Cold>();
+    cold->control = std::move(control.first);
+    const auto ended = [this, done = std::move(done)](CellRun& run, JobResult result) {
+      const std::unique_ptr<Cold> owner = std::move(cold_.at(&run));
+      cold_.erase(&run);
+      done(std::move(result));
+    };
+    const Limits limits = own.limits;
+    TRY_ASSIGN(cold->run, CellRun::create(reactor_, ground_, std::move(own), plan, listener, ended));
+    TRY_ASSIGN(std::unique_ptr<Cell> cell, Cell::create(ground_, std::move(plan), limits));
+    cell->report() = std::move(report.read);
+    CellRun* raw = cold->run.get();
+    TRY(raw->begin(std::move(cell), {control.second.get(), python.get(), native.get()}));
+    cold_[raw] = std::move(cold);
     return {};
   }
 
@@ -430,6 +477,7 @@ class Tree final : public WarmExecutor, private JobListener {
   std::map<std::string, std::unique_ptr<Parent>> parents_;  // by file
   std::set<std::string> whole_;                             // files that need a parent that has collected everything
   std::unordered_map<std::uint64_t, std::unique_ptr<Test>> tests_;
+  std::unordered_map<CellRun*, std::unique_ptr<Cold>> cold_;
   std::uint64_t last_id_ = 0;
   std::uint64_t clock_ = 0;
 };

@@ -25,6 +25,7 @@ struct WarmRequest {
 ///   {"collect"}                 collects everything. The collector's stream goes to JobListener::report()
 ///   {"test", FILE, HASH, ID...} runs these tests of a file in one cell; FILE and HASH as the collector named them ("" HASH: not checked).
 ///                               The fork's stream goes to JobListener::report()
+///   {"cold", FILE, HASH, ID...} the same in a fresh interpreter, in an ordinary cell; HASH means nothing
 /// Outcomes are those of the fork. What pytest says when the base can't begin is in the collecting job's output, its outcome `exited` with
 /// pytest's status. `lost` with step "warm parent": a parent died and the tests can be run again. `lost` with step "threads": threads
 /// run after collection, and a fork would not have them: the tests are for a fresh interpreter; detail names them.

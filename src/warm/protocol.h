@@ -21,6 +21,9 @@
 //   M <json>                 be a parent for one file, or all.    fds: control of the new parent [, out, err]
 //                            {"file": "tests/test_a.py" | null, "job": n}. The file as the collector names it: relative to the rootdir
 //   T <TestHeader><ids>      fork into a cell and run these tests. fds: see TestHeader::fds. ids: node ids, each ended by a NUL
+//   K <json>                 instead of all others, to an interpreter that was started for some tests alone (CASEMATE_COLD in its
+//                            environment): collect this file, run these tests in this process, and end. fds: stream, as a fork's
+//                            {"file": "tests/test_a.py", "ids": [...]}
 //   Q                        exit (so does the end of the socket)
 //
 // Parent to engine

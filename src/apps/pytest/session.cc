@@ -416,7 +416,7 @@ class Session {
     Job job;
     job.name = first.test.id;
     job.executor = executor_name(first.container);
-    job.argv = {"test", first.test.file, first.hash};
+    job.argv = {unit.cold ? "cold" : "test", first.test.file, first.hash};
     for (const std::size_t test : unit.tests) job.argv.push_back(selected_[test].test.id);
     job.capture_bytes = std::max<std::uint64_t>(request_.inline_limit, 1 << 20);
     for (const std::size_t test : unit.tests) {
@@ -451,12 +451,24 @@ class Session {
       queue_.push_front(std::move(unit));
       return;
     }
+    if (result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "threads" && !stopped()) return run_cold(unit, result.outcome);
     std::vector<TestCase> tests;
     for (const std::size_t test : unit.tests) tests.push_back(selected_[test].test);
     UnitReport::Judged judged = running.told.judge(tests, std::move(result));
     for (std::size_t i = 0; i < judged.results.size(); ++i) one_result(running, unit.tests[i], std::move(judged.results[i]));
     if (!judged.not_begun.empty()) run_rest(unit, judged.not_begun.size());
     if (!judged.stop.empty() && end_.stopped_because.empty()) stop("a test stopped the session: " + std::string(first_line(judged.stop)));
+  }
+
+  // A fork would not have the threads that run: its tests get fresh interpreters, and so do all of their file.
+  void run_cold(Unit& unit, const Outcome& outcome) {
+    const std::string& file = selected_[unit.tests.front()].test.file;
+    if (with_threads_.insert(file).second)
+      tell_note(fmt::format("{} leaves a thread running when it is collected ({}): its tests get fresh interpreters", printable_name(file),
+                            outcome.detail));
+    for (Unit& other : queue_) other.cold |= selected_[other.tests.front()].test.file == file;
+    unit.cold = true;
+    queue_.push_front(std::move(unit));
   }
 
   // The fork ended in the middle of a unit: what had not begun gets another one.
@@ -515,6 +527,7 @@ class Session {
   Collector collector_;
   std::vector<SelectedTest> selected_;
   std::vector<std::size_t> ignored_;
+  std::set<std::string> with_threads_;  // files
   std::size_t problems_ = 0;
   std::deque<Unit> queue_;
   std::size_t left_ = 0;

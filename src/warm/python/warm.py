@@ -159,11 +159,20 @@ class Warm:
             self.notes.append("pytest-cov: coverage of forks is not combined")
         yield
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config):
+        """Where stdout is the test's there is no heading of a session."""
+        if COLD:
+            silence_terminal(config.pluginmanager)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session):
         """In the base: serves. A collector and a module parent return from here to collect."""
         self.session = session
         silence_terminal(session.config.pluginmanager)
+        if COLD:
+            self.begin_cold(cells.serve())
+            return None
         self.announce()
         self.get_ready_to_fork()
         while True:  # forks leave by the return
@@ -203,6 +212,9 @@ class Warm:
         if self.role == "collector":
             self.tell_items(session)
             cells.leave(0)
+        if self.role == "cold":
+            self.know_items(session)
+            self.run_tests(*self.cold)
         self.serve_tests(session)
 
     # ---- The base
@@ -271,6 +283,21 @@ class Warm:
         if self.collects_garbage:
             gc.enable()
 
+    def begin_cold(self, order):
+        """Message K: this process collects one file, runs tests of it, and ends."""
+        if order is None:
+            cells.leave(0)
+        letter, payload, fds = order
+        if letter != "K" or len(fds) != 1:
+            self.give_up("the engine said %s to an interpreter for one test" % quote(letter))
+        words = read_json(payload.decode("utf-8"))
+        self.role = "cold"
+        self.renew = ()
+        self.collects_garbage = False  # as it is
+        self.cold = "".join(name + "\0" for name in words["ids"]).encode("utf-8"), cells.high(fds[0])
+        self.config.args = [str(self.config.rootpath / words["file"])]
+        cells.control(-1)
+
     def give_up(self, what, status=3):
         """Message X, or a collector's last line; then the end."""
         text = bounded(own_output(), 64 << 10)
@@ -278,6 +305,9 @@ class Warm:
             done = {"done": True, "deselected": self.deselected, "threads": [], "status": int(status), "text": text}
             self.stream.add(to_json(done) + "\n")
             self.stream.flush()
+        elif self.role == "cold":
+            sys.__stderr__.write(what + "\n")
+            flush_output()
         elif self.role != "test":
             cells.send(b"X" + to_json({"what": what, "text": text, "status": int(status)}).encode())
         cells.leave(1)
@@ -313,11 +343,15 @@ class Warm:
 
     # ---- A module parent, and the tests that are its forks
 
-    def serve_tests(self, session):
-        """Message R, then forks until the engine has had enough. Never returns."""
+    def know_items(self, session):
+        """Items by their names as the engine has them."""
         self.items = {}
         for item in session.items:
             self.items.setdefault(item.nodeid.encode("utf-8", "backslashreplace"), item)  # as quote() told it
+
+    def serve_tests(self, session):
+        """Message R, then forks until the engine has had enough. Never returns."""
+        self.know_items(session)
         about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": thread_names(), "problems": self.problems}
         self.get_ready_to_fork()
         cells.send(b"R" + to_json(about).encode())
