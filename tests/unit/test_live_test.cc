@@ -128,10 +128,10 @@ class OnScreen : public testing::Test {
   nlohmann::json steps_ = nlohmann::json::array();
 };
 
-#define LOOKED(screens, count)                                                    \
-  const auto screens = shown();                                                   \
-  if (screens.empty()) GTEST_SKIP() << "no pyte in " CASEMATE_BINARY_DIR "/venv"; \
-  ASSERT_EQ(screens.size(), static_cast<std::size_t>(count))
+#define LOOKED(screens, count)                                                      \
+  const auto screens = shown();                                                     \
+  if ((screens).empty()) GTEST_SKIP() << "no pyte in " CASEMATE_BINARY_DIR "/venv"; \
+  ASSERT_EQ((screens).size(), static_cast<std::size_t>(count))
 
 TEST_F(OnScreen, failures_scroll_above_the_live_lines) {
   const TestResult one = passed("tests/test_a.py::test_one");
