@@ -117,6 +117,10 @@ TEST_F(PytestFiles, unknown_keys_are_told_not_refused) {
   std::sort(notes_.begin(), notes_.end());
   EXPECT_EQ(notes_[0], file + ":1: there is no setting 'slot', did you mean 'slots'?");
   EXPECT_EQ(notes_[1], file + ":3: there is no setting 'broekr', did you mean 'broker'?");
+  fs::remove(file);
+  write("project/pyproject.toml", "[[tool.casemate.directive]]\n");
+  good();
+  EXPECT_EQ(notes_, Words{root_ + "/project/pyproject.toml:1: there is no setting 'directive', did you mean 'directives'?"});
 }
 
 TEST_F(PytestFiles, values_have_types) {

@@ -88,7 +88,7 @@ Result<void> add_table(PytestConfiguration& said, const toml::table& table, cons
     const std::size_t line = key.source().begin.line;
     const PytestSetting* setting = pytest_setting(key.str());
     if (!setting) {
-      TomlFields::Names known;
+      TomlFields::Names known = others;
       for (const PytestSetting& one : pytest_settings()) known.push_back(one.key);
       const std::string meant = nearest(key.str(), known);
       notes.push_back(printable_line(fmt::format("{}:{}: there is no setting '{}'{}", file, line, printable_line(key.str()),
