@@ -1,5 +1,5 @@
-// event_json: the events of a run as lines of JSON and back: one object a line, "event" says which. What is written for other programs
-// (--json-lines) is also what `casemate show` reads the last run back from.
+// event_json: the events of a run as lines of JSON and back: one object a line, "event" says which. This is how a project's last run is
+// kept, for `casemate show`: every field comes back. What other programs read is json_lines.
 //
 // Keys with nothing in them ("", [], false, unknown numbers) are left out; so are "line" 0, "attempt", "repetition" and "repetitions" 1,
 // and totals of output that was kept whole. Times are integers in microseconds (`_us`), sizes in bytes. All strings are UTF-8: other bytes

@@ -11,6 +11,7 @@
 #include "report/command_line.h"
 #include "report/event_json.h"
 #include "report/html.h"
+#include "report/json_lines.h"
 #include "report/junit.h"
 #include "report/printing.h"
 #include "report/test_console.h"
@@ -39,7 +40,7 @@ int complain(const std::string& what, int code = kOwnFailure) { return casemate:
 class Replay : public Sink {
  public:
   void listen(std::unique_ptr<Sink> sink) { sinks_.push_back(std::move(sink)); }
-  [[nodiscard]] const std::string& trouble() const { return problem_; }
+  [[nodiscard]] std::string problem() const override { return problem_; }
   [[nodiscard]] bool finished() const { return finished_; }
 
   void run_started(const RunStart& run) override {
@@ -93,14 +94,6 @@ Result<std::string> project_of(const std::string& directory) {
               fmt::format("no run of tests in {} or above is kept; 'casemate history runs' lists what is known", printable_name(begin)));
 }
 
-int print_lines(const std::string& project) {
-  const auto read = read_run_log(project, kEventLineLimit, [](std::string_view line) {
-    fmt::print("{}\n", line);
-    return Result<void>();
-  });
-  return read ? kOk : complain(read.error().what);
-}
-
 int replay_run(const std::string& project, const Options& options) {
   std::optional<TestHistory> history;
   Replay replaying;
@@ -116,7 +109,8 @@ int replay_run(const std::string& project, const Options& options) {
     replaying.listen(std::make_unique<HtmlReport>(std::move(html)));
   }
   if (!options.junit_xml.empty()) replaying.listen(std::make_unique<JunitReport>(options.junit_xml));
-  if (options.html.empty() && options.junit_xml.empty()) {
+  if (options.json) replaying.listen(std::make_unique<JsonLines>("-"));
+  if (!options.json && options.html.empty() && options.junit_xml.empty()) {
     ConsoleOptions console;
     console.color = options.color;
     console.verbosity = options.verbosity - 1;
@@ -125,7 +119,7 @@ int replay_run(const std::string& project, const Options& options) {
   const auto read = read_run_log(project, kEventLineLimit, [&](std::string_view line) { return replay(line, replaying); });
   if (!read) return complain(fmt::format("the last run of {} can't be shown: {}", printable_name(project), read.error().what));
   if (!replaying.finished()) return complain(fmt::format("the record of the last run of {} has no end", printable_name(project)));
-  return replaying.trouble().empty() ? kOk : complain(replaying.trouble());
+  return replaying.problem().empty() ? kOk : complain(replaying.problem());
 }
 
 }  // namespace
@@ -154,8 +148,7 @@ int show_main(const std::vector<std::string>& arguments) {
   }
   const auto project = project_of(options.directory);
   if (!project) return complain(project.error().what, project.error().code == ErrorCode::not_found ? kNoRun : kOwnFailure);
-  if (!options.json) return replay_run(*project, options);
-  return printed(kProgram, [&] { return print_lines(*project); });
+  return replay_run(*project, options);
 }
 
 }  // namespace casemate
