@@ -1,5 +1,5 @@
 // protocol: what the engine and warm parents (Python interpreters that have imported, and fork into cells) say to each other. The engine's
-// half is here; the interpreter's is python/warm.py and native/cells.c. What an interpreter says is hostile: bounded and checked.
+// half is here; the interpreter's is python/warm.py and native/cells.cc. What an interpreter says is hostile: bounded and checked.
 //
 // A warm parent has one SOCK_SEQPACKET socket to the engine, its *control*. Each datagram is one message: a letter, then a payload.
 // Descriptors travel with it (SCM_RIGHTS). The base parent is started as a job's process, with
@@ -10,14 +10,13 @@
 //
 // With CASEMATE_MORTAL in its environment (which tests do not see) all reference counts stay as they are; otherwise CPython 3.12 and 3.13
 // make objects immortal whose death nobody can observe (PEP 683).
-// The parent moves its control away from where tests look, closes 4 and 5, and takes nameless files of its own as stdout and stderr, for text
-// in X. Such a file dies with it: an engine that wants to know what a parent printed that died without X gives it two memfds, as 1 and 2 of
-// the base or with C and M.
-// A letter is followed by its payload at once, no space between.
+// The parent moves its control away from where tests look, closes 4 and 5, and takes nameless files of its own as stdout and stderr, for
+// text in X. Such a file dies with it: an engine that wants to know what a parent printed that died without X gives it two memfds, as 1 and
+// 2 of the base or with C and M. A letter is followed by its payload at once, no space between.
 //
 // Engine to parent
 //   C [<json>]               collect everything and exit.         fds: stream [, out, err]. The answer is written to the stream (below)
-//                            {"job": n}: what E says when it has ended; 0 without
+//                            {"job": n}: what E says when it has ended; without it no E comes
 //   M <json>                 be a parent for one file, or all.    fds: control of the new parent [, out, err]
 //                            {"file": "tests/test_a.py" | null, "job": n}. The file as the collector names it: relative to the rootdir
 //   T <TestHeader><ids>      fork into a cell and run these tests. fds: see TestHeader::fds. ids: node ids, each ended by a NUL
@@ -32,9 +31,9 @@
 //   R <json>                 a module parent has collected. {"count", "hash", "threads": [names of those that run], "problems": n}; it
 //                            serves T and Q now. `hash` is over ids and markers in order, equal to the collector's for the same file
 //                            (of all files it is another: the collector's are one a file)
-//   E <EndedMessage>         a fork (of C, M or T) has ended; it has been reaped. A fork that could not be made has status -1
-//   F <FailedMessage>        a test's fork could not be made or not enter its cell, and has ended. E follows
-//   X <json>                 the parent gives up: {"what": one line, "text": what pytest printed, "status": pytest's exit status}. It
+//   E <EndedMessage>         a fork (of T, or of C or M with a job) has ended; it has been reaped. A fork that could not be made has status
+//   -1 F <FailedMessage>        a test's fork could not be made or not enter its cell, and has ended. E follows X <json> the parent gives
+//   up: {"what": one line, "text": what pytest printed, "status": pytest's exit status}. It
 //                            exits. Not from a collector, which has only its stream: there the last line says so
 //
 // Forks of a parent that ends go on; the engine ends them with their cells.

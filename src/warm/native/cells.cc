@@ -32,6 +32,7 @@ struct Fork {
   int pid = 0;
   int pidfd = -1;
   std::uint64_t job = 0;
+  bool told = true;  ///< its end is: the engine gave it a number
 };
 
 // One parent a process: its state need not travel through Python.
@@ -119,7 +120,9 @@ Received receive() {
 
 // ---- Forks
 
-void remember(int pid, std::uint64_t job) { forks[forks_count++] = {pid, static_cast<int>(call(SYS_pidfd_open, pid, 0)), job}; }
+void remember(int pid, std::uint64_t job, bool told = true) {
+  forks[forks_count++] = {pid, static_cast<int>(call(SYS_pidfd_open, pid, 0)), job, told};
+}
 
 // In a fresh fork: what belongs to its parent alone. `keep_control`: it may still have to say that it failed.
 void forget_parent() {
@@ -138,7 +141,7 @@ void reap(int index, int options) {
   close_fd(ended.pidfd);
   forks[index] = forks[--forks_count];
   if (pid < 0) status = -1;  // somebody else has waited for it: a plugin with waitpid(-1)
-  send_ended(ended.job, status, used);
+  if (ended.told) send_ended(ended.job, status, used);
 }
 
 // Forks into the cell of `order`. In the child 0, in the parent a pid, or -1 with a Python error set, which is for the log alone.
@@ -285,8 +288,8 @@ PyObject* serve(PyObject*, PyObject*) {
 }
 
 PyObject* fork_parent(PyObject*, PyObject* arguments) {
-  unsigned long long job = 0;
-  if (PyArg_ParseTuple(arguments, "K", &job) == 0) return nullptr;
+  long long job = 0;
+  if (PyArg_ParseTuple(arguments, "L", &job) == 0) return nullptr;
   if (forks_count == kMostForks) return raise_errno(EAGAIN, "too many forks");
   PyOS_BeforeFork();
   const int pid = fork();
@@ -296,7 +299,7 @@ PyObject* fork_parent(PyObject*, PyObject* arguments) {
   } else {
     PyOS_AfterFork_Parent();
     if (pid < 0) return PyErr_SetFromErrno(PyExc_OSError);
-    remember(pid, job);
+    remember(pid, static_cast<std::uint64_t>(job), job >= 0);
   }
   return PyLong_FromLong(pid);
 }
@@ -386,7 +389,7 @@ PyMethodDef methods[] = {
     {"send", send, METH_O, "send(bytes): one message to the engine"},
     {"serve", serve, METH_NOARGS,
      "serve() -> None at the end; (letter, payload, fds) for a message of Python's; in a fork ('T', ids, report)"},
-    {"fork", fork_parent, METH_VARARGS, "fork(job) -> pid, 0 in the fork, which keeps the control"},
+    {"fork", fork_parent, METH_VARARGS, "fork(job) -> pid, 0 in the fork, which keeps the control; job < 0: no E at its end"},
     {"streams", set_streams, METH_VARARGS, "streams(out, err, files, groups): descriptors that forks replace"},
     {"renew", renew_streams, METH_VARARGS, "renew(out, err): replaces them in this process"},
     {"new_file", new_file, METH_NOARGS, "new_file() -> fd of a nameless file"},

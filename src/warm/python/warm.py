@@ -183,7 +183,7 @@ class Warm:
             words = read_json(payload.decode("utf-8")) if payload else {}
             if letter not in ("C", "M") or len(fds) not in (1, 3):
                 self.give_up("the engine said %s with %d descriptors to a base" % (quote(letter), len(fds)))
-            if cells.fork(words.get("job", 0)) == 0:
+            if cells.fork(words.get("job", -1)) == 0:
                 self.begin_fork(letter, words, fds)
                 return None
             for fd in fds:
