@@ -42,6 +42,7 @@ class Test:
     reasons: tuple[str, ...] = ()  # of skips and xfails
     texts: tuple[str, ...] = ()  # of failures, in order, without what differs between any two runs
     warnings: tuple[str, ...] = ()
+    properties: tuple[str, ...] = ()  # of record_property
 
     def told(self, part: str) -> str:
         """The last lines of its failures, for a difference that does not show them itself."""
@@ -51,7 +52,7 @@ class Test:
 
     def differs(self, other: Test) -> str:
         """Which part of it is another's not; "" if none."""
-        for part in ("verdict", "reasons", "texts", "warnings"):
+        for part in ("verdict", "reasons", "texts", "warnings", "properties"):
             if getattr(self, part) != getattr(other, part):
                 return part
         return ""
@@ -61,7 +62,7 @@ class Test:
 class Difference:
     suite: str
     id: str
-    part: str  # "verdict", "reasons", "texts", "warnings", "order"
+    part: str  # a field of Test
     plain: str
     ours: str
     why: str = ""
@@ -93,6 +94,14 @@ def loopback_only() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 
 
+def apart(one: str, other: str) -> tuple[str, str]:
+    """Of two long lists only what the other has not."""
+    if max(len(one), len(other)) < 300:
+        return one, other
+    ones, others = one.split(", "), other.split(", ")
+    return ", ".join(word for word in ones if word not in others), ", ".join(word for word in others if word not in ones)
+
+
 def same_in_all_runs(text: str) -> str:
     """Without what differs between two runs of one program: addresses, temporary directories, times, names of worker threads."""
     text = re.sub(r"0x[0-9a-f]{6,}", "0xADDRESS", text)
@@ -122,7 +131,8 @@ def verdict_of(reports: list[dict]) -> str:
 def test_of(reports: list[dict], warnings: list[str]) -> Test:
     skips = [report.get("xfail") or report.get("text", "").removeprefix("Skipped: ") for report in reports if report["outcome"] == "skipped"]
     texts = [same_in_all_runs(report.get("text", "")) for report in reports if report["outcome"] == "failed"]
-    return Test(verdict_of(reports), tuple(same_in_all_runs(skip) for skip in skips), tuple(texts), tuple(sorted(set(warnings))))
+    properties = [f"{key}: {same_in_all_runs(value)}" for report in reports for key, value in report.get("properties", []) if report["when"] == "teardown"]
+    return Test(verdict_of(reports), tuple(same_in_all_runs(skip) for skip in skips), tuple(texts), tuple(sorted(set(warnings))), tuple(properties))
 
 
 def gathered(lines: list[dict]) -> dict[str, Test]:
@@ -202,6 +212,7 @@ def tests_of_json_lines(lines: list[dict]) -> dict[str, Test]:
             warnings = [f"{warning['category']}: {same_in_all_runs(warning['message'])}" for warning in result["warnings"] if warning["category"] not in WARNINGS_THAT_DIFFER]
             test = test_of(result["reports"], warnings)
             test.verdict = result["verdict"]
+            test.properties = tuple(f"{key}: {same_in_all_runs(value)}" for key, value in result["properties"])
             outcome = result["outcome"]
             if outcome["kind"] != "exited" or outcome.get("code"):
                 test.texts += (f"its process: {outcome['words']}; stderr: {result['output']['stderr'][-1000:]}",)
@@ -234,7 +245,10 @@ def differences(suite: str, plain_tests: dict[str, Test], our_tests: dict[str, T
         here, there = plain_tests.get(name, missing), our_tests.get(name, missing)
         part = here.differs(there)
         if part:
-            found.append(Difference(suite, name, part, str(getattr(here, part)), str(getattr(there, part)), told=here.told(part) + there.told(part)))
+            plain_has, ours_has = str(getattr(here, part)), str(getattr(there, part))
+            if part == "properties":
+                plain_has, ours_has = apart(plain_has, ours_has)
+            found.append(Difference(suite, name, part, plain_has, ours_has, told=here.told(part) + there.told(part)))
     explained = explanations()
     for difference in found:
         difference.why = explanation(difference, explained)
