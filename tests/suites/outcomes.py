@@ -189,7 +189,7 @@ def casemate(suite: prepare.Suite, *more: str) -> Run:
     with tempfile.TemporaryDirectory(prefix="casemate-suites-", dir="/var/tmp") as scratch:
         record = Path(scratch) / "run.jsonl"
         order = [] if any("randomly" in word for word in more) else ["-p", "no:randomly"]
-        argv = [CASEMATE, "pytest", f"--json-lines={record}", *order, *more, *suite.pytest_arguments]
+        argv = [CASEMATE, "pytest", f"--json-lines={record}", "-p", "no:cacheprovider", *order, *more, *suite.pytest_arguments]
         ran = run(argv, suite, environment(scratch), alone=False)
         if not record.exists():
             raise prepare.Problem(f"casemate pytest of {suite.name} wrote no JSON lines (exit status {ran.status}): {ran.output[-2000:]}")

@@ -60,11 +60,6 @@ class TestGarbage:
         assert sys.getrefcount(thing) == 2
         assert sys.getrefcount(Cycle) < 100
 
-    def test_hypothesis_takes_random(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            import hypothesis.internal.entropy  # noqa: F401
-
 
 class TestInterpreter:
     def test_modules(self, record_property):
@@ -245,3 +240,12 @@ class TestConfig:
 
     def test_current_test(self):
         assert os.environ["PYTEST_CURRENT_TEST"].endswith("test_current_test (call)")
+
+
+class TestLast:
+    """Imports much, which the tests before would see."""
+
+    def test_hypothesis_takes_random(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            import hypothesis.internal.entropy  # noqa: F401
