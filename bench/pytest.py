@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import signal
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ import measure
 import prepare
 
 OURS = "casemate pytest"
+OURS_313 = "casemate pytest, Python 3.13"
 OURS_IMAGE = "casemate pytest, image with Python 3.13"
 PLAIN, XDIST = "pytest", "pytest -n 2"
 FORK, FORKED = "os.fork a test, 2 at a time, no isolation", "pytest-forked"
@@ -82,9 +82,8 @@ class Machine:
 
     def environment_313(self) -> list[str]:
         """A pytest on the host's Python 3.13, if it has one: the bare fork to compare an image's 3.13 with."""
-        found = shutil.which("python3.13") or next((str(path) for path in sorted(Path("/root/.pyenv/versions").glob("3.13.*/bin/python"))), "")
-        if not found:
-            return []
+        # Not a shim on PATH (pyenv has such), which may stand for no interpreter at all.
+        found = next((str(path) for path in [Path("/usr/bin/python3.13"), *sorted(Path.home().glob(".pyenv/versions/3.13.*/bin/python"))] if path.exists()), "")
         venv = self.root / "venv-3.13"
         for argv in (["venv", "--python", found, str(venv)], ["pip", "install", "--python", str(venv / "bin/python"), pinned("pytest")]):
             if subprocess.run([str(prepare.UV), *argv, "--quiet"], capture_output=True).returncode != 0:
@@ -147,6 +146,9 @@ def trivial(machine: Machine) -> None:
         FORKED: lambda: run([*machine.python, "-p", "pytest_forked", "--forked", "-W", "ignore::ResourceWarning"]),
     }
     if machine.python_313:
+        bin_313 = os.path.dirname(machine.python_313[0])
+        env_313 = machine.env | {"PATH": f"{bin_313}:{machine.env['PATH']}", "VIRTUAL_ENV": os.path.dirname(bin_313)}
+        cases[OURS_313] = lambda: run(machine.ours, env_313)
         cases[FORK_313] = lambda: run([*machine.python_313, "-p", "forking"], machine.plugins)
     costs = alternating({name: case for name, case in cases.items() if machine.wanted(name)}, machine.rounds)
     print(f"  {count} trivial tests, medians of {machine.rounds}: ms a test of wall, of CPU, page faults a test")
@@ -159,7 +161,7 @@ def trivial(machine: Machine) -> None:
         measured = None
     theirs, how = (measured, f"measured with {MAELSTROM_TESTS}") if measured else (MAELSTROM_MS, "as recorded")
     print(f"    {MAELSTROM:45} {theirs:8.2f} ({how})")
-    for ours, references in ((OURS, [FORK, XDIST, PLAIN, FORKED]), (OURS_IMAGE, [FORK_313])):
+    for ours, references in ((OURS, [FORK, XDIST, PLAIN, FORKED]), (OURS_313, [FORK_313]), (OURS_IMAGE, [FORK_313])):
         if costs.get(ours):
             wall = median(costs[ours], "wall")
             for name in references:
