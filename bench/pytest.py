@@ -308,14 +308,17 @@ def cases(machine: Machine) -> None:
     counts = machine.counts
     for count in counts:
         watched = Watched(machine, count)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         took = watched.follow()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / count * 1e3
         if watched.process.returncode != 0:
             print(f"  {count} cases: left out: exit status {watched.process.returncode}: {(watched.directory / 'log').read_text()[-400:]}")
             return
         collected, tested = watched.first.get("collected", 0.0), watched.first.get("test_finished", 0.0)
         costs[count] = (took - collected) / count * 1e3
         quarters = [watched.samples[len(watched.samples) * i // 4] for i in range(4)] + watched.samples[-1:] if watched.samples else []
-        print(f"  {count} cases: {took:.1f} s, collected after {collected:.2f} s, first result {tested - collected:.2f} s later, {costs[count]:.2f} ms a case after that")
+        print(f"  {count} cases: {took:.1f} s, collected after {collected:.2f} s, first result {tested - collected:.2f} s later, {costs[count]:.2f} ms a case after that, {cpu:.2f} ms of CPU a case in all")
         print("    RSS of the engine, PSS of all (MB) at: " + ", ".join(f"{when:.0f} s {rss >> 20}, {pss >> 20}" for when, rss, pss in quarters), flush=True)
     print(f"  a case of {counts[-1]} against one of {counts[0]}: {costs[counts[-1]] / costs[counts[0]]:.2f}x, goal <= 1.1x")
     watched = Watched(machine, counts[-1])
