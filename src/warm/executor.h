@@ -23,7 +23,9 @@ struct WarmRequest {
 /// An executor of two kinds of jobs; of a job only argv, name, limits.wall, limits.output_bytes and capture_bytes count, the rest is the
 /// request's.
 ///   {"collect"}                 collects everything. The collector's stream goes to JobListener::report()
-///   {"test", FILE, HASH, ID...} runs these tests of a file in one cell; FILE and HASH as the collector named them ("" HASH: not checked).
+///   {"test", FILE, HASH, ID...} runs these tests of a file in one cell; FILE and HASH as the collector named them ("" FILE: from a parent
+///   that has
+///                               collected everything; "" HASH: not checked).
 ///                               The fork's stream goes to JobListener::report()
 ///   {"cold", FILE, HASH, ID...} the same in a fresh interpreter, in an ordinary cell; HASH means nothing
 /// Outcomes are those of the fork. What pytest says when the base can't begin is in the collecting job's output, its outcome `exited` with

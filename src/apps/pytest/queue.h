@@ -36,6 +36,7 @@ struct Unit {
   std::uint32_t attempt = 1;
   std::uint32_t lost = 0;  ///< how often it was run and nobody knows how it ended
   bool cold = false;
+  bool whole = false;  ///< from a parent that has collected every file, as a plain pytest has
 };
 
 /// Groups tests as their isolation asks, in the order given. A unit's names stay below what one message to a warm parent holds.

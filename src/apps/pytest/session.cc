@@ -300,6 +300,7 @@ class Session {
       if (hash != collector_.hashes.end() && index == collecting_in_) selected.hash = hash->second;
       selected_.push_back(std::move(selected));
     }
+    files_ = collector_.hashes.size();
     collector_.tests.clear();
     look_back();
     take_shard();
@@ -416,7 +417,8 @@ class Session {
     Job job;
     job.name = first.test.id;
     job.executor = executor_name(first.container);
-    job.argv = {unit.cold ? "cold" : "test", first.test.file, first.hash};
+    unit.whole |= whole_.contains(first.test.file);
+    job.argv = {unit.cold ? "cold" : "test", unit.whole && !unit.cold ? "" : first.test.file, first.hash};
     for (const std::size_t test : unit.tests) job.argv.push_back(selected_[test].test.id);
     job.capture_bytes = std::max<std::uint64_t>(request_.inline_limit, 1 << 20);
     for (const std::size_t test : unit.tests) {
@@ -437,6 +439,7 @@ class Session {
       if (last && *last == next.test.file) continue;
       last = &next.test.file;
       ++ahead;
+      if (whole_.contains(next.test.file) || queue_[i].cold) continue;
       warm_[next.container]->prepare(next.test.file, next.hash);
     }
   }
@@ -473,13 +476,26 @@ class Session {
 
   // The fork ended in the middle of a unit: what had not begun gets another one.
   void run_rest(const Unit& unit, std::size_t count) {
-    Unit rest{.attempt = unit.attempt, .cold = unit.cold};
+    Unit rest{.attempt = unit.attempt, .cold = unit.cold, .whole = unit.whole};
     rest.tests.assign(unit.tests.end() - static_cast<std::ptrdiff_t>(count), unit.tests.end());
     queue_.push_front(std::move(rest));
   }
 
+  // A test may need what other files did when they were imported. Alone with its file it fails then; a plain pytest collects all first.
+  bool is_tried_whole(const RunningUnit& running, std::size_t index, const TestResult& result) {
+    const Unit& unit = running.unit;
+    const bool told = result.outcome.succeeded() && (result.verdict == Verdict::failed || result.verdict == Verdict::error);
+    if (!told || unit.cold || unit.whole || files_ < 2 || stopped()) return false;
+    queue_.push_front({.tests = {index}, .attempt = unit.attempt, .whole = true});
+    return true;
+  }
+
   void one_result(const RunningUnit& running, std::size_t index, TestResult result) {
     const SelectedTest& selected = selected_[index];
+    if (is_tried_whole(running, index, result)) return;
+    if (running.unit.whole && !is_bad(result.verdict) && whole_.insert(selected.test.file).second)
+      tell_note(fmt::format("{}: tests need what other files import; they are run after all files were collected",
+                            printable_name(selected.test.file)));
     result.slot = running.slot;
     result.began = running.began;
     result.attempt = running.unit.attempt;
@@ -487,7 +503,8 @@ class Session {
     const bool again = is_bad(result.verdict) && running.unit.attempt <= selected.retries && !stopped();
     result.last = !again;
     result.flaky = result.verdict == Verdict::passed && running.unit.attempt > 1;
-    if (again) queue_.push_front({.tests = {index}, .attempt = running.unit.attempt + 1, .cold = running.unit.cold});
+    if (again)
+      queue_.push_front({.tests = {index}, .attempt = running.unit.attempt + 1, .cold = running.unit.cold, .whole = running.unit.whole});
     tell_result(std::move(result), selected);
   }
 
@@ -528,6 +545,8 @@ class Session {
   std::vector<SelectedTest> selected_;
   std::vector<std::size_t> ignored_;
   std::set<std::string> with_threads_;  // files
+  std::set<std::string> whole_;         // files whose tests need all others collected
+  std::size_t files_ = 0;               // that were collected
   std::size_t problems_ = 0;
   std::deque<Unit> queue_;
   std::size_t left_ = 0;
