@@ -367,6 +367,10 @@ class Warm:
         self.role = "test"
         for renew in self.renew:
             renew()
+        main_thread = sys.modules["threading"].main_thread()
+        if hasattr(main_thread, "_set_native_id"):
+            main_thread._set_native_id()
+        gc.unfreeze()
         if self.collects_garbage:
             gc.enable()
         self.stream = stream = Stream(report)
