@@ -99,6 +99,7 @@ Result<BlockPlan> compile_block(const Job& parent, const Job& fork, const HostFa
       plan.namespaces &= ~static_cast<std::uint64_t>(CLONE_NEWPID);
       plan.enters_cells = true;
     } else {
+      plan.enterable = true;
       plan.cell.push_back({.op = Op::export_namespaces});
     }
     block.limits[kind] = job.limits;

@@ -197,7 +197,10 @@ Result<void> Cell::start(const Job& job, const std::vector<int>& inherited) {
   return {};
 }
 
-void Cell::adopt() { send_message(socket_.get(), Message{.kind = Message::Kind::adopt}); }
+void Cell::adopt() {
+  ready_ = false;
+  send_message(socket_.get(), Message{.kind = Message::Kind::adopt});
+}
 
 void Cell::finish(int wait_status) { send_message(socket_.get(), Message{.kind = Message::Kind::finish, .value = wait_status}); }
 
@@ -247,11 +250,13 @@ bool Cell::receive(CellReport& report) {
         break;
       case Message::Kind::ready:
         report.ready = true;
+        ready_ = true;
         break;
       case Message::Kind::ended:
         report.wait_status = message.value;
         report.disk_full = message.step != 0;
-        report.network_untouched = message.phase != 0;
+        report.network_untouched = (message.phase & Message::network_untouched) != 0;
+        report.untouched = (message.phase & Message::untouched) != 0;
         break;
       case Message::Kind::leftover:
         message.text[sizeof message.text - 1] = '\0';

@@ -28,6 +28,7 @@ struct CellReport {
   std::vector<Leftover> leftovers;
   bool ready = false;
   bool network_untouched = false;  ///< another cell may have its network namespace
+  bool untouched = false;          ///< the cell itself may serve again
   bool disk_full = false;          ///< the root, a tmpfs or an overlay had no room left when the job ended
 };
 
@@ -52,6 +53,8 @@ class Cell {
   Result<void> start(const Job& job, const std::vector<int>& inherited = {});
   /// A cell for forks: from here its init watches over what comes in.
   void adopt();
+  /// All steps are done, and nothing has come in since (or it has left no trace).
+  [[nodiscard]] bool ready() const { return ready_; }
   /// The fork has ended and has been reaped: init reports what it left, and ends.
   void finish(int wait_status);
 
@@ -113,6 +116,7 @@ class Cell {
   UniqueFd report_;
   ForkEntry fork_;
   UniqueFd own_network_;
+  bool ready_ = false;
   std::vector<int> entries_;
   UniqueFd entry_;
 };

@@ -302,7 +302,7 @@ bool reap(pid_t job, int& status) {
 }
 
 // Until the job's main process has ended; gives its wait status. `job` 0: it is another's child, and the engine says when it has.
-int watch_job(ChildContext& context, int signals, pid_t job) {
+int watch_job(const ChildContext& context, int signals, pid_t job) {
   const bool watching = context.memory_watch_bytes > 0 || context.cpu_watch_us > 0;
   pollfd watched[2] = {{signals, POLLIN, 0}, {context.socket, POLLIN, 0}};
   for (;;) {
@@ -323,6 +323,39 @@ int watch_job(ChildContext& context, int signals, pid_t job) {
       if (message.kind == Message::Kind::signal && job > 0 && ::kill(-job, message.value) < 0) ::kill(job, message.value);
     }
     if (watching && watched[0].revents != 0) watch(context);
+  }
+}
+
+int child_signals() {
+  sigset_t children;
+  ::sigemptyset(&children);
+  ::sigaddset(&children, SIGCHLD);
+  return ::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+// A cell for forks that come from outside, one after the other as long as none leaves a trace. Message queues can't be looked for, so the
+// ipc namespace is always new.
+[[noreturn]] void serve_forks(const ChildContext& context) {
+  const int signals = child_signals();
+  static CellTraces traces;
+  traces.note(*context.plan);
+  for (;;) {
+    if (!send_message(context.socket, Message{.kind = Message::Kind::ready})) ::_exit(0);
+    Message message{};
+    if (receive_message(context.socket, message, nullptr, 0) < 0 || message.kind != Message::Kind::adopt) ::_exit(0);
+    const int status = watch_job(context, signals, 0);
+    report_leftovers(context, 0);
+    Message ended{.kind = Message::Kind::ended, .value = status};
+    ended.step = any_layer_full(*context.plan) ? 1 : 0;
+    const bool own_network = (context.plan->namespaces & CLONE_NEWNET) != 0;
+    if (own_network && network_untouched()) ended.phase |= Message::network_untouched;
+    const bool clean = (ended.phase != 0 || !own_network) && traces.none() && ::unshare(CLONE_NEWIPC) == 0;
+    if (clean) ended.phase |= Message::untouched;
+    if (!send_message(context.socket, ended) || !clean) ::_exit(0);
+    const int ipc = ::open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+    if (ipc < 0 || !send_message(context.socket, Message{.kind = Message::Kind::namespaces, .step = 1u << kIpcNamespace}, &ipc, 1))
+      ::_exit(0);
+    ::close(ipc);
   }
 }
 
@@ -371,6 +404,7 @@ void init_main(ChildContext& context) {
   int problem = 0;
   const std::size_t failed = run_steps(context.plan->cell, context, problem);
   if (failed != context.plan->cell.size()) fail_with(context, 0, failed, problem);
+  if (context.plan->enterable) serve_forks(context);
   if (!send_message(context.socket, Message{.kind = Message::Kind::ready})) ::_exit(0);
 
   Message message{};
@@ -381,33 +415,25 @@ void init_main(ChildContext& context) {
     send_message(context.socket, Message{.kind = Message::Kind::ended, .value = message.value});
     ::_exit(0);
   }
-  ::sigemptyset(&children);
-  ::sigaddset(&children, SIGCHLD);
-  const int signals = ::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
-  pid_t job = 0;
-  if (message.kind == Message::Kind::go) {
-    if (passed > 0) {
-      context.command = map_command(fds[0]);
-      ::close(fds[0]);
-    }
-    for (int i = 1; i < passed; ++i) context.inherited[context.inherited_count++] = fds[i];
-    if (!context.command) fail_with(context, 1, context.plan->job.size() - 1, EINVAL);
-    job = start_job(context);
-    if (job < 0) fail_with(context, 1, 0, errno);
-    for (int i = 0; i < context.inherited_count; ++i) ::close(context.inherited[i]);
-  } else if (message.kind != Message::Kind::adopt) {
-    ::_exit(0);
+  if (message.kind != Message::Kind::go) ::_exit(0);
+  if (passed > 0) {
+    context.command = map_command(fds[0]);
+    ::close(fds[0]);
   }
+  for (int i = 1; i < passed; ++i) context.inherited[context.inherited_count++] = fds[i];
+  if (!context.command) fail_with(context, 1, context.plan->job.size() - 1, EINVAL);
+  const int signals = child_signals();
+  const pid_t job = start_job(context);
+  if (job < 0) fail_with(context, 1, 0, errno);
+  for (int i = 0; i < context.inherited_count; ++i) ::close(context.inherited[i]);
   for (int& standard : context.standard) {
-    if (standard >= 0) ::close(standard);
+    ::close(standard);
     standard = -1;
   }
   const int status = watch_job(context, signals, job);
   report_leftovers(context, job);
   const bool full = any_layer_full(*context.plan);
-  const bool untouched = job == 0 && (context.plan->namespaces & CLONE_NEWNET) != 0 && network_untouched();
-  send_message(context.socket,
-               Message{.kind = Message::Kind::ended, .phase = untouched ? 1u : 0u, .step = full ? 1u : 0u, .value = status});
+  send_message(context.socket, Message{.kind = Message::Kind::ended, .step = full ? 1u : 0u, .value = status});
   ::_exit(0);
 }
 

@@ -13,8 +13,7 @@ struct Message {
     exported,    ///< one fd attached: collected directory `step`
     network,     ///< two fds attached: network and user namespace
     ready,       ///< all steps of the cell are done; waiting for go
-    ended,       ///< the main process was reaped: wait status `value`; `step` is 1 if a writable layer is full, `phase`
-                 ///< 1 if an adopted process has left the network namespace as it was
+    ended,       ///< the main process was reaped: wait status `value`; `step` is 1 if a writable layer is full, `phase` has bits of `Trace`
     leftover,    ///< a process was still there: pid `value`, `text` is its comm
     over_limit,  ///< the watchdog ended the job: `step` is 0 for memory, 1 for CPU time
     namespaces,  ///< the cell's namespaces attached, in the order of kNamespaceNames; `step` has a bit for each that is there
@@ -28,6 +27,11 @@ struct Message {
     make,  ///< a cell of kind `step`; attached: its init's socket, then, if the kind runs a command, stdin, stdout and stderr
     made,  ///< pid `value`, pidfd attached; or `value` is 0 and `step` an errno
   };
+  /// Of `ended`, where the process came from outside: what is as if it had never been there.
+  enum Trace : std::uint32_t {
+    network_untouched = 1,  ///< another cell may have the network namespace
+    untouched = 2,          ///< the cell serves again: a `namespaces` with what is new and another `ready` follow
+  };
   Kind kind;
   std::uint32_t phase = 0;
   std::uint32_t step = 0;
@@ -38,6 +42,7 @@ struct Message {
 /// What a `namespaces` message carries, as files of /proc/self/ns.
 inline constexpr const char* kNamespaceNames[] = {"mnt", "pid", "ipc", "uts", "net", "cgroup"};
 inline constexpr int kNamespaces = 6;
-inline constexpr int kNetworkNamespace = 4;  ///< its index there
+inline constexpr int kIpcNamespace = 2;  ///< its index there
+inline constexpr int kNetworkNamespace = 4;
 
 }  // namespace casemate

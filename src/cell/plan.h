@@ -83,6 +83,7 @@ struct Plan {
   std::vector<std::vector<std::string>> collected_lower;
   bool outbound = false;  ///< a gateway has to be attached before the job starts
   Profile profile = Profile::standard;
+  bool enterable = false;          ///< its job is no command but forks from outside
   bool enters_cells = false;       ///< its forks enter other cells of its block: setns(2) is allowed
   std::vector<std::string> notes;  ///< what fell back
 

@@ -4,6 +4,13 @@
 #include <initializer_list>
 
 #include <fcntl.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace casemate {
@@ -71,7 +78,109 @@ bool loopback_is_quiet(const char* text) {
   return line && all_zero(line + 3, 0);
 }
 
+// What every cell has, made by us or by the image.
+constexpr const char* kKnown[] = {"/",    "/tmp",       "/var",          "/var/tmp",         "/root",
+                                  "/run", "/home",      "/dev",          "/dev/shm",         "/etc",
+                                  "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/resolv.conf"};
+
+bool no_system_v_objects() {
+  shm_info segments{};
+  seminfo semaphores{};
+  msginfo queues{};
+  if (::shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&segments)) < 0 || segments.used_ids != 0) return false;
+  if (::semctl(0, 0, SEM_INFO, &semaphores) < 0 || semaphores.semusz != 0) return false;
+  return ::msgctl(0, MSG_INFO, reinterpret_cast<msqid_ds*>(&queues)) >= 0 && queues.msgpool == 0;
+}
+
 }  // namespace
+
+bool CellTraces::look(const char* path, Place& place) {
+  struct stat info{};
+  if (::lstat(path, &info) < 0) return false;
+  std::uint64_t what = 0xcbf29ce484222325;  // FNV-1a
+  const auto add = [&](std::uint64_t value) { what = (what ^ value) * 0x100000001b3; };
+  for (const std::uint64_t value : {std::uint64_t{info.st_mode}, std::uint64_t{info.st_uid}, std::uint64_t{info.st_gid}}) add(value);
+  if (S_ISREG(info.st_mode)) {
+    char text[kMostText];
+    add(static_cast<std::uint64_t>(info.st_size));
+    const int fd = ::open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    const ssize_t got = fd < 0 ? 0 : ::read(fd, text, sizeof text);
+    if (fd >= 0) ::close(fd);
+    for (ssize_t at = 0; at < got; ++at) add(static_cast<unsigned char>(text[at]));
+  }
+  place = {path, info.st_ino, info.st_ctim.tv_sec, info.st_ctim.tv_nsec, what};
+  return true;
+}
+
+void CellTraces::note_place(const char* path) {
+  Place place;
+  if (!look(path, place)) return;  // it can only come by a change of the directory it would lie in
+  if (places_count_ == kMost) {
+    complete_ = false;
+    return;
+  }
+  places_[places_count_++] = place;
+}
+
+void CellTraces::note_room(const char* path) {
+  struct statfs state{};
+  if (::statfs(path, &state) < 0) return;
+  if (rooms_count_ == kMost) {
+    complete_ = false;
+    return;
+  }
+  rooms_[rooms_count_++] = {path, state.f_ffree};
+}
+
+void CellTraces::note(const Plan& plan) {
+  for (const char* path : kKnown) note_place(path);
+  note_room("/");
+  bool inside = false;  // paths before an image's root is entered are beside it
+  for (const Step& step : plan.cell) inside |= step.op == Step::Op::enter;
+  inside = !inside;
+  for (const Step& step : plan.cell) {
+    if (step.op == Step::Op::enter) inside = true;
+    const char* path = step.path.c_str();
+    if (!inside || std::strncmp(path, "../", 3) == 0) continue;
+    // Relative to the root, which is the working directory too.
+    switch (step.op) {
+      case Step::Op::make_directory:
+      case Step::Op::make_file:
+        note_place(path);
+        break;
+      case Step::Op::mount:
+      case Step::Op::overlay:
+        if (step.op == Step::Op::mount && step.source != "tmpfs") break;
+        note_place(path);
+        note_room(path);
+        break;
+      case Step::Op::bind:
+        if (step.source[0] == '.') {  // an overlay without lower layers
+          note_place(path);
+          note_room(path);
+        }
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+bool CellTraces::none() const {
+  if (!complete_) return false;
+  // All that came in descends from a process that has been reaped: whatever still runs is init's child by now.
+  if (::waitpid(-1, nullptr, WNOHANG) >= 0) return false;
+  for (int i = 0; i < places_count_; ++i) {
+    Place now;
+    if (!look(places_[i].path, now) || !(now == places_[i])) return false;
+  }
+  // Whatever was copied up or made in a directory that is not among the places took an inode.
+  for (int i = 0; i < rooms_count_; ++i) {
+    struct statfs state{};
+    if (::statfs(rooms_[i].path, &state) < 0 || state.f_ffree != rooms_[i].free_inodes) return false;
+  }
+  return no_system_v_objects();
+}
 
 bool network_untouched() {
   char text[kMostText];

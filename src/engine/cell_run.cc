@@ -69,7 +69,11 @@ Result<void> CellRun::await(std::unique_ptr<Cell> cell, std::function<void(CellR
   cell_ = std::move(cell);
   ready_ = std::move(ready);
   for_fork_ = true;
-  return watch_cell();
+  TRY(watch_cell());
+  if (!cell_->ready()) return {};
+  report_.ready = true;  // it has served before
+  messages();
+  return {};
 }
 
 Result<void> CellRun::watch_cell() {
@@ -169,6 +173,7 @@ void CellRun::messages() {
       if (cell_->plan().outbound && !cell_->start(job_)) cell_->kill();
     }
   }
+  if (report_.untouched) return finish();        // nobody is left in the cell, and its init waits for the next
   if (!open) reactor_.unwatch(cell_->socket());  // init is ending; its pidfd will say when it has
 }
 
@@ -274,13 +279,11 @@ void CellRun::finish() {
   unwatch();
   disk_watch_.reset();
   cell_->receive(report_);
-  cell_->fork_entry() = Cell::ForkEntry();  // or its pipes would never end
   drain(Stream::out, cell_->out());
   drain(Stream::err, cell_->err());
   while (cell_->report() && take_report()) {
   }
-  ProcessEnd end = cell_->process().reap(true).value_or(ProcessEnd{});
-  if (fork_end_) end = *fork_end_;
+  const ProcessEnd end = fork_end_ ? *fork_end_ : cell_->process().reap(true).value_or(ProcessEnd{});
   const CgroupUsage usage = cell_->cgroup() ? cell_->cgroup()->usage() : CgroupUsage{};
 
   result_.outcome = outcome(end, usage);
@@ -298,7 +301,7 @@ void CellRun::finish() {
 void CellRun::complete() {
   if (collected_) reactor_.unwatch(collected_.get());
   if (collector_.joinable()) collector_.join();
-  if (last_) last_(*cell_, report_);
+  if (last_) last_(std::move(cell_), report_);
   cell_.reset();
   const Done done = std::move(done_);  // it may destroy us
   done(*this, std::move(result_));

@@ -39,8 +39,8 @@ class CellRun {
   Result<void> begin(std::unique_ptr<Cell> cell, const std::vector<int>& inherited = {});
   /// The same for a cell of a block: `ready` is called once when a fork may enter; that is told by forked().
   Result<void> await(std::unique_ptr<Cell> cell, std::function<void(CellRun&)> ready);
-  /// `last` sees the cell when all in it is dead, before it goes: what may be used again can be taken out of it.
-  void at_the_end(std::function<void(Cell&, const CellReport&)> last) { last_ = std::move(last); }
+  /// Where the cell goes when all in it is dead: it, or parts of it, may serve again, as its report says.
+  void at_the_end(std::function<void(std::unique_ptr<Cell>, const CellReport&)> last) { last_ = std::move(last); }
   /// A fork is on its way into the cell: from here the job's clock runs.
   void forked();
   /// The fork has ended and was reaped; `end` is what it used.
@@ -89,7 +89,7 @@ class CellRun {
   JobListener* listener_;
   Done done_;
   std::function<void(CellRun&)> ready_;  // once
-  std::function<void(Cell&, const CellReport&)> last_;
+  std::function<void(std::unique_ptr<Cell>, const CellReport&)> last_;
   std::unique_ptr<Cell> cell_;
   std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<DiskWatch> disk_watch_;

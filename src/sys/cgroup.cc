@@ -82,6 +82,9 @@ class CellCgroup final : public Cgroup {
     }
     return std::nullopt;
   }
+  bool renew() override {
+    return !v2_ && std::all_of(v1_.begin(), v1_.end(), [](V1Directory& directory) { return directory.renew(); });
+  }
   void kill_all() override {
     if (v2_) return v2_->kill_all();
     // Any one lists all; the one that can also forbid forks is best.

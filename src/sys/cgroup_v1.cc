@@ -91,6 +91,8 @@ void V1Directory::read_usage(CgroupUsage& usage) const {
   if (hierarchy_->controllers & kCgroupPids) {
     usage.pids_refused = keyed_number(read_control(top, inside("pids.events")).value_or(""), "max");
     usage.peak_pids = read_control_number(top, inside("pids.peak"));
+    // It can't be set back: one that has not grown since says nothing of these processes.
+    if (usage.peak_pids && usage.peak_pids <= peak_before_) usage.peak_pids.reset();
   }
   if (hierarchy_->controllers & kCgroupCpuacct) {
     // Not cpuacct.stat: it counts in hundredths of a second.
@@ -103,6 +105,20 @@ void V1Directory::read_usage(CgroupUsage& usage) const {
       usage.written_bytes = sum_of(*text, "Write");
     }
   }
+}
+
+bool V1Directory::renew() {
+  constexpr std::uint64_t kMostCharged = 4 << 20;
+  constexpr CgroupControllers kCounting = kCgroupCpuacct | kCgroupIo;  // what has been counted stays
+  const int top = hierarchy_->directory.get();
+  if (name_.empty() || (hierarchy_->controllers & kCounting) != 0) return false;
+  CgroupUsage usage;
+  read_usage(usage);
+  if (usage.oom_kills.value_or(0) > 0 || usage.pids_refused.value_or(0) > 0) return false;
+  if (usage.peak_pids) peak_before_ = usage.peak_pids;
+  if (!(hierarchy_->controllers & kCgroupMemory)) return true;
+  if (read_control_number(top, inside("memory.usage_in_bytes")).value_or(UINT64_MAX) > kMostCharged) return false;
+  return write_control(top, inside("memory.max_usage_in_bytes"), "0") == 0;
 }
 
 std::optional<std::uint64_t> V1Directory::cpu_us() const {

@@ -28,7 +28,7 @@ class V1Directory {
   /// Makes `name` with those of the limits that the hierarchy's controllers are for.
   static Result<V1Directory> create(const std::shared_ptr<V1Hierarchy>& hierarchy, const std::string& name, const CgroupLimits& limits);
   V1Directory(V1Directory&& other) noexcept
-      : hierarchy_(std::move(other.hierarchy_)), name_(std::exchange(other.name_, {})), entry_(std::move(other.entry_)) {}
+      : hierarchy_(std::move(other.hierarchy_)), name_(std::exchange(other.name_, {})), entry_(std::move(other.entry_)), peak_before_(other.peak_before_) {}
   V1Directory& operator=(V1Directory&&) = delete;
   ~V1Directory();
 
@@ -38,6 +38,8 @@ class V1Directory {
   /// Fills in what this hierarchy's controllers counted.
   void read_usage(CgroupUsage& usage) const;
   [[nodiscard]] std::optional<std::uint64_t> cpu_us() const;
+  /// As Cgroup::renew().
+  bool renew();
   void kill_all();
   /// True when it is gone; then nothing is left for the destructor.
   bool remove();
@@ -51,6 +53,7 @@ class V1Directory {
   std::shared_ptr<V1Hierarchy> hierarchy_;  ///< shared, so that a cell may outlive its factory
   std::string name_;                        ///< "" when removed or moved from
   UniqueFd entry_;
+  std::optional<std::uint64_t> peak_before_;  ///< pids.peak when it was renewed
 };
 
 }  // namespace casemate

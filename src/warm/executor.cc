@@ -251,7 +251,7 @@ class Tree final : public WarmExecutor, private JobListener {
     };
     TRY_ASSIGN(test->run, CellRun::create(reactor_, ground_, std::move(own), cell->plan(), listener, ended));
     Test* raw = test.get();
-    test->run->at_the_end([this](Cell& used, const CellReport& report) { keep_network(used, report); });
+    test->run->at_the_end([this](std::unique_ptr<Cell> used, const CellReport& report) { keep(std::move(used), report); });
     TRY(test->run->await(std::move(cell), [this, raw](CellRun&) {
       raw->cell_ready = true;
       fork_into(*raw);
@@ -324,10 +324,14 @@ class Tree final : public WarmExecutor, private JobListener {
     return Cell::create_in(*block_, BlockPlan::fork, ground_, network.get());
   }
 
-  // Most tests never touch the network; then the next cell can't tell its namespace from a new one.
-  void keep_network(Cell& cell, const CellReport& report) {
-    if (report.network_untouched && cell.own_network() && networks_.size() < request_.cells_ahead)
-      networks_.push_back(std::move(cell.own_network()));
+  // Most tests only compute: the next one can't tell their cell from a new one. Others have at least left the network alone.
+  void keep(std::unique_ptr<Cell> cell, const CellReport& report) {
+    const bool clean = report.untouched && report.leftovers.empty() && !report.over_limit && !report.disk_full;
+    if (clean && pool_.size() < 2 * request_.cells_ahead && (!cell->cgroup() || cell->cgroup()->renew())) {
+      pool_.push_back(std::move(cell));
+    } else if (report.network_untouched && cell->own_network() && networks_.size() < request_.cells_ahead) {
+      networks_.push_back(std::move(cell->own_network()));
+    }
   }
 
   void find_parent(Test& test) {
@@ -368,7 +372,6 @@ class Tree final : public WarmExecutor, private JobListener {
     test.parent->last_used = ++clock_;
     test.run->forked();
     if (!test.parent->control.send(message, fds)) test.run->give_up(parent_died("it does not listen"));
-    entry = Cell::ForkEntry();
   }
 
   // ---- Module parents
