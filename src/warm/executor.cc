@@ -105,6 +105,7 @@ class Tree final : public WarmExecutor, private JobListener {
 
   Result<void> start(Job job, JobListener& listener, std::function<void(JobResult)> done) override {
     if (job.argv.size() >= 4 && job.argv[0] == "cold") return start_cold(std::move(job), listener, std::move(done));
+    if (job.argv.size() == 3 && job.argv[0] == "coverage") return start_coverage(std::move(job), listener, std::move(done));
     TRY(ensure_base());
     if (job.argv.size() == 1 && job.argv[0] == "collect") return collect(listener, std::move(done));
     if (job.argv.size() < 4 || job.argv[0] != "test")
@@ -271,10 +272,24 @@ class Tree final : public WarmExecutor, private JobListener {
     return own;
   }
 
-  // A fresh interpreter that collects one file and runs tests of it: an ordinary job, but for what it is told and tells.
+  // A fresh interpreter that collects one file and runs tests of it.
   Result<void> start_cold(Job job, JobListener& listener, std::function<void(JobResult)> done) {
     nlohmann::json words = {{"file", job.argv[1]}, {"ids", nlohmann::json::array()}};
     for (std::size_t i = 3; i < job.argv.size(); ++i) words["ids"].push_back(job.argv[i]);
+    return start_fresh(std::move(job), "K" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), -1, listener,
+                       std::move(done));
+  }
+
+  // One that has nothing to collect.
+  Result<void> start_coverage(Job job, JobListener& listener, std::function<void(JobResult)> done) {
+    const nlohmann::json words = {{"failed", std::strtoul(job.argv[1].c_str(), nullptr, 10)}, {"directory", job.argv[2]}};
+    const int data = job.stdin_fd;
+    return start_fresh(std::move(job), "V" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), data, listener,
+                       std::move(done));
+  }
+
+  // An ordinary job, but for what it is told and tells.
+  Result<void> start_fresh(Job job, const std::string& message, int file, JobListener& listener, std::function<void(JobResult)> done) {
     Job own = own_job(std::move(job));
     own.argv = request_.parent.argv;
     own.env["CASEMATE_COLD"] = "1";
@@ -282,8 +297,9 @@ class Tree final : public WarmExecutor, private JobListener {
     TRY_ASSIGN(auto control, ParentControl::create());
     TRY_ASSIGN(Pipe report, make_pipe());
     ::fcntl(report.read.get(), F_SETFL, O_NONBLOCK);
-    const std::string message = "K" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-    if (!control.first.send(message, {report.write.get()})) return fail_errno("tell an interpreter what to run");
+    std::vector<int> fds{report.write.get()};
+    if (file >= 0) fds.push_back(file);
+    if (!control.first.send(message, fds)) return fail_errno("tell an interpreter what to run");
     TRY_ASSIGN(const UniqueFd python, sealed_file("casemate-warm", warm_python()));
     TRY_ASSIGN(const UniqueFd native, sealed_file("casemate-native", warm_native()));
     auto cold = std::make_unique<Cold>();

@@ -116,6 +116,8 @@ StreamLine line_of(const Json& object) {
   if (object.contains("done"))
     return StreamDone{number_at(object, "deselected"), texts_at(object, "threads"), static_cast<int>(number_at(object, "status") & 0xff),
                       text_at(object, "text")};
+  if (object.contains("covered")) return StreamCovered{text_at(object, "covered"), true_at(object, "failed")};
+  if (object.contains("written")) return StreamWritten{text_at(object, "written"), text_at(object, "content"), true_at(object, "more")};
   if (object.contains("file")) {
     const auto hash = object.find("hash");
     return StreamFile{text_at(object, "file"), hash == object.end() ? "" : hash->dump(), number_at(object, "count")};
@@ -126,6 +128,7 @@ StreamLine line_of(const Json& object) {
 }  // namespace
 
 StreamLine read_stream_line(std::string_view line) {
+  if (line.starts_with(R"({"coverage": )")) return StreamCoverage{std::string(line)};
   const Json object = Json::parse(line, nullptr, false);
   return object.is_object() ? line_of(object) : StreamLine();
 }

@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "apps/pytest/coverage.h"
 #include "apps/pytest/directives.h"
 #include "apps/pytest/filter.h"
 #include "apps/pytest/furnishing.h"
@@ -57,6 +58,7 @@ struct Collector : JobListener {
   std::map<std::string, std::string> hashes;  // by file
   std::vector<StreamProblem> problems;
   std::optional<StreamDone> done;
+  Coverage coverage;  // of this and, later, of all tests
   StreamReader reader;
 
   void report(std::string_view bytes) override {
@@ -67,6 +69,8 @@ struct Collector : JobListener {
         hashes[file->file] = std::move(file->hash);
       } else if (auto* problem = std::get_if<StreamProblem>(&line)) {
         problems.push_back(std::move(*problem));
+      } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
+        coverage.add(measured->line);
       } else if (auto* end = std::get_if<StreamDone>(&line)) {
         done = std::move(*end);
       }
@@ -387,8 +391,17 @@ class Session {
     if (auto ran = engine_->run_until_idle(); !ran) return finish(3, ran.error().what);
     end_.not_run = left_;
     if (interrupted()) return finish_interrupted();
-    if (bad_ > 0) return finish(1);
-    return finish(0);
+    const bool covered = report_coverage();
+    return finish(bad_ > 0 || !covered ? 1 : 0);
+  }
+
+  // False: less than pytest-cov was told to ask for.
+  bool report_coverage() {
+    if (!collector_.coverage.any()) return true;
+    CoverageReport report = collector_.coverage.report(*engine_, executor_name(collecting_in_), request_.directory, bad_);
+    for (const std::string& note : report.notes) tell_note(note);
+    end_.coverage = std::move(report.text);
+    return !report.failed;
   }
 
   void tell_ignored(std::size_t index) {
@@ -457,6 +470,7 @@ class Session {
     if (result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "threads" && !stopped()) return run_cold(unit, result.outcome);
     std::vector<TestCase> tests;
     for (const std::size_t test : unit.tests) tests.push_back(selected_[test].test);
+    for (const std::string& line : running.told.coverage()) collector_.coverage.add(line);
     UnitReport::Judged judged = running.told.judge(tests, std::move(result));
     for (std::size_t i = 0; i < judged.results.size(); ++i) one_result(running, unit.tests[i], std::move(judged.results[i]));
     if (!judged.not_begun.empty()) run_rest(unit, judged.not_begun.size());

@@ -20,6 +20,9 @@ class UnitReport {
   /// The tests that have begun and have not ended: the fork is in the last of them.
   [[nodiscard]] const std::string& current() const { return current_; }
 
+  /// What was measured (StreamCoverage).
+  [[nodiscard]] const std::vector<std::string>& coverage() const { return coverage_; }
+
   struct Judged {
     std::vector<TestResult> results;  ///< in the order of `tests`
     std::vector<TestCase> not_begun;  ///< the fork ended before they began
@@ -43,6 +46,7 @@ class UnitReport {
 
   StreamReader reader_;
   std::map<std::string, OneTest> tests_;
+  std::vector<std::string> coverage_;
   std::string current_;
   std::string stop_;
   bool done_ = false;
