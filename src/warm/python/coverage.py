@@ -87,6 +87,11 @@ def forget_coverage(cov, measured):
     del measured.lines[:]
 
 
+def keep_measuring(config):
+    """In a fork: pytest-cov before 7 takes another pid for a test that somebody else forked, and measures on its own."""
+    config.pluginmanager.getplugin("_cov").pid = os.getpid()
+
+
 def end_of_coverage(cov, measured, since):
     """The lines of what `measured` has heard, and of what processes that were started here left in files after `since` (of the epoch)."""
     cov.stop()

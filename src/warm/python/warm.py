@@ -415,6 +415,8 @@ class Warm:
             renew()
         if self.collects_garbage:
             gc.enable()
+        if self.measured is not None:
+            keep_measuring(self.config)
         self.stream = stream = Stream(report)
         names = ids.split(b"\0")[:-1]
         items = [self.items.get(name) for name in names]
