@@ -6,12 +6,14 @@
 #include <nlohmann/json.hpp>
 
 #include "warm/protocol.h"
+#include "warm/shallow.h"
 
 namespace casemate {
 namespace {
 
 using Json = nlohmann::json;
 
+constexpr std::size_t kMostWord = 20;
 constexpr std::size_t kMostMarkers = 1000;
 constexpr std::size_t kMostPairs = 10'000;
 constexpr double kMostSeconds = 1e11;
@@ -66,8 +68,8 @@ std::vector<std::pair<std::string, std::string>> pairs_at(const Json& object, co
 
 TestReport report_of(const Json& object) {
   TestReport report;
-  report.when = text_at(object, "when");
-  report.outcome = text_at(object, "outcome");
+  report.when = text_at(object, "when").substr(0, kMostWord);
+  report.outcome = text_at(object, "outcome").substr(0, kMostWord);
   report.began = time_at(object, "start");
   report.duration = time_at(object, "duration");
   report.text = text_at(object, "text");
@@ -126,6 +128,7 @@ StreamLine line_of(const Json& object) {
 }  // namespace
 
 StreamLine read_stream_line(std::string_view line) {
+  if (!is_shallow(line)) return {};
   const Json object = Json::parse(line, nullptr, false);
   return object.is_object() ? line_of(object) : StreamLine();
 }

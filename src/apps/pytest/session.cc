@@ -387,7 +387,7 @@ class Session {
     if (auto ran = engine_->run_until_idle(); !ran) return finish(3, ran.error().what);
     end_.not_run = left_;
     if (interrupted()) return finish_interrupted();
-    if (bad_ > 0) return finish(1);
+    if (bad_ > 0 || !end_.stopped_because.empty()) return finish(1);
     return finish(0);
   }
 
@@ -419,7 +419,10 @@ class Session {
     job.executor = executor_name(first.container);
     unit.whole |= whole_.contains(first.test.file);
     job.argv = {unit.cold ? "cold" : "test", unit.whole && !unit.cold ? "" : first.test.file, first.hash};
-    for (const std::size_t test : unit.tests) job.argv.push_back(selected_[test].test.id);
+    for (const std::size_t test : unit.tests) {
+      job.argv.push_back(selected_[test].test.id);
+      running->told.expect(selected_[test].test.id);
+    }
     job.capture_bytes = std::max<std::uint64_t>(request_.inline_limit, 1 << 20);
     for (const std::size_t test : unit.tests) {
       if (selected_[test].timeout) job.limits.wall = job.limits.wall.value_or(std::chrono::milliseconds(0)) + *selected_[test].timeout;
@@ -458,9 +461,10 @@ class Session {
     std::vector<TestCase> tests;
     for (const std::size_t test : unit.tests) tests.push_back(selected_[test].test);
     UnitReport::Judged judged = running.told.judge(tests, std::move(result));
-    for (std::size_t i = 0; i < judged.results.size(); ++i) one_result(running, unit.tests[i], std::move(judged.results[i]));
-    if (!judged.not_begun.empty()) run_rest(unit, judged.not_begun.size());
+    // First, for a test that is tried again would not be heard of any more.
     if (!judged.stop.empty() && end_.stopped_because.empty()) stop("a test stopped the session: " + std::string(first_line(judged.stop)));
+    for (std::size_t i = 0; i < judged.results.size(); ++i) one_result(running, unit.tests[i], std::move(judged.results[i]));
+    if (!judged.not_begun.empty() && !stopped()) run_rest(unit, judged.not_begun.size());
   }
 
   // A fork would not have the threads that run: its tests get fresh interpreters, and so do all of their file.
