@@ -81,6 +81,7 @@ struct RunningUnit : JobListener {
   Session* session = nullptr;
   Unit unit;
   UnitReport told;
+  bool has_started = false;
   std::uint32_t slot = 0;
   std::chrono::microseconds began{0};
 
@@ -115,6 +116,7 @@ class Session {
       for (const SelectedTest& selected : selected_) options_.list(selected.test);
       return problems_ > 0 ? 1 : selected_.empty() ? 4 : 0;
     }
+    int worst = 0;
     for (std::uint32_t repetition = 1; repetition <= request_.repeat; ++repetition) {
       if (repetition > 1) {
         end_ = RunEnd{};
@@ -123,9 +125,10 @@ class Session {
         start.began = std::chrono::system_clock::now();
         audience_.tell([&](Sink& sink) { sink.run_started(start); });
       }
-      if (const int status = run_all(); repetition == request_.repeat || interrupted() || !end_.stopped_because.empty()) return status;
+      if (const int status = run_all(); status != 0) worst = status;
+      if (interrupted() || !end_.stopped_because.empty()) break;
     }
-    return 0;
+    return worst;
   }
 
   // ---- Called by RunningUnit
@@ -133,6 +136,7 @@ class Session {
   void unit_started(RunningUnit& running) {
     for (running.slot = 0; busy_.contains(running.slot); ++running.slot) {
     }
+    running.has_started = true;
     busy_.insert(running.slot);
     running.began = since_began();
     const TestStart start{&selected_[running.unit.tests.front()].test, running.slot, running.unit.attempt, running.began};
@@ -142,7 +146,7 @@ class Session {
   void unit_finished(RunningUnit& running, JobResult result) {
     const std::unique_ptr<RunningUnit> owner = std::move(running_.at(&running));
     running_.erase(&running);
-    busy_.erase(running.slot);
+    if (running.has_started) busy_.erase(running.slot);
     conclude(running, std::move(result));
     submit_more();
   }
@@ -259,6 +263,13 @@ class Session {
     if (interrupted()) return finish_interrupted();
     for (const std::string& note : warm_[collecting_in_]->notes()) tell_note(note);
     if (!collector_.done) return finish(collecting_status(*ended), collecting_problem(*ended));
+    // pytest itself gave up: a path that is not there, an expression that makes no sense, pytest.exit().
+    const int status = collector_.done->status;
+    if (status != 0 && status != 5 && collector_.tests.empty() && collector_.problems.empty()) {
+      ended->outcome = {Outcome::Kind::exited, status};
+      ended->output.err = collector_.done->text;
+      return finish(collecting_status(*ended), collecting_problem(*ended));
+    }
     std::stable_sort(collector_.problems.begin(), collector_.problems.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
     return std::nullopt;
   }
@@ -449,6 +460,7 @@ class Session {
 
   void conclude(RunningUnit& running, JobResult result) {
     Unit& unit = running.unit;
+    if (!running.has_started && stopped()) return;  // not run, and counted so
     const bool lost = result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "warm parent";
     if (lost && unit.lost < kMostLost && !stopped()) {
       tell_note(fmt::format("a warm parent died ({}): {} run again", printable_name(result.outcome.detail),
@@ -532,6 +544,7 @@ class Session {
   void stop(std::string why) {
     end_.stopped_because = std::move(why);
     queue_.clear();
+    engine_->cancel_queued();
   }
 
   const PytestRequest& request_;
