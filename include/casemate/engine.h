@@ -73,6 +73,8 @@ class Engine {
   Result<void> run_until_idle();
   /// Ends all jobs, running and queued, with outcome `cancelled`. Async-signal-unsafe: call it from a listener, or use stop_fd().
   void cancel_all();
+  /// Ends what is queued and has not started, with outcome `cancelled`; what runs goes on, and more may be submitted.
+  void cancel_queued();
   /// SIGINT, SIGTERM and SIGHUP, but for those that are ignored, from now on for the engine's life (signalfd; the signals get blocked, the
   /// destructor gives the old mask back; calling it again changes nothing). The first that arrives in run() or run_until_idle() goes to
   /// the running jobs, which have 10 s; a second one ends them at once. From the first on no queued job starts any more: they end as

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
@@ -23,6 +24,11 @@ constexpr auto kSetupTime = std::chrono::seconds(60);
 constexpr auto kCpuLook = std::chrono::milliseconds(50);
 
 char read_buffer[64 << 10];  // one thread runs an engine; what is read is passed on before the next read
+
+std::size_t bytes_in(const UniqueFd& pipe) {
+  int count = 0;
+  return pipe && ::ioctl(pipe.get(), FIONREAD, &count) == 0 && count > 0 ? static_cast<std::size_t>(count) : 0;
+}
 
 }  // namespace
 
@@ -249,9 +255,10 @@ bool CellRun::take_report() {
   return got > 0;
 }
 
+// What the pipe holds now. A warm parent that is none of ours may have kept its other end, and write for ever.
 void CellRun::drain(Stream stream, UniqueFd& fd) {
-  // All writers are dead, so this ends: at most what a pipe holds.
-  while (fd && !output_limit_) {
+  const std::uint64_t enough = capture_.total() + bytes_in(fd);
+  while (fd && !output_limit_ && capture_.total() < enough) {
     const std::uint64_t before = capture_.total();
     if (!take_output(stream, fd) || capture_.total() == before) break;
   }
@@ -281,8 +288,7 @@ void CellRun::finish() {
   cell_->receive(report_);
   drain(Stream::out, cell_->out());
   drain(Stream::err, cell_->err());
-  while (cell_->report() && take_report()) {
-  }
+  for (std::size_t left = bytes_in(cell_->report()); left > 0 && take_report();) left -= std::min(left, sizeof read_buffer);
   const ProcessEnd end = fork_end_ ? *fork_end_ : cell_->process().reap(true).value_or(ProcessEnd{});
   const CgroupUsage usage = cell_->cgroup() ? cell_->cgroup()->usage() : CgroupUsage{};
 

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <deque>
 #include <map>
+#include <utility>
 
 #include <fmt/format.h>
 #include <sched.h>
@@ -173,6 +174,10 @@ void Engine::every(std::chrono::milliseconds interval, std::function<void()> due
 Result<void> Engine::watch(int fd, std::function<void()> ready) { return parts_->reactor->watch(fd, std::move(ready)); }
 
 void Engine::unwatch(int fd) { parts_->reactor->unwatch(fd); }
+
+void Engine::cancel_queued() {
+  for (const Parts::Waiting& never : std::exchange(parts_->waiting, {})) never.listener->finished(Parts::ended({Outcome::Kind::cancelled}));
+}
 
 Result<void> Engine::cancel_on_signals() {
   if (parts_->signals) return {};

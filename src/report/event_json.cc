@@ -175,6 +175,7 @@ std::string event_line(const RunEnd& end) {
   put_unless(json, "flaky", end.flaky, 0);
   put_unless(json, "not_run", end.not_run, 0);
   put(json, "stopped_because", end.stopped_because);
+  put(json, "coverage", end.coverage);
   put(json, "problem", end.problem);
   json["exit_status"] = end.exit_status;
   return line_of(json);

@@ -246,6 +246,7 @@ RunEnd read_run_end(const Fields& fields) {
   fields.read("flaky", end.flaky);
   fields.read("not_run", end.not_run);
   fields.read("stopped_because", end.stopped_because);
+  fields.read("coverage", end.coverage);
   fields.read("problem", end.problem);
   fields.read("exit_status", end.exit_status);
   return end;

@@ -188,6 +188,7 @@ std::string JsonLines::run_finished(const RunEnd& end) {
        {"flaky", end.flaky},
        {"not_run", end.not_run},
        {"stopped_because", to_utf8(end.stopped_because)},
+       {"coverage", to_utf8(end.coverage)},
        {"problem", to_utf8(end.problem)},
        {"exit_status", end.exit_status}});
   if (cannot_open_.empty()) out_.finish();

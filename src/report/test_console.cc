@@ -267,6 +267,7 @@ std::string TestConsole::ending(const RunEnd& end) const {
   if (again) all += heading("FAILURES");
   for (const Kept& kept : kept_) all += kept.text;
   if (warnings_.count() > 0 && !quiet() && options_.verbosity >= 0) all += heading("warnings summary") + warnings_.text();
+  all += printable(end.coverage);
   if (!kept_.empty()) all += heading("short test summary") + short_summary();
   if (!end.stopped_because.empty()) all += painted(rule(printable_line(end.stopped_because), '!', width), "33", colors_) + "\n";
   const bool bad = end.exit_status != 0;
@@ -283,6 +284,7 @@ std::string TestConsole::run_finished(const RunEnd& end) {
   live_ = false;
   if (!off.empty()) out_.add_own(off);
   if (plain_maelstrom()) {
+    print(printable(end.coverage));
     maelstrom_.not_run = end.not_run;
     if (!end.stopped_because.empty()) print("\n" + printable_line(end.stopped_because) + "\n");
     print(maelstrom_summary(maelstrom_, columns(), colors_));

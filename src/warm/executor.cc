@@ -25,6 +25,12 @@ namespace {
 
 using Kind = Outcome::Kind;
 
+constexpr int kMessagesAtATime = 64;
+constexpr auto kDyingTime = std::chrono::seconds(2);
+constexpr auto kCollectingTime = std::chrono::minutes(10);  // of one file
+constexpr auto kReadingTime = std::chrono::seconds(60);
+constexpr auto kSoon = std::chrono::milliseconds(5);
+
 // A sealed memfd that may be mapped for execution (MFD_EXEC, Linux 6.3, where vm.memfd_noexec asks for it).
 Result<UniqueFd> sealed_file(const char* name, std::string_view bytes) {
   constexpr unsigned kExecutable = 0x10;
@@ -55,7 +61,11 @@ struct Parent {
   std::string file;  // "": has collected everything
   std::string hash;  // that its R should have
   ParentControl control;
-  bool ready = false;
+  bool collected = false;
+  bool ready = false;  // to fork
+  std::string thread;  // that runs after collection: no fork of it is to be used
+  std::optional<Reactor::TimerId> patience;
+  std::optional<Reactor::Clock::time_point> stalled;  // since when it has not read what was sent
   std::uint64_t last_used = 0;
   std::set<Test*> tests;  // that wait for it or are its forks
 };
@@ -81,7 +91,11 @@ class Tree final : public WarmExecutor, private JobListener {
 
   ~Tree() override {
     ending_ = true;
-    for (const auto& [file, parent] : parents_) reactor_.unwatch(parent->control.fd());
+    for (const auto& [file, parent] : parents_) {
+      reactor_.unwatch(parent->control.fd());
+      cancel_timer(parent->patience);
+    }
+    cancel_timer(base_patience_);
     if (base_control_) reactor_.unwatch(base_control_.fd());
     if (collecting_ && collecting_->stream) reactor_.unwatch(collecting_->stream.get());
     tests_.clear();
@@ -105,6 +119,7 @@ class Tree final : public WarmExecutor, private JobListener {
 
   Result<void> start(Job job, JobListener& listener, std::function<void(JobResult)> done) override {
     if (job.argv.size() >= 4 && job.argv[0] == "cold") return start_cold(std::move(job), listener, std::move(done));
+    if (job.argv.size() == 3 && job.argv[0] == "coverage") return start_coverage(std::move(job), listener, std::move(done));
     TRY(ensure_base());
     if (job.argv.size() == 1 && job.argv[0] == "collect") return collect(listener, std::move(done));
     if (job.argv.size() < 4 || job.argv[0] != "test")
@@ -152,28 +167,47 @@ class Tree final : public WarmExecutor, private JobListener {
     gave_up_.reset();
     TRY(reactor_.watch(base_control_.fd(), [this] { hear_base(); }));
     auto begun = base_->begin(std::move(cell), {control.second.get(), python.get(), native.get()});
-    if (!begun) base_.reset();
+    if (!begun) {
+      reactor_.unwatch(base_control_.fd());
+      base_.reset();
+    }
     return begun;
   }
 
+  // What is left the reactor calls again for: a parent may talk faster than we listen.
   void hear_base() {
     bool gone = false;
-    while (auto said = base_control_.receive(gone)) {
-      if (auto* ready = std::get_if<BaseReady>(&*said)) {
-        said_ = std::move(*ready);
+    for (int i = 0; i < kMessagesAtATime; ++i) {
+      const auto said = base_control_.receive(gone);
+      if (!said) break;
+      if (const auto* ready = std::get_if<BaseReady>(&*said); ready && !base_ready_) {
+        said_ = *ready;
         base_ready_ = true;
         send_collect();
         for (const auto& [id, test] : tests_) find_parent(*test);
-      } else if (auto* up = std::get_if<GaveUp>(&*said)) {
-        gave_up_ = std::move(*up);
+      } else if (const auto* up = std::get_if<GaveUp>(&*said)) {
+        gave_up_ = *up;
       }
     }
-    if (gone) reactor_.unwatch(base_control_.fd());
+    if (!gone) return;
+    reactor_.unwatch(base_control_.fd());
+    // It ends when its socket has, and how is more worth to be told. One that does not can make no parents any more.
+    cancel_timer(base_patience_);
+    base_patience_ = reactor_.schedule(Reactor::Clock::now() + kDyingTime, [this] {
+      base_patience_.reset();
+      if (base_) base_->give_up(parent_died("it has closed its socket to casemate, or said what makes no sense"));
+    });
+  }
+
+  void cancel_timer(std::optional<Reactor::TimerId>& timer) {
+    if (timer) reactor_.cancel(*timer);
+    timer.reset();
   }
 
   void base_ended(JobResult result) {
     const std::unique_ptr<CellRun> ended = std::move(base_);
     hear_base();
+    cancel_timer(base_patience_);
     reactor_.unwatch(base_control_.fd());
     base_control_ = ParentControl();
     base_ready_ = false;
@@ -208,7 +242,8 @@ class Tree final : public WarmExecutor, private JobListener {
 
   void send_collect() {
     if (!base_ready_ || !collecting_ || !collecting_->collectors) return;
-    if (!base_control_.send("C", {collecting_->collectors.get()})) base_->give_up(parent_died("it does not listen"));
+    if (base_control_.send("C", {collecting_->collectors.get()}) != ParentControl::Sent::yes)
+      base_->give_up(parent_died("it does not listen"));
     collecting_->collectors.reset();
   }
 
@@ -271,10 +306,24 @@ class Tree final : public WarmExecutor, private JobListener {
     return own;
   }
 
-  // A fresh interpreter that collects one file and runs tests of it: an ordinary job, but for what it is told and tells.
+  // A fresh interpreter that collects one file and runs tests of it.
   Result<void> start_cold(Job job, JobListener& listener, std::function<void(JobResult)> done) {
     nlohmann::json words = {{"file", job.argv[1]}, {"ids", nlohmann::json::array()}};
     for (std::size_t i = 3; i < job.argv.size(); ++i) words["ids"].push_back(job.argv[i]);
+    return start_fresh(std::move(job), "K" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), -1, listener,
+                       std::move(done));
+  }
+
+  // One that has nothing to collect.
+  Result<void> start_coverage(Job job, JobListener& listener, std::function<void(JobResult)> done) {
+    const nlohmann::json words = {{"failed", std::strtoul(job.argv[1].c_str(), nullptr, 10)}, {"directory", job.argv[2]}};
+    const int data = job.stdin_fd;
+    return start_fresh(std::move(job), "V" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), data, listener,
+                       std::move(done));
+  }
+
+  // An ordinary job, but for what it is told and tells.
+  Result<void> start_fresh(Job job, const std::string& message, int file, JobListener& listener, std::function<void(JobResult)> done) {
     Job own = own_job(std::move(job));
     own.argv = request_.parent.argv;
     own.env["CASEMATE_COLD"] = "1";
@@ -282,8 +331,9 @@ class Tree final : public WarmExecutor, private JobListener {
     TRY_ASSIGN(auto control, ParentControl::create());
     TRY_ASSIGN(Pipe report, make_pipe());
     ::fcntl(report.read.get(), F_SETFL, O_NONBLOCK);
-    const std::string message = "K" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-    if (!control.first.send(message, {report.write.get()})) return fail_errno("tell an interpreter what to run");
+    std::vector<int> fds{report.write.get()};
+    if (file >= 0) fds.push_back(file);
+    if (control.first.send(message, fds) != ParentControl::Sent::yes) return fail_errno("tell an interpreter what to run");
     TRY_ASSIGN(const UniqueFd python, sealed_file("casemate-warm", warm_python()));
     TRY_ASSIGN(const UniqueFd native, sealed_file("casemate-native", warm_native()));
     auto cold = std::make_unique<Cold>();
@@ -338,6 +388,7 @@ class Tree final : public WarmExecutor, private JobListener {
     if (!base_ready_ || test.parent) return;
     Parent* parent = parent_for(test.file, test.hash);
     if (!parent) return test.run->give_up(parent_died("no parent could be made"));
+    if (!parent->thread.empty()) return test.run->give_up({Kind::lost, 0, "threads", parent->thread});
     test.parent = parent;
     parent->tests.insert(&test);
     fork_into(test);
@@ -356,7 +407,7 @@ class Tree final : public WarmExecutor, private JobListener {
       fds.push_back(fd);
     };
     Cell& cell = test.run->cell();
-    Cell::ForkEntry& entry = cell.fork_entry();
+    const Cell::ForkEntry& entry = cell.fork_entry();
     for (int i = 0; i < kNamespaces; ++i) attach(TestHeader::mount_namespace << i, entry.namespaces[i].get());
     attach(TestHeader::out, entry.out.get());
     attach(TestHeader::err, entry.err.get());
@@ -368,10 +419,27 @@ class Tree final : public WarmExecutor, private JobListener {
     }
     std::string message(reinterpret_cast<const char*>(&header), sizeof header);
     message += test.ids;
+    const ParentControl::Sent sent = test.parent->control.send(message, fds);
+    if (sent == ParentControl::Sent::later) return try_again(*test.parent);
     test.forked = true;
+    test.parent->stalled.reset();
     test.parent->last_used = ++clock_;
     test.run->forked();
-    if (!test.parent->control.send(message, fds)) test.run->give_up(parent_died("it does not listen"));
+    if (sent == ParentControl::Sent::no) test.run->give_up(parent_died("it does not listen"));
+  }
+
+  // A parent that forks more slowly than tests become ready has a full socket for a moment; one that does not read at all is of no use.
+  void try_again(Parent& parent) {
+    const auto now = Reactor::Clock::now();
+    if (!parent.stalled) parent.stalled = now;
+    if (parent.patience) return;
+    parent.patience = reactor_.schedule(now + kSoon, [this, &parent] {
+      parent.patience.reset();
+      if (parent.stalled && Reactor::Clock::now() - *parent.stalled > kReadingTime)
+        return drop_parent(parent, fmt::format("{}: it does not listen", printable_name(parent.file)));
+      const std::set<Test*> tests = parent.tests;
+      for (Test* test : tests) fork_into(*test);
+    });
   }
 
   // ---- Module parents
@@ -391,9 +459,13 @@ class Tree final : public WarmExecutor, private JobListener {
     nlohmann::json words = {{"file", nullptr}, {"job", 0}};
     if (!key.empty()) words["file"] = key;
     const std::string message = "M" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-    if (!base_control_.send(message, {control->second.get()})) return nullptr;
+    if (base_control_.send(message, {control->second.get()}) != ParentControl::Sent::yes) return nullptr;
     Parent* raw = parent.get();
     if (!reactor_.watch(raw->control.fd(), [this, raw] { hear_parent(*raw); })) return nullptr;
+    raw->patience = reactor_.schedule(Reactor::Clock::now() + kCollectingTime, [this, raw] {
+      raw->patience.reset();
+      drop_parent(*raw, fmt::format("{}: it was not collected within 10 minutes", printable_name(raw->file)));
+    });
     parents_[key] = std::move(parent);
     return raw;
   }
@@ -411,6 +483,7 @@ class Tree final : public WarmExecutor, private JobListener {
 
   void drop_parent(Parent& parent, const std::string& why) {
     reactor_.unwatch(parent.control.fd());
+    cancel_timer(parent.patience);
     const auto owner = std::move(parents_.at(parent.file));
     parents_.erase(owner->file);
     for (Test* test : owner->tests) {
@@ -421,23 +494,33 @@ class Tree final : public WarmExecutor, private JobListener {
 
   void hear_parent(Parent& parent) {
     bool gone = false;
-    while (auto said = parent.control.receive(gone)) {
-      if (auto* ready = std::get_if<ParentReady>(&*said)) {
-        if (!parent_ready(parent, *ready)) return;
-      } else if (auto* end = std::get_if<ForkEnded>(&*said)) {
-        if (const auto found = tests_.find(end->job); found != tests_.end()) found->second->run->fork_ended(end->wait_status, end->end);
-      } else if (auto* failed = std::get_if<ForkFailed>(&*said)) {
-        if (const auto found = tests_.find(failed->job); found != tests_.end())
-          found->second->run->give_up({Kind::setup_failed, failed->problem, failed->step});
-      } else if (auto* up = std::get_if<GaveUp>(&*said)) {
+    for (int i = 0; i < kMessagesAtATime; ++i) {
+      const auto said = parent.control.receive(gone);
+      if (!said) break;
+      if (const auto* ready = std::get_if<ParentReady>(&*said)) {
+        if (!parent.collected && !parent_ready(parent, *ready)) return;
+      } else if (const auto* end = std::get_if<ForkEnded>(&*said)) {
+        if (Test* test = fork_of(parent, end->job)) test->run->fork_ended(end->wait_status, end->end);
+      } else if (const auto* failed = std::get_if<ForkFailed>(&*said)) {
+        if (Test* test = fork_of(parent, failed->job)) test->run->give_up({Kind::setup_failed, failed->problem, failed->step});
+      } else if (const auto* up = std::get_if<GaveUp>(&*said)) {
         return drop_parent(parent, fmt::format("{}: {}", printable_name(parent.file), printable_name(up->what)));
       }
     }
     if (gone) drop_parent(parent, fmt::format("{}: it has gone", printable_name(parent.file)));
   }
 
+  // Its own, not another's that it names.
+  Test* fork_of(const Parent& parent, std::uint64_t job) const {
+    const auto found = tests_.find(job);
+    const bool own = found != tests_.end() && found->second->parent == &parent && found->second->forked;
+    return own ? found->second.get() : nullptr;
+  }
+
   // False if it was dropped.
   bool parent_ready(Parent& parent, const ParentReady& ready) {
+    parent.collected = true;
+    cancel_timer(parent.patience);
     if (!parent.hash.empty() && parent.hash != ready.hash) {
       // Alone the file is collected otherwise: its tests need a parent that has collected everything.
       whole_.insert(parent.file);
@@ -450,8 +533,10 @@ class Tree final : public WarmExecutor, private JobListener {
       return false;
     }
     if (!ready.threads.empty()) {
+      parent.thread = printable_name(ready.threads.front());
+      if (parent.thread.empty()) parent.thread = "a thread without a name";
       const std::set<Test*> tests = parent.tests;
-      for (Test* test : tests) test->run->give_up({Kind::lost, 0, "threads", printable_name(ready.threads.front())});
+      for (Test* test : tests) test->run->give_up({Kind::lost, 0, "threads", parent.thread});
       return true;
     }
     parent.ready = true;
@@ -474,6 +559,7 @@ class Tree final : public WarmExecutor, private JobListener {
   bool ending_ = false;
   BaseReady said_;
   std::optional<GaveUp> gave_up_;
+  std::optional<Reactor::TimerId> base_patience_;
   std::optional<Collecting> collecting_;
   std::deque<std::unique_ptr<Cell>> pool_;
   std::vector<UniqueFd> networks_;                          // untouched ones, of cells that have gone

@@ -20,7 +20,7 @@ struct WarmRequest {
   std::size_t most_parents = 16;  ///< that have collected a file and wait for its next test
 };
 
-/// An executor of two kinds of jobs; of a job only argv, name, limits.wall, limits.output_bytes and capture_bytes count, the rest is the
+/// An executor of these kinds of jobs; of a job only argv, name, limits.wall, limits.output_bytes and capture_bytes count, the rest is the
 /// request's.
 ///   {"collect"}                 collects everything. The collector's stream goes to JobListener::report()
 ///   {"test", FILE, HASH, ID...} runs these tests of a file in one cell; FILE and HASH as the collector named them ("" FILE: from a parent
@@ -28,6 +28,7 @@ struct WarmRequest {
 ///                               collected everything; "" HASH: not checked).
 ///                               The fork's stream goes to JobListener::report()
 ///   {"cold", FILE, HASH, ID...} the same in a fresh interpreter, in an ordinary cell; HASH means nothing
+///   {"coverage", FAILED, DIRECTORY}  a fresh interpreter that reports the coverage in Job::stdin_fd, a file; its stream goes to report()
 /// Outcomes are those of the fork. What pytest says when the base can't begin is in the collecting job's output, its outcome `exited` with
 /// pytest's status. `lost` with step "warm parent": a parent died and the tests can be run again. `lost` with step "threads": threads
 /// run after collection, and a fork would not have them: the tests are for a fresh interpreter; detail names them.

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <nlohmann/json.hpp>
 
+#include "warm/shallow.h"
+
 namespace casemate {
 namespace {
 
@@ -17,6 +19,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kMostMessage = 256u << 10;
 constexpr std::size_t kMostDescriptors = 16;
+constexpr std::uint64_t kMostJunk = 1000;
 constexpr std::size_t kMostNames = 100;
 constexpr std::size_t kMostName = 1000;
 
@@ -91,6 +94,7 @@ ParentSaid read_parent_message(std::string_view datagram) {
     const bool known = message->step < std::size(kForkSteps);
     return ForkFailed{message->job, message->problem, known ? kForkSteps[message->step] : "enter the cell"};
   }
+  if (!is_shallow(datagram)) return {};
   const Json object = Json::parse(datagram.substr(1), nullptr, false);
   return object.is_object() ? read_object(datagram[0], object) : ParentSaid();
 }
@@ -104,8 +108,8 @@ Result<std::pair<ParentControl, UniqueFd>> ParentControl::create() {
   return std::pair(ParentControl(std::move(ours)), std::move(theirs));
 }
 
-bool ParentControl::send(std::string_view bytes, const std::vector<int>& fds) {
-  if (!socket_ || fds.size() > kMostDescriptors) return false;
+ParentControl::Sent ParentControl::send(std::string_view bytes, const std::vector<int>& fds) {
+  if (!socket_ || fds.size() > kMostDescriptors) return Sent::no;
   iovec part{const_cast<char*>(bytes.data()), bytes.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))] = {};
   msghdr header{};
@@ -123,7 +127,9 @@ bool ParentControl::send(std::string_view bytes, const std::vector<int>& fds) {
   ssize_t sent;
   while ((sent = ::sendmsg(socket_.get(), &header, MSG_NOSIGNAL)) < 0 && errno == EINTR) {
   }
-  return sent == static_cast<ssize_t>(bytes.size());
+  if (sent == static_cast<ssize_t>(bytes.size())) return Sent::yes;
+  // ETOOMANYREFS: unix(7), more descriptors under way than this account may have open.
+  return errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS ? Sent::later : Sent::no;
 }
 
 std::optional<ParentSaid> ParentControl::receive(bool& gone) {
@@ -134,8 +140,10 @@ std::optional<ParentSaid> ParentControl::receive(bool& gone) {
   }
   gone = got == 0 || (got < 0 && errno != EAGAIN);
   if (got <= 0) return std::nullopt;
-  if (static_cast<std::size_t>(got) > buffer.size()) return ParentSaid();
-  return read_parent_message({buffer.data(), static_cast<std::size_t>(got)});
+  ParentSaid said;
+  if (static_cast<std::size_t>(got) <= buffer.size()) said = read_parent_message({buffer.data(), static_cast<std::size_t>(got)});
+  if (std::holds_alternative<std::monostate>(said) && ++junk_ > kMostJunk) gone = true;
+  return said;
 }
 
 }  // namespace casemate

@@ -60,15 +60,18 @@ class ParentControl {
   /// A pair: ours, and the end that the parent gets.
   static Result<std::pair<ParentControl, UniqueFd>> create();
 
-  /// Sends one message. False if the parent is gone or doesn't listen.
-  bool send(std::string_view bytes, const std::vector<int>& fds);
-  /// The next message. nullopt: none just now, or the parent is gone, which `gone` says.
+  enum class Sent { yes, later, no };
+  /// Sends one message. `later`: it has not read the ones before; `no`: it is gone.
+  Sent send(std::string_view bytes, const std::vector<int>& fds);
+  /// The next message. nullopt: none just now, or the parent is gone, which `gone` says; also of one that has said a thousand times what
+  /// makes no sense. Not to be called until it says nullopt without an end: a parent may talk faster than we listen.
   std::optional<ParentSaid> receive(bool& gone);
   [[nodiscard]] int fd() const { return socket_.get(); }
   explicit operator bool() const { return static_cast<bool>(socket_); }
 
  private:
   UniqueFd socket_;
+  std::uint64_t junk_ = 0;
 };
 
 }  // namespace casemate

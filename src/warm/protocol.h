@@ -23,6 +23,8 @@
 //   K <json>                 instead of all others, to an interpreter that was started for some tests alone (CASEMATE_COLD in its
 //                            environment): collect this file, run these tests in this process, and end. fds: stream, as a fork's
 //                            {"file": "tests/test_a.py", "ids": [...]}
+//   V <json>                 instead of K: all has run, report coverage and end. fds: stream, a file with all {"coverage"} lines
+//                            {"failed": tests that did, "directory": what files are told relative to}
 //   Q                        exit (so does the end of the socket)
 //
 // Parent to engine
@@ -60,7 +62,12 @@
 //   {"missing": id}                    this parent has not collected it
 //   {"stop": text}                     pytest.exit(), KeyboardInterrupt or the like: a plain pytest would have ended here; tests after it
 //                                      have not been run
+//   {"coverage": [context, kind, {file: numbers}]}  where pytest-cov measures; a collector's stream has it too. python/coverage.py
 //   {"done": true}                     the fork is about to end with _exit(0)
+// The stream of V:
+//   {"covered": text, "failed": bool}  what pytest-cov printed; whether that is a failure (--cov-fail-under)
+//   {"written": path, "content": base64, "more": bool}  a file of pytest-cov's, in pieces
+//   {"done": true}
 // With a single id all lines may come at the end: what is missing when the fork dies is its verdict's text.
 #pragma once
 

@@ -6,12 +6,14 @@
 #include <nlohmann/json.hpp>
 
 #include "warm/protocol.h"
+#include "warm/shallow.h"
 
 namespace casemate {
 namespace {
 
 using Json = nlohmann::json;
 
+constexpr std::size_t kMostWord = 20;
 constexpr std::size_t kMostMarkers = 1000;
 constexpr std::size_t kMostPairs = 10'000;
 constexpr double kMostSeconds = 1e11;
@@ -66,8 +68,8 @@ std::vector<std::pair<std::string, std::string>> pairs_at(const Json& object, co
 
 TestReport report_of(const Json& object) {
   TestReport report;
-  report.when = text_at(object, "when");
-  report.outcome = text_at(object, "outcome");
+  report.when = text_at(object, "when").substr(0, kMostWord);
+  report.outcome = text_at(object, "outcome").substr(0, kMostWord);
   report.began = time_at(object, "start");
   report.duration = time_at(object, "duration");
   report.text = text_at(object, "text");
@@ -116,6 +118,8 @@ StreamLine line_of(const Json& object) {
   if (object.contains("done"))
     return StreamDone{number_at(object, "deselected"), texts_at(object, "threads"), static_cast<int>(number_at(object, "status") & 0xff),
                       text_at(object, "text")};
+  if (object.contains("covered")) return StreamCovered{text_at(object, "covered"), true_at(object, "failed")};
+  if (object.contains("written")) return StreamWritten{text_at(object, "written"), text_at(object, "content"), true_at(object, "more")};
   if (object.contains("file")) {
     const auto hash = object.find("hash");
     return StreamFile{text_at(object, "file"), hash == object.end() ? "" : hash->dump(), number_at(object, "count")};
@@ -126,6 +130,8 @@ StreamLine line_of(const Json& object) {
 }  // namespace
 
 StreamLine read_stream_line(std::string_view line) {
+  if (line.starts_with(R"({"coverage": )")) return StreamCoverage{std::string(line)};
+  if (!is_shallow(line)) return {};
   const Json object = Json::parse(line, nullptr, false);
   return object.is_object() ? line_of(object) : StreamLine();
 }

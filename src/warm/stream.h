@@ -62,9 +62,24 @@ struct StreamDone {
   int status = 0;
   std::string text;
 };
+/// What coverage measured: the line as it is, without its newline, for the interpreter that reports. Not looked into.
+struct StreamCoverage {
+  std::string line;
+};
+/// What pytest-cov printed of all that was measured.
+struct StreamCovered {
+  std::string text;
+  bool failed = false;  ///< it is less than what was asked for
+};
+/// A part of a file that pytest-cov wrote.
+struct StreamWritten {
+  std::string path;     ///< relative to the project, for all that is known
+  std::string content;  ///< base64
+  bool more = false;    ///< the next line has more of it
+};
 /// monostate: no line that makes sense.
 using StreamLine = std::variant<std::monostate, StreamItem, StreamFile, StreamReport, StreamProblem, StreamWarning, StreamBegin, StreamEnd,
-                                StreamMissing, StreamStop, StreamDone>;
+                                StreamMissing, StreamStop, StreamDone, StreamCoverage, StreamCovered, StreamWritten>;
 
 /// One line without its newline. Never fails: what is no such line is monostate.
 [[nodiscard]] StreamLine read_stream_line(std::string_view line);

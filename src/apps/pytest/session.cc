@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "apps/pytest/coverage.h"
 #include "apps/pytest/directives.h"
 #include "apps/pytest/filter.h"
 #include "apps/pytest/furnishing.h"
@@ -57,6 +58,7 @@ struct Collector : JobListener {
   std::map<std::string, std::string> hashes;  // by file
   std::vector<StreamProblem> problems;
   std::optional<StreamDone> done;
+  Coverage coverage;  // of this and, later, of all tests
   StreamReader reader;
 
   void report(std::string_view bytes) override {
@@ -67,6 +69,8 @@ struct Collector : JobListener {
         hashes[file->file] = std::move(file->hash);
       } else if (auto* problem = std::get_if<StreamProblem>(&line)) {
         problems.push_back(std::move(*problem));
+      } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
+        coverage.add(measured->line);
       } else if (auto* end = std::get_if<StreamDone>(&line)) {
         done = std::move(*end);
       }
@@ -81,6 +85,7 @@ struct RunningUnit : JobListener {
   Session* session = nullptr;
   Unit unit;
   UnitReport told;
+  bool has_started = false;
   std::uint32_t slot = 0;
   std::chrono::microseconds began{0};
 
@@ -115,6 +120,7 @@ class Session {
       for (const SelectedTest& selected : selected_) options_.list(selected.test);
       return problems_ > 0 ? 1 : selected_.empty() ? 4 : 0;
     }
+    int worst = 0;
     for (std::uint32_t repetition = 1; repetition <= request_.repeat; ++repetition) {
       if (repetition > 1) {
         end_ = RunEnd{};
@@ -123,9 +129,10 @@ class Session {
         start.began = std::chrono::system_clock::now();
         audience_.tell([&](Sink& sink) { sink.run_started(start); });
       }
-      if (const int status = run_all(); repetition == request_.repeat || interrupted() || !end_.stopped_because.empty()) return status;
+      if (const int status = run_all(); status != 0) worst = status;
+      if (interrupted() || !end_.stopped_because.empty()) break;
     }
-    return 0;
+    return worst;
   }
 
   // ---- Called by RunningUnit
@@ -133,6 +140,7 @@ class Session {
   void unit_started(RunningUnit& running) {
     for (running.slot = 0; busy_.contains(running.slot); ++running.slot) {
     }
+    running.has_started = true;
     busy_.insert(running.slot);
     running.began = since_began();
     const TestStart start{&selected_[running.unit.tests.front()].test, running.slot, running.unit.attempt, running.began};
@@ -142,7 +150,7 @@ class Session {
   void unit_finished(RunningUnit& running, JobResult result) {
     const std::unique_ptr<RunningUnit> owner = std::move(running_.at(&running));
     running_.erase(&running);
-    busy_.erase(running.slot);
+    if (running.has_started) busy_.erase(running.slot);
     conclude(running, std::move(result));
     submit_more();
   }
@@ -259,6 +267,13 @@ class Session {
     if (interrupted()) return finish_interrupted();
     for (const std::string& note : warm_[collecting_in_]->notes()) tell_note(note);
     if (!collector_.done) return finish(collecting_status(*ended), collecting_problem(*ended));
+    // pytest itself gave up: a path that is not there, an expression that makes no sense, pytest.exit().
+    const int status = collector_.done->status;
+    if (status != 0 && status != 5 && collector_.tests.empty() && collector_.problems.empty()) {
+      ended->outcome = {Outcome::Kind::exited, status};
+      ended->output.err = collector_.done->text;
+      return finish(collecting_status(*ended), collecting_problem(*ended));
+    }
     std::stable_sort(collector_.problems.begin(), collector_.problems.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
     return std::nullopt;
   }
@@ -387,8 +402,17 @@ class Session {
     if (auto ran = engine_->run_until_idle(); !ran) return finish(3, ran.error().what);
     end_.not_run = left_;
     if (interrupted()) return finish_interrupted();
-    if (bad_ > 0) return finish(1);
-    return finish(0);
+    const bool covered = report_coverage();
+    return finish(bad_ > 0 || !end_.stopped_because.empty() || !covered ? 1 : 0);
+  }
+
+  // False: less than pytest-cov was told to ask for.
+  bool report_coverage() {
+    if (!collector_.coverage.any()) return true;
+    CoverageReport report = collector_.coverage.report(*engine_, executor_name(collecting_in_), request_.directory, bad_);
+    for (const std::string& note : report.notes) tell_note(note);
+    end_.coverage = std::move(report.text);
+    return !report.failed;
   }
 
   void tell_ignored(std::size_t index) {
@@ -419,7 +443,10 @@ class Session {
     job.executor = executor_name(first.container);
     unit.whole |= whole_.contains(first.test.file);
     job.argv = {unit.cold ? "cold" : "test", unit.whole && !unit.cold ? "" : first.test.file, first.hash};
-    for (const std::size_t test : unit.tests) job.argv.push_back(selected_[test].test.id);
+    for (const std::size_t test : unit.tests) {
+      job.argv.push_back(selected_[test].test.id);
+      running->told.expect(selected_[test].test.id);
+    }
     job.capture_bytes = std::max<std::uint64_t>(request_.inline_limit, 1 << 20);
     for (const std::size_t test : unit.tests) {
       if (selected_[test].timeout) job.limits.wall = job.limits.wall.value_or(std::chrono::milliseconds(0)) + *selected_[test].timeout;
@@ -446,6 +473,7 @@ class Session {
 
   void conclude(RunningUnit& running, JobResult result) {
     Unit& unit = running.unit;
+    if (!running.has_started && stopped()) return;  // not run, and counted so
     const bool lost = result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "warm parent";
     if (lost && unit.lost < kMostLost && !stopped()) {
       tell_note(fmt::format("a warm parent died ({}): {} run again", printable_name(result.outcome.detail),
@@ -457,10 +485,12 @@ class Session {
     if (result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "threads" && !stopped()) return run_cold(unit, result.outcome);
     std::vector<TestCase> tests;
     for (const std::size_t test : unit.tests) tests.push_back(selected_[test].test);
+    for (const std::string& line : running.told.coverage()) collector_.coverage.add(line);
     UnitReport::Judged judged = running.told.judge(tests, std::move(result));
-    for (std::size_t i = 0; i < judged.results.size(); ++i) one_result(running, unit.tests[i], std::move(judged.results[i]));
-    if (!judged.not_begun.empty()) run_rest(unit, judged.not_begun.size());
+    // First, for a test that is tried again would not be heard of any more.
     if (!judged.stop.empty() && end_.stopped_because.empty()) stop("a test stopped the session: " + std::string(first_line(judged.stop)));
+    for (std::size_t i = 0; i < judged.results.size(); ++i) one_result(running, unit.tests[i], std::move(judged.results[i]));
+    if (!judged.not_begun.empty() && !stopped()) run_rest(unit, judged.not_begun.size());
   }
 
   // A fork would not have the threads that run: its tests get fresh interpreters, and so do all of their file.
@@ -528,6 +558,7 @@ class Session {
   void stop(std::string why) {
     end_.stopped_because = std::move(why);
     queue_.clear();
+    engine_->cancel_queued();
   }
 
   const PytestRequest& request_;

@@ -9,6 +9,9 @@
 namespace casemate {
 namespace {
 
+constexpr std::uint64_t kMostHeard = 64 << 20;  // bytes of a stream; what comes later is kept without its texts
+constexpr std::size_t kMostReports = 10'000;    // of a test, from there on
+
 std::string reason_of(const TestReport& report) {
   if (!report.message.empty()) return std::string(first_line(report.message));
   return std::string(first_line(report.text));
@@ -24,6 +27,11 @@ const TestReport* find(const std::vector<TestReport>& reports, std::string_view 
 std::string reason_of_end(const Outcome& outcome) {
   if (outcome.kind == Outcome::Kind::exited) return fmt::format("the test ended its own process (exit status {})", outcome.code);
   return outcome.detail.empty() ? words(outcome) : fmt::format("{}: {}", words(outcome), outcome.detail);
+}
+
+// What a plain pytest would have ended in is not told as a report of it: a test is over with its tear-down.
+bool torn_down(const std::vector<TestReport>& reports) {
+  return std::any_of(reports.begin(), reports.end(), [](const TestReport& report) { return report.when == "teardown"; });
 }
 
 }  // namespace
@@ -49,27 +57,51 @@ Verdict verdict_of_reports(const std::vector<TestReport>& reports, std::string& 
 }
 
 void UnitReport::add(std::string_view bytes) {
+  heard_ += bytes.size();
   reader_.add(bytes, [this](StreamLine line) { hear(std::move(line)); });
+}
+
+UnitReport::OneTest* UnitReport::test_of(const std::string& id) {
+  const auto found = tests_.find(id);
+  return found == tests_.end() ? nullptr : &found->second;
+}
+
+// Past what is kept, how it ended still counts.
+void UnitReport::hear_report(OneTest& test, StreamReport said) {
+  test.begun = true;
+  TestReport& report = said.report;
+  if (heard_ > kMostHeard) {
+    report.text = report.text.empty() ? "" : "[casemate: left out, this cell's reports are more than 64 MiB]";
+    report.message.resize(std::min<std::size_t>(report.message.size(), 1000));
+    report.path.resize(std::min<std::size_t>(report.path.size(), 1000));
+    report.subtest.resize(std::min<std::size_t>(report.subtest.size(), 1000));
+    report.sections.clear();
+    const auto same = [&](const TestReport& other) { return other.when == report.when && other.outcome == report.outcome; };
+    if (test.reports.size() > kMostReports && std::any_of(test.reports.begin(), test.reports.end(), same)) return;
+    said.properties.clear();
+  }
+  test.reports.push_back(std::move(report));
+  if (!said.properties.empty()) test.properties = std::move(said.properties);
 }
 
 void UnitReport::hear(StreamLine line) {
   if (auto* begin = std::get_if<StreamBegin>(&line)) {
-    tests_[begin->id].begun = true;
+    if (OneTest* test = test_of(begin->id)) test->begun = true;
     current_ = std::move(begin->id);
   } else if (auto* report = std::get_if<StreamReport>(&line)) {
-    OneTest& test = tests_[report->id];
-    test.begun = true;
-    test.reports.push_back(std::move(report->report));
-    if (!report->properties.empty()) test.properties = std::move(report->properties);
+    if (OneTest* test = test_of(report->id)) hear_report(*test, std::move(*report));
   } else if (auto* warning = std::get_if<StreamWarning>(&line)) {
-    tests_[warning->id].warnings.push_back(std::move(warning->warning));
+    OneTest* test = heard_ > kMostHeard ? nullptr : test_of(warning->id);
+    if (test) test->warnings.push_back(std::move(warning->warning));
   } else if (auto* end = std::get_if<StreamEnd>(&line)) {
-    tests_[end->id].ended = true;
+    if (OneTest* test = test_of(end->id)) test->ended = true;
     current_.clear();
   } else if (auto* missing = std::get_if<StreamMissing>(&line)) {
-    tests_[missing->id].missing = true;
+    if (OneTest* test = test_of(missing->id)) test->missing = true;
   } else if (auto* stop = std::get_if<StreamStop>(&line)) {
     stop_ = stop->text.empty() ? "pytest.exit" : std::move(stop->text);
+  } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
+    coverage_.push_back(std::move(measured->line));
   } else if (std::holds_alternative<StreamDone>(line)) {
     done_ = true;
   }
@@ -85,7 +117,7 @@ TestResult UnitReport::judge_one(const TestCase& test, OneTest& found, const Job
   for (const TestReport& report : result.reports) {
     if (report.subtest.empty()) result.duration += report.duration;
   }
-  if (found.ended) {
+  if (found.ended && (stop_.empty() || torn_down(result.reports))) {
     result.verdict = verdict_of_reports(result.reports, result.reason);
     return result;
   }
@@ -97,8 +129,8 @@ TestResult UnitReport::judge_one(const TestCase& test, OneTest& found, const Job
     result.verdict = Verdict::lost;
     result.reason = "its file was collected again, and this test was not there";
   } else if (!stop_.empty()) {
-    result.verdict = Verdict::cancelled;
-    result.reason = stop_;
+    result.verdict = Verdict::failed;
+    result.reason = "it ended pytest: " + std::string(first_line(stop_));
   } else if (ended.outcome.kind == Outcome::Kind::lost || ended.outcome.kind == Outcome::Kind::setup_failed) {
     result.verdict = Verdict::lost;
     result.reason = reason_of_end(ended.outcome);

@@ -1,6 +1,7 @@
 // verdict: what became of tests that shared a cell, from what their fork reported and how it ended.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -15,10 +16,15 @@ namespace casemate {
 /// Hears the stream of one fork (or one cold process) and judges its tests at the end.
 class UnitReport {
  public:
+  /// A test of the unit: of others nothing is heard.
+  void expect(const std::string& id) { tests_[id]; }
   /// Takes bytes of the stream.
   void add(std::string_view bytes);
   /// The tests that have begun and have not ended: the fork is in the last of them.
   [[nodiscard]] const std::string& current() const { return current_; }
+
+  /// What was measured (StreamCoverage).
+  [[nodiscard]] const std::vector<std::string>& coverage() const { return coverage_; }
 
   struct Judged {
     std::vector<TestResult> results;  ///< in the order of `tests`
@@ -39,13 +45,17 @@ class UnitReport {
     std::vector<std::pair<std::string, std::string>> properties;
   };
   void hear(StreamLine line);
+  OneTest* test_of(const std::string& id);
+  void hear_report(OneTest& test, StreamReport said);
   TestResult judge_one(const TestCase& test, OneTest& found, const JobResult& ended) const;
 
   StreamReader reader_;
   std::map<std::string, OneTest> tests_;
+  std::vector<std::string> coverage_;
   std::string current_;
   std::string stop_;
   bool done_ = false;
+  std::uint64_t heard_ = 0;  // bytes
 };
 
 /// The verdict of a test whose reports have all come, and in `reason` what people want to know about it.

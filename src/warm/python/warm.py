@@ -5,6 +5,7 @@ that pytest itself collects; tests are forks of module parents. Nothing here may
 number where a plain pytest has none, no filter, no handler.
 """
 import gc
+from time import time
 
 def thread_names():
     """Threads besides the main one: a fork does not have them, and what they hold locked stays locked in it."""
@@ -138,6 +139,9 @@ class Warm:
         self.notes = []
         self.collects_garbage = True
         self.random_before = None
+        self.measured = None  # a Measured where pytest-cov measures
+        self.report = None  # a CoverageReport
+        self.began = time()
         self.immortal = "CASEMATE_MORTAL" not in os.environ
         os.environ.pop("CASEMATE_MORTAL", None)
 
@@ -155,8 +159,6 @@ class Warm:
             option.dist = "no"
             option.tx = []
             option.looponfail = False
-        if config.pluginmanager.hasplugin("_cov"):
-            self.notes.append("pytest-cov: coverage of forks is not combined")
         yield
 
     @pytest.hookimpl(trylast=True)
@@ -171,8 +173,7 @@ class Warm:
         self.session = session
         silence_terminal(session.config.pluginmanager)
         if COLD:
-            self.begin_cold(cells.serve())
-            return None
+            return self.begin_cold(cells.serve())
         self.announce()
         self.get_ready_to_fork()
         while True:  # forks leave by the return
@@ -215,7 +216,19 @@ class Warm:
         if self.role == "cold":
             self.know_items(session)
             self.run_tests(*self.cold)
+        if self.role == "coverage":
+            self.report.begin(self.config, session)
+            return True
         self.serve_tests(session)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session):
+        """Only the last interpreter comes here."""
+        if self.role == "coverage":
+            self.report.end(self.config, session)
+            self.stream.add('{"done": true}\n')
+            self.stream.flush()
+            cells.leave(0)
 
     # ---- The base
 
@@ -236,6 +249,10 @@ class Warm:
     def get_ready_to_fork(self):
         """What every fork would do for itself is done once: descriptors looked up, garbage gone, objects out of the collector's way."""
         self.look_up_streams()
+        if self.role == "base":
+            self.listen_to_coverage()
+        elif self.measured is not None:
+            forget_coverage(coverage_of(self.config), self.measured)
         self.renew = renewals(seeded_state(self.random_before))
         self.collects_garbage = gc.isenabled()
         gc.collect()
@@ -283,11 +300,37 @@ class Warm:
         if self.collects_garbage:
             gc.enable()
 
+    def listen_to_coverage(self):
+        """What is measured is for the stream."""
+        cov = coverage_of(self.config)
+        if cov is not None:
+            self.measured = listen_to_coverage(cov)
+
+    def tell_coverage(self):
+        """What was measured since, into the stream; from here nothing is."""
+        if self.measured is None:
+            return
+        try:
+            lines = end_of_coverage(coverage_of(self.config), self.measured, self.began)
+        except Exception as problem:
+            lines = ()
+            sys.__stderr__.write("casemate: what coverage measured is lost: %s: %s\n" % (type(problem).__name__, as_text(problem)))
+        for line in lines:
+            self.stream.add(line)
+
     def begin_cold(self, order):
-        """Message K: this process collects one file, runs tests of it, and ends."""
+        """Message K: this process collects one file, runs tests of it, and ends. Message V: it reports coverage. Gives what the hook that
+        collects has to give."""
         if order is None:
             cells.leave(0)
         letter, payload, fds = order
+        if letter == "V" and len(fds) == 2:
+            self.role = "coverage"
+            cells.control(-1)
+            self.stream = Stream(cells.high(fds[0]))
+            self.report = CoverageReport(read_json(payload.decode("utf-8")), fds[1], self.stream)
+            self.session.items = []
+            return True
         if letter != "K" or len(fds) != 1:
             self.give_up("the engine said %s to an interpreter for one test" % quote(letter))
         words = read_json(payload.decode("utf-8"))
@@ -297,6 +340,8 @@ class Warm:
         self.cold = "".join(name + "\0" for name in words["ids"]).encode("utf-8"), cells.high(fds[0])
         self.config.args = [str(self.config.rootpath / words["file"])]
         cells.control(-1)
+        self.listen_to_coverage()
+        return None
 
     def give_up(self, what, status=3):
         """Message X, or a collector's last line; then the end."""
@@ -338,6 +383,7 @@ class Warm:
                 stream.add(to_json({"file": file, "hash": fingerprint(files[file]), "count": len(files[file])}) + "\n")
         status = 2 if self.problems and not session.config.option.continue_on_collection_errors else 5 if not session.items else 0
         done = {"done": True, "deselected": self.deselected, "threads": thread_names(), "status": status}
+        self.tell_coverage()
         stream.add(to_json(done) + "\n")
         stream.flush()
 
@@ -373,6 +419,8 @@ class Warm:
         gc.unfreeze()
         if self.collects_garbage:
             gc.enable()
+        if self.measured is not None:
+            keep_measuring(self.config)
         self.stream = stream = Stream(report)
         names = ids.split(b"\0")[:-1]
         items = [self.items.get(name) for name in names]
@@ -389,6 +437,7 @@ class Warm:
             if stop:
                 stream.add('{"stop": %s}\n' % quote(bounded(as_text(stop), 16384)))
                 break
+        self.tell_coverage()
         stream.add('{"done": true}\n')
         flush_output()
         stream.flush()

@@ -1,0 +1,340 @@
+"""casemate pytest: what becomes of tests, which are run, and what the exit status is."""
+
+import json
+import re
+
+import pytest
+
+EVERY_VERDICT = '''
+import unittest
+import pytest
+
+@pytest.fixture
+def bad_setup():
+    raise ValueError("no set-up")
+
+@pytest.fixture
+def bad_teardown():
+    yield
+    raise ValueError("no tear-down")
+
+def test_pass(): pass
+def test_fail(): assert 1 == 2, "numbers"
+def test_setup_error(bad_setup): pass
+def test_teardown_error(bad_teardown): pass
+def test_both(bad_teardown): assert False
+@pytest.mark.skip(reason="by mark")
+def test_skip(): pass
+@pytest.mark.skipif(True, reason="by condition")
+def test_skipif(): pass
+def test_skip_inside(): pytest.skip("from inside")
+def test_importorskip(): pytest.importorskip("no_such_module_anywhere")
+@pytest.fixture
+def skipping(): pytest.skip("by fixture")
+def test_skip_fixture(skipping): pass
+@pytest.mark.xfail(reason="known")
+def test_xfail(): assert False
+def test_xfail_inside(): pytest.xfail("from inside")
+@pytest.mark.xfail
+def test_xpass(): pass
+@pytest.mark.xfail(strict=True, reason="strict")
+def test_xpass_strict(): pass
+@pytest.mark.xfail(raises=KeyError)
+def test_xfail_other(): raise ValueError
+
+class TestPlain:
+    def test_pass(self): pass
+
+@pytest.mark.skip(reason="class")
+class TestSkipped:
+    def test_it(self): pass
+
+class TestCase(unittest.TestCase):
+    def setUp(self): self.it = 1
+    def test_pass(self): self.assertEqual(self.it, 1)
+    def test_fail(self): self.assertEqual(self.it, 2)
+    @unittest.skip("by unittest")
+    def test_skip(self): pass
+    def test_skip_inside(self): self.skipTest("inside")
+    @unittest.expectedFailure
+    def test_expected(self): self.fail()
+    @unittest.expectedFailure
+    def test_unexpected(self): pass
+    def test_subtests(self):
+        for number in range(3):
+            with self.subTest(number=number):
+                self.assertNotEqual(number, 1)
+
+class TestSetUpClass(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls): raise RuntimeError("no class")
+    def test_it(self): pass
+'''
+
+VERDICTS = {
+    "test_pass": "passed",
+    "test_fail": "failed",
+    "test_setup_error": "error",
+    "test_teardown_error": "error",
+    "test_both": "failed",
+    "test_skip": "skipped",
+    "test_skipif": "skipped",
+    "test_skip_inside": "skipped",
+    "test_importorskip": "skipped",
+    "test_skip_fixture": "skipped",
+    "test_xfail": "xfailed",
+    "test_xfail_inside": "xfailed",
+    "test_xpass": "xpassed",
+    "test_xpass_strict": "failed",
+    "test_xfail_other": "failed",
+    "TestPlain::test_pass": "passed",
+    "TestSkipped::test_it": "skipped",
+    "TestCase::test_pass": "passed",
+    "TestCase::test_fail": "failed",
+    "TestCase::test_skip": "skipped",
+    "TestCase::test_skip_inside": "skipped",
+    "TestCase::test_expected": "xfailed",
+    "TestCase::test_unexpected": "failed",
+    "TestCase::test_subtests": "failed",
+    "TestSetUpClass::test_it": "error",
+}
+
+
+@pytest.mark.parametrize("isolation", ["test", "class", "module", "file", "cold"])
+def test_every_verdict_however_cells_are_shared(suite, isolation):
+    suite.write("test_it.py", EVERY_VERDICT)
+    ended = suite("--isolation", isolation)
+    assert ended.verdicts == VERDICTS
+    assert ended.status == 1
+    assert ended.results["test_fail"]["reason"] == "AssertionError: numbers"
+    assert "no set-up" in ended.results["test_setup_error"]["reason"]
+    assert ended.results["test_skipif"]["reason"] == "by condition"
+    counts = ended.of("run_finished")[0]["counts"]
+    assert {name: count for name, count in counts.items() if count} == {
+        verdict: list(VERDICTS.values()).count(verdict) for verdict in set(VERDICTS.values())
+    }
+    assert all(result["cold"] == (isolation == "cold") for result in ended.results.values())
+    for name, verdict in VERDICTS.items():
+        if verdict in ("failed", "error"):
+            assert re.search(r"^ *(FAIL|ERROR) .*::%s" % re.escape(name), ended.out, re.M), name
+
+
+def test_names_of_any_kind(suite):
+    names = ["ü", "a::b", "two\nlines", "[brackets]", "a/b", "-k", "tab\t", "ESC\x1b[31m", "##[error]", "", "日本", "x" * 500]
+    suite.write("test_it.py", "import pytest\n@pytest.mark.parametrize('it', %r)\ndef test_named(it): assert it in %r\n" % (names, names))
+    ended = suite()
+    assert ended.status == 0, str(ended)
+    assert len(ended.results) == len(names) and set(ended.verdicts.values()) == {"passed"}
+    assert "\x1b" not in ended.out
+    listed = suite("--list")
+    assert listed.status == 0 and len(listed.out.splitlines()) == len(names)
+
+
+@pytest.mark.parametrize(
+    "end, reason",
+    [("raise KeyboardInterrupt", "KeyboardInterrupt"), ("pytest.exit('enough')", "enough"), ("raise SystemExit(0)", "SystemExit")],
+)
+def test_who_ends_pytest_has_not_passed(suite, end, reason):
+    suite.write("test_other.py", "def test_other(): pass\n")
+    suite.write("test_it.py", "import pytest\ndef test_it():\n    %s\n" % end)
+    ended = suite("--slots", 1)
+    assert ended.status == 1, str(ended)
+    assert ended.results["test_it"]["verdict"] == "failed"
+    assert reason in ended.results["test_it"]["reason"]
+
+
+@pytest.fixture
+def numbered(suite):
+    for name in "abc":
+        suite.write("tests/test_%s.py" % name, "import pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_%s(n): pass\n" % name)
+    suite.write("pytest.ini", "[pytest]\nmarkers = slow: takes long\n")
+    return suite
+
+
+def test_shards_are_a_partition(numbered):
+    every = numbered().results.keys()
+    parts = [set(numbered("--shard", "%d/3" % part).results) for part in (1, 2, 3)]
+    assert sum(map(len, parts)) == len(every) and set().union(*parts) == set(every)
+
+
+def test_list_is_in_pytests_order_each_time(numbered):
+    lists = [numbered("--list").out.splitlines() for _ in range(2)]
+    expected = ["tests/test_%s.py::test_%s[%d]" % (name, name, n) for name in "abc" for n in range(5)]
+    assert lists == [expected, expected]
+    numbered()  # a history does not change it
+    assert numbered("--list").out.splitlines() == expected
+
+
+@pytest.mark.parametrize(
+    "arguments, count",
+    [
+        (["-k", "test_a or (test_b and 3)"], 6),
+        (["tests/test_a.py", "tests/test_c.py::test_c[2]"], 6),
+        (["tests"], 15),
+        (["--include", "file.equals(tests/test_b.py)", "--exclude", "name.contains([1])"], 4),
+        (["--deselect", "tests/test_a.py"], 10),
+        (["--ignore", "tests/test_a.py"], 10),
+    ],
+)
+def test_selections(numbered, arguments, count):
+    ended = numbered(*arguments)
+    assert ended.status == 0, str(ended)
+    assert len(ended.results) == count
+
+
+def test_markers_select(suite):
+    suite.write("pytest.ini", "[pytest]\nmarkers = slow: takes long\n")
+    suite.write("test_it.py", "import pytest\n@pytest.mark.slow\ndef test_slow(): pass\ndef test_fast(): pass\n")
+    assert suite("-m", "slow").verdicts == {"test_slow": "passed"}
+    assert suite("-m", "not slow").verdicts == {"test_fast": "passed"}
+
+
+FAILING = "import pytest\n@pytest.mark.parametrize('n', range(20))\ndef test_it(n): assert n % 2 == 0\n"
+
+
+@pytest.mark.parametrize("option, most", [(["-x"], 1), (["--maxfail", 3], 3), (["--stop-after", 2], 2)])
+def test_stops_after_failures(suite, option, most):
+    suite.write("test_it.py", FAILING)
+    ended = suite(*option, "--slots", 1)
+    assert ended.status == 1
+    end = ended.of("run_finished")[0]
+    assert end["counts"]["failed"] == most, str(ended)
+    assert end["not_run"] == 20 - len(ended.results)
+    assert end["stopped_because"].startswith("stopping after %d failure" % most)
+
+
+def test_last_failed_and_failed_first(suite):
+    suite.write("test_it.py", FAILING)
+    failed = {name for name, verdict in suite().verdicts.items() if verdict == "failed"}
+    assert len(failed) == 10
+    again = suite("--lf")
+    assert set(again.results) == failed
+    first = suite("--ff", "--slots", 1)
+    assert {event["id"].partition("::")[2] for event in first.of("test_started")[:10]} == failed
+
+
+def test_repeat_runs_each_again(suite):
+    suite.write("test_it.py", "def test_it(): pass\ndef test_other(): pass\n")
+    ended = suite("--repeat", 3)
+    assert ended.status == 0
+    assert len(ended.finished) == 6 and len(ended.of("run_finished")) == 3
+
+
+def test_a_failure_in_an_earlier_repetition_is_a_failure(suite):
+    # What differs between repetitions is only the time.
+    suite.write("test_it.py", "import time\ndef test_it(): assert time.time() > %r\n" % 0)
+    assert suite("--repeat", 2).status == 0
+    marker = suite.write("count", "")
+    suite.write("maelstrom-pytest.toml", '[[directives]]\nadded_mounts = [{type = "bind", mount_point = "/count", local_path = "count"}]\n')
+    marker.chmod(0o666)
+    suite.write("test_it.py", "def test_it():\n    open('/count', 'a').write('x')\n    assert len(open('/count').read()) > 1\n")
+    ended = suite("--repeat", 2)
+    assert [event["verdict"] for event in ended.finished] == ["failed", "passed"], str(ended)
+    assert ended.status == 1
+
+
+def test_retries_make_flaky(suite):
+    suite.write("count", "").chmod(0o666)
+    suite.write("maelstrom-pytest.toml", '[[directives]]\nadded_mounts = [{type = "bind", mount_point = "/count", local_path = "count"}]\n')
+    suite.write(
+        "test_it.py",
+        "def test_flaky():\n    open('/count', 'a').write('x')\n    assert len(open('/count').read()) > 2\ndef test_never(): assert False\n",
+    )
+    ended = suite("--retries", 3)
+    flaky, never = ended.results["test_flaky"], ended.results["test_never"]
+    assert (flaky["verdict"], flaky["flaky"], flaky["attempt"]) == ("passed", True, 3), str(ended)
+    assert (never["verdict"], never["flaky"], never["attempt"]) == ("failed", False, 4)
+    assert ended.status == 1 and ended.of("run_finished")[0]["flaky"] == 1
+    assert len(ended.finished) == 7
+
+
+def test_ignored_by_a_directive(suite):
+    suite.write("test_it.py", "def test_it(): assert False\n")
+    suite.write("maelstrom-pytest.toml", "[[directives]]\nignore = true\n")
+    ended = suite()
+    assert ended.verdicts == {"test_it": "ignored"}
+    assert ended.status == 0
+
+
+@pytest.mark.parametrize(
+    "files, arguments, status, words",
+    [
+        ({"test_it.py": "def test_it(): pass"}, ["-k", "nothing_like_it"], 4, "no tests"),
+        ({}, [], 4, "no tests"),
+        ({"test_it.py": "def test_it(): pass"}, ["no/such/file.py"], 2, "no/such/file.py"),
+        ({"test_it.py": "def test_it(): pass"}, ["--no-such-option"], 2, "--no-such-option"),
+        ({"test_it.py": "def test_it(): pass"}, ["--shard", "4/3"], 2, "4/3"),
+        ({"test_it.py": "def test_it(): pass"}, ["--include", "name.like(x"], 2, "name.like"),
+        ({"test_it.py": "def test_it(): pass"}, ["-k", "and and"], 2, "and and"),
+        ({"test_it.py": "def test_it(): pass", "conftest.py": "import no_such_module"}, [], 2, "no_such_module"),
+        ({"test_it.py": "def test_it(): pass", "conftest.py": "def broken("}, [], 2, "SyntaxError"),
+        ({"test_it.py": "def test_it(): pass", "conftest.py": "import os; os._exit(7)"}, [], 3, "exited 7"),
+        ({"test_it.py": "def test_it(): pass", "conftest.py": "import os; os.kill(os.getpid(), 11)"}, [], 3, "SIGSEGV"),
+        ({"test_it.py": "def test_it(): pass", "pytest.ini": "[pytest]\naddopts = --nonsense"}, [], 2, "--nonsense"),
+        ({"test_it.py": "def test_it(): pass", "maelstrom-pytest.toml": "nonsense = ["}, [], 2, "maelstrom-pytest.toml"),
+        ({"test_it.py": "def test_it(): pass"}, ["--python", "/no/such/python"], 2, "/no/such/python"),
+        ({"test_it.py": "def test_it(): pass"}, ["--image", "oci:/no/such/layout"], 2, "/no/such/layout"),
+        ({"test_it.py": "import os\nos._exit(9)\ndef test_it(): pass"}, [], 3, "exited"),
+    ],
+)
+def test_one_clear_text_and_the_documented_status(suite, files, arguments, status, words):
+    for name, text in files.items():
+        suite.write(name, text)
+    ended = suite(*arguments)
+    assert ended.status == status, str(ended)
+    assert words in ended.out + ended.err
+    assert "terminate called" not in ended.err
+
+
+def test_a_file_that_cannot_be_collected_is_an_error_beside_the_others(suite):
+    suite.write("test_bad.py", "def broken(\n")
+    suite.write("test_import.py", "import no_such_module\n")
+    suite.write("test_good.py", "def test_good(): pass\n")
+    ended = suite()
+    assert ended.status == 1
+    assert ended.verdicts == {"test_good": "passed"}
+    problems = ended.of("collected")[0]["problems"]
+    assert {problem["id"]: problem["verdict"] for problem in problems} == {"test_bad.py": "error", "test_import.py": "error"}
+    assert "SyntaxError" in ended.out and "no_such_module" in ended.out
+
+
+def test_an_interpreter_without_pytest_is_one_clear_text(suite):
+    suite.write("test_it.py", "def test_it(): pass\n")
+    ended = suite("--python", "/usr/bin/python3")
+    assert ended.status in (2, 3), str(ended)
+    assert "pytest" in ended.err + ended.out and "Traceback" not in ended.err
+
+
+def test_collection_that_leaves_a_thread_makes_tests_cold(suite):
+    suite.write("test_thread.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True, name='sleeper').start()\n"
+                + "".join("def test_%d(): assert any(t.name == 'sleeper' for t in threading.enumerate())\n" % n for n in range(6)))
+    ended = suite("--slots", 2)
+    assert set(ended.verdicts.values()) == {"passed"} and len(ended.results) == 6, str(ended)
+    assert all(result["cold"] for result in ended.results.values())
+    assert any("sleeper" in note for note in ended.notes)
+
+
+def test_only_the_marked_test_is_cold(suite):
+    suite.write("test_it.py", "import os, pytest\n@pytest.mark.casemate(isolation='cold')\ndef test_cold(): pass\ndef test_warm(): pass\n")
+    ended = suite()
+    assert ended.status == 0, str(ended)
+    assert {name: result["cold"] for name, result in ended.results.items()} == {"test_cold": True, "test_warm": False}
+
+
+@pytest.mark.parametrize("where", ["--json-lines", "--junit-xml", "--html"])
+def test_a_report_on_a_full_disk_is_told(suite, where):
+    suite.write("test_it.py", "def test_it(): pass\n")
+    ended = suite(where, "/dev/full")
+    assert ended.status == 3, str(ended)
+    assert "/dev/full" in ended.out + ended.err or "No space left" in ended.out + ended.err
+
+
+def test_a_closed_stdout_does_not_stop_the_run(suite):
+    suite.write("test_it.py", "import pytest\n@pytest.mark.parametrize('n', range(30))\ndef test_it(n): print('x' * 10000)\n")
+    process = suite.start()
+    process.stdout.close()
+    process.wait(120)
+    events = [json.loads(line) for line in suite.events_file.read_text().splitlines()]
+    assert sum(event["event"] == "test_finished" for event in events) in (0, 30)
+    assert process.returncode >= 0, "killed by a signal"
+    process.stderr.close()

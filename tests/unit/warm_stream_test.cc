@@ -1,0 +1,125 @@
+#include "warm/stream.h"
+
+#include <gtest/gtest.h>
+
+#include "warm/parent.h"
+#include "warm/protocol.h"
+#include "warm/shallow.h"
+
+namespace casemate {
+namespace {
+
+std::vector<StreamLine> read_in_pieces(const std::string& bytes, std::size_t piece, std::uint64_t* dropped = nullptr) {
+  StreamReader reader;
+  std::vector<StreamLine> lines;
+  for (std::size_t at = 0; at < bytes.size(); at += piece) {
+    reader.add(std::string_view(bytes).substr(at, piece), [&](StreamLine line) { lines.push_back(std::move(line)); });
+  }
+  if (dropped) *dropped = reader.dropped();
+  return lines;
+}
+
+TEST(WarmStream, LinesArePutTogetherFromPiecesOfAnySize) {
+  const std::string text = "{\"begin\": \"a\"}\n{\"end\": \"a\"}\n{\"done\": true}\n";
+  for (const std::size_t piece : {1u, 3u, 100u}) {
+    const auto lines = read_in_pieces(text, piece);
+    ASSERT_EQ(lines.size(), 3u);
+    EXPECT_EQ(std::get<StreamBegin>(lines[0]).id, "a");
+    EXPECT_TRUE(std::holds_alternative<StreamDone>(lines[2]));
+  }
+}
+
+TEST(WarmStream, ALineWithoutEndIsDroppedAndTheNextIsRead) {
+  std::uint64_t dropped = 0;
+  const auto lines = read_in_pieces(std::string(kMostLine + 10, 'x') + "\n{\"end\": \"a\"}\n", 1 << 20, &dropped);
+  EXPECT_EQ(dropped, 1u);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(std::get<StreamEnd>(lines[0]).id, "a");
+}
+
+TEST(WarmStream, NestingThatWouldEndTheStackIsNoLine) {
+  for (const char* key : {"hash", "properties"}) {
+    const std::string deep =
+        std::string("{\"file\": \"a\", \"") + key + "\": " + std::string(1'000'000, '[') + std::string(1'000'000, ']') + "}";
+    EXPECT_TRUE(std::holds_alternative<std::monostate>(read_stream_line(deep)));
+  }
+  const std::string hash = "R{\"hash\": " + std::string(100'000, '[') + std::string(100'000, ']') + "}";
+  EXPECT_TRUE(std::holds_alternative<std::monostate>(read_parent_message(hash)));
+}
+
+TEST(WarmStream, BracketsInTextsDoNotCount) {
+  EXPECT_TRUE(is_shallow("[\"" + std::string(100, '[') + "\\\"" + std::string(100, '[') + "\\\\\", 1]"));
+  EXPECT_FALSE(is_shallow("[\"\\\\\"" + std::string(100, '[')));
+  EXPECT_FALSE(is_shallow("[" + std::string(600'000, ',')));
+}
+
+TEST(WarmStream, AReportIsReadWithAllItSays) {
+  const auto line =
+      read_stream_line(R"({"report": {"id": "a::b", "when": "call", "outcome": "failed", "start": 1.5, "duration": 0.25, "line": 7,
+    "text": "t", "message": "m", "path": "p", "sections": [["Captured", "c"]], "properties": [["k", 1]], "xfail": "", "subtest": "s"}})");
+  const auto& said = std::get<StreamReport>(line);
+  EXPECT_EQ(said.id, "a::b");
+  EXPECT_EQ(said.report.duration.count(), 250'000);
+  EXPECT_EQ(said.report.line, 7u);
+  EXPECT_EQ(said.report.sections.at(0).second, "c");
+  EXPECT_EQ(said.properties.at(0).second, "1");
+  EXPECT_EQ(said.report.xfail, "");
+}
+
+TEST(WarmStream, WhatIsOfTheWrongKindIsLeftOut) {
+  const auto line =
+      read_stream_line(R"({"report": {"id": 1, "when": [], "duration": 1e300, "line": -1, "sections": [1, ["a"], ["a", 2]]}})");
+  const auto& said = std::get<StreamReport>(line);
+  EXPECT_EQ(said.id, "");
+  EXPECT_EQ(said.report.duration.count(), 0);
+  EXPECT_EQ(said.report.line, 0u);
+  for (const char* junk : {"", "1", "[]", "{}", "{\"report\": 1}", "{\"item\"", "\xff", "null"}) {
+    const StreamLine read = read_stream_line(junk);
+    EXPECT_TRUE(std::holds_alternative<std::monostate>(read)) << junk;
+  }
+}
+
+TEST(WarmParent, MessagesOfAnotherSizeAreNothing) {
+  EndedMessage ended{};
+  ended.letter = 'E';
+  ended.job = 5;
+  ended.user_us = -7;
+  std::string bytes(reinterpret_cast<const char*>(&ended), sizeof ended);
+  const auto said = std::get<ForkEnded>(read_parent_message(bytes));
+  EXPECT_EQ(said.job, 5u);
+  EXPECT_EQ(said.end.user_us, 0);
+  bytes += 'x';
+  EXPECT_TRUE(std::holds_alternative<std::monostate>(read_parent_message(bytes)));
+  FailedMessage failed{};
+  failed.letter = 'F';
+  failed.step = 1000;
+  const std::string other(reinterpret_cast<const char*>(&failed), sizeof failed);
+  EXPECT_EQ(std::get<ForkFailed>(read_parent_message(other)).step, "enter the cell");
+}
+
+TEST(WarmParent, OneThatOnlyTalksNonsenseIsGone) {
+  auto pair = ParentControl::create();
+  ASSERT_TRUE(pair);
+  ParentControl other(std::move(pair->second));
+  bool gone = false;
+  int heard = 0;
+  for (int i = 0; i < 2000 && !gone; ++i) {
+    ASSERT_EQ(other.send("junk", {}), ParentControl::Sent::yes);
+    if (pair->first.receive(gone)) ++heard;
+  }
+  EXPECT_TRUE(gone);
+  EXPECT_GT(heard, 100);
+}
+
+TEST(WarmParent, OneThatDoesNotReadIsTriedLaterAndOneThatIsGoneIsNot) {
+  auto pair = ParentControl::create();
+  ASSERT_TRUE(pair);
+  ParentControl::Sent sent = ParentControl::Sent::yes;
+  for (int i = 0; i < 100'000 && sent == ParentControl::Sent::yes; ++i) sent = pair->first.send("T", {});
+  EXPECT_EQ(sent, ParentControl::Sent::later);
+  pair->second.reset();
+  EXPECT_EQ(pair->first.send("T", {}), ParentControl::Sent::no);
+}
+
+}  // namespace
+}  // namespace casemate
