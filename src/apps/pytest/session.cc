@@ -190,6 +190,7 @@ class Session {
 
   Result<void> prepare() {
     TRY_ASSIGN(directives_, Directives::of_project(request_.directory));
+    directives_.override_with(request_);
     for (const std::string& note : directives_.notes()) tell_note(note);
     for (const std::string& text : request_.include) {
       TRY_ASSIGN(TestFilter filter, TestFilter::parse(text));
@@ -291,9 +292,9 @@ class Session {
       TRY_ASSIGN(const std::size_t index, container(directives_.of(test)));
       const TestContainer& directive = directives_.container(index);
       SelectedTest selected{.test = std::move(test), .container = index};
-      selected.isolation = request_.isolation.value_or(directive.isolation.value_or(Isolation::test));
-      selected.retries = request_.retries.value_or(directive.retries.value_or(0));
-      selected.timeout = request_.timeout ? request_.timeout : directive.container.limits.wall;
+      selected.isolation = directive.isolation.value_or(Isolation::test);
+      selected.retries = directive.retries.value_or(0);
+      selected.timeout = directive.container.limits.wall;
       if (selected.timeout && selected.timeout->count() == 0) selected.timeout.reset();
       const auto hash = collector_.hashes.find(selected.test.file);
       // Another container's interpreter has another idea of a hash.
