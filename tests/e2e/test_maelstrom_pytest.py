@@ -64,3 +64,75 @@ def test_the_document_step_by_step(seed):
     # The files lie there as they did, and nothing of ours beside them.
     assert sorted(path.name for path in seed.directory.iterdir()) == ["maelstrom-pytest.toml", "notes.txt", "py", "test-requirements.txt", "test_other.py"]
     assert not list(seed.directory.rglob("__pycache__"))
+
+
+# What the document says of WSL2, and the file that --init of the real tool writes.
+WSL2 = """
+[[directives]]
+image = "docker://python:3.11-slim"
+network = "disabled"
+enable_writable_file_system = false
+user = 0
+group = 0
+mounts = [
+  { type = "tmp", mount_point = "/tmp" },
+  { type = "tmp", mount_point = "/root" },
+  { type = "proc", mount_point = "/proc" },
+  { type = "sys", mount_point = "/sys" },
+  { type = "devices", devices = ["full", "null", "random", "urandom", "zero"] },
+]
+added_layers = [ { glob = "**.py" }, { stubs = ["/{proc,sys,tmp,root}/", "/dev/{full,null,random,urandom,zero}"] } ]
+
+[directives.added_environment]
+XDG_CACHE_HOME = "/tmp"
+PYTEST_XDIST_AUTO_NUM_WORKERS = "1"
+"""
+
+WSL2_TEST = """
+import os, pathlib
+
+def test_settings():
+    assert os.environ["XDG_CACHE_HOME"] == "/tmp" and os.environ["PYTEST_XDIST_AUTO_NUM_WORKERS"] == "1"
+    assert "PYTEST_XDIST_WORKER" not in os.environ
+    pathlib.Path("/tmp/pip").mkdir()
+    pathlib.Path("/root/x").write_text("x")
+    assert open("/dev/zero", "rb").read(2) == bytes(2)
+    kinds = {line.split()[1]: line.split()[2] for line in open("/proc/mounts")}
+    assert (kinds["/tmp"], kinds["/root"], kinds["/proc"], kinds["/sys"]) == ("tmpfs", "tmpfs", "proc", "sysfs")
+    assert os.getuid() == 0 and os.getgid() == 0 and os.getcwd() == "/"
+
+def test_fresh():
+    assert not os.path.exists("/root/x") and not os.path.exists("/tmp/pip")
+"""
+
+
+def test_the_documents_settings_for_wsl2(seed):
+    seed.write("maelstrom-pytest.toml", WSL2)
+    seed.write("py/test_wsl2.py", WSL2_TEST)
+    seed.write("test-requirements.txt", "pytest==8.1.1\npytest-xdist\nprotobuf==5.29.3\n")
+    done = with_packages(seed.maelstrom("--ui", "simple", "--include", "file.equals(py/test_wsl2.py)"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert simple_lines(done.stdout) == {"py/test_wsl2.py::test_settings": "OK", "py/test_wsl2.py::test_fresh": "OK"}
+
+
+def test_the_file_of_init_as_it_is(seed):
+    (seed.directory / "maelstrom-pytest.toml").unlink()
+    assert seed.maelstrom("--init").returncode == 0
+    done = with_packages(seed.maelstrom("--list"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted([f"py/maelstrom_client_test.py::test_expands[{n}]" for n in range(8)] + ["test_other.py::test_fails", "test_other.py::test_other"])
+    done = seed.maelstrom("--ui", "simple", "test_other.py::test_other", "py/maelstrom_client_test.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(simple_lines(done.stdout)) == 9
+    again = seed.maelstrom("--init")
+    assert again.returncode == 2 and "is there already" in again.stderr
+
+
+def test_without_what_the_image_needs(seed):
+    (seed.directory / "test-requirements.txt").unlink()
+    done = seed.maelstrom("--ui", "simple")
+    assert done.returncode == 2
+    said = done.stdout + done.stderr
+    assert "test-requirements.txt" in said and "pytest" in said, said
+    assert "Traceback" not in said
+    assert seed.maelstrom("--list").returncode == 2

@@ -99,6 +99,12 @@ void add_outside(const std::vector<std::string>& below, const std::vector<std::s
   }
 }
 
+// What pytest finds from a directory upwards; the directory itself if it finds nothing.
+std::string root_above(const std::string& directory) {
+  const std::string root = nearest_above(directory, has_pytest_settings);
+  return has_pytest_settings(root) ? root : nearest_above(directory, [](const std::string& at) { return exists(at + "/setup.py"); });
+}
+
 }  // namespace
 
 bool has_pytest_settings(const std::string& directory) {
@@ -116,9 +122,18 @@ std::string project_directory(const std::string& directory, const std::vector<st
     if (place.empty()) continue;
     if (std::string common = common_directory(shown, place); !is_too_much(common)) shown = std::move(common);
   }
-  std::string root = nearest_above(shown, has_pytest_settings);
-  if (!has_pytest_settings(root)) root = nearest_above(shown, [](const std::string& at) { return exists(at + "/setup.py"); });
-  return nearest_above(root, [](const std::string& at) { return exists(at + "/.git"); });
+  return nearest_above(root_above(shown), [](const std::string& at) { return exists(at + "/.git"); });
+}
+
+std::string pytest_root(const std::string& directory, const std::vector<std::string>& arguments) {
+  std::string named;
+  for (const std::string& argument : arguments) {
+    const std::string place = place_of(argument, directory);
+    if (!place.empty()) named = named.empty() ? place : common_directory(named, place);
+  }
+  if (named.empty()) named = directory;
+  const std::string root = root_above(named);
+  return root == named && !has_pytest_settings(root) && !exists(root + "/setup.py") ? common_directory(directory, named) : root;
 }
 
 std::vector<std::string> outside_project(const std::vector<std::string>& below, const std::vector<std::string>& project) {

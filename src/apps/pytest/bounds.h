@@ -16,6 +16,9 @@ inline constexpr const char* kSettingsFiles[] = {"pytest.toml",    ".pytest.toml
 /// then `directory`.
 [[nodiscard]] std::string project_directory(const std::string& directory, const std::vector<std::string>& arguments);
 
+/// pytest's rootdir alone.
+[[nodiscard]] std::string pytest_root(const std::string& directory, const std::vector<std::string>& arguments);
+
 /// Whether pytest would take its settings from this directory. pyproject.toml, tox.ini and setup.cfg only count with a table of pytest's.
 [[nodiscard]] bool has_pytest_settings(const std::string& directory);
 

@@ -22,6 +22,7 @@ namespace {
 // What a test may use when nobody says: a suite's heavier tests have to fit.
 constexpr std::uint64_t kMemory = 2ull << 30;
 constexpr std::uint32_t kPids = 512;
+constexpr const char* kUsersHome = "/home/user";  // of who is not root, on the host
 constexpr std::uint64_t kDisk = 1ull << 30;
 
 // Of the caller's environment: what names places or sockets of the host that a cell has not, or is about the terminal's shell.
@@ -91,6 +92,14 @@ std::vector<std::string> environments_in(const std::string& project) {
 
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
+// One interpreter collects and runs, so what was meant for one of them is for both.
+std::vector<std::string> typed_arguments(const PytestRequest& request) {
+  std::vector<std::string> typed = request.pytest_arguments;
+  for (const auto* more : {&request.pytest_collect_arguments, &request.pytest_test_arguments}) typed.insert(typed.end(), more->begin(), more->end());
+  if (request.collect_from_module) typed.insert(typed.end(), {"--pyargs", *request.collect_from_module});
+  return typed;
+}
+
 class Furnisher {
  public:
   Furnisher(const TestContainer& container, const FurnishingContext& context)
@@ -116,6 +125,7 @@ class Furnisher {
     request.fork = job_;
     request.parent = std::move(job_);
     request.parent.limits = parent_limits(request.fork.limits);
+    if (request.fork.network == Network::outbound) request.parent.network = Network::none;
     request.parent.argv = {python_};
     add_arguments(request.parent.argv);
     return std::move(made_);
@@ -130,13 +140,27 @@ class Furnisher {
 
   // pytest's, in the order in which it may be taken back: ours, then what was typed.
   void add_arguments(std::vector<std::string>& argv) const {
-    const std::vector<std::string>& typed = context_.request.pytest_arguments;
+    const std::vector<std::string> typed = typed_arguments(context_.request);
+    if (!project_in_layers_ && spec_.working_directory) return add_arguments_from_elsewhere(argv);
     if (project_in_layers_ && made_.request.parent.cwd == "/") {
       // It would take a directory that was named for the root, rather than "/".
       argv.emplace_back("--rootdir=/");
       for (const std::string& path : outside_) argv.push_back("--ignore=" + path);
     }
     argv.insert(argv.end(), typed.begin(), typed.end());
+  }
+
+  // What pytest would find where casemate was started, for one that is started in another directory.
+  void add_arguments_from_elsewhere(std::vector<std::string>& argv) const {
+    const std::string& directory = context_.request.directory;
+    argv.push_back("--rootdir=" + pytest_root(directory, context_.request.pytest_arguments));
+    bool named = false;
+    for (const std::string& typed : typed_arguments(context_.request)) {
+      const bool path = !typed.starts_with('-') && exists(absolute(typed.substr(0, typed.find("::")), directory));
+      argv.push_back(path ? absolute(typed, directory) : typed);
+      named |= path;
+    }
+    if (!named) argv.push_back(directory);
   }
 
   // What of the root pytest should not walk through, where the project lies in it.
@@ -158,6 +182,11 @@ class Furnisher {
       auto known = resolve_user(Root(), wanted);
       if (!known) return fail(ErrorCode::invalid_input, fmt::format("user '{}': {}", printable_line(wanted), known.error().what));
       job_.user = *known;
+    }
+    // root's HOME is root's alone.
+    if (job_.user.uid != 0 && !job_.env.contains("HOME")) {
+      job_.env["HOME"] = kUsersHome;
+      job_.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = kUsersHome});
     }
     std::vector<std::string> shown = default_host_paths();
     shown.push_back(project_);
@@ -202,7 +231,9 @@ class Furnisher {
     TRY_ASSIGN(wanted.image, read_image_name(made_.name));
     if (!wanted.image.path.empty() && wanted.image.path[0] != '/')
       wanted.image.path = absolute(wanted.image.path, context_.request.image ? context_.request.directory : context_.directory);
-    TRY_ASSIGN(wanted.pull, pull_options(PullWords{}, PullOptions::Policy::missing));
+    PullWords words;
+    words.verify_tls = context_.request.verify_tls;
+    TRY_ASSIGN(wanted.pull, pull_options(words, PullOptions::Policy::missing));
     wanted.use = spec_.use;
     wanted.use.entrypoint = false;
     wanted.image_layers = spec_.use_layers;
@@ -255,6 +286,19 @@ class Furnisher {
 
 Result<Furnishing> furnish(const TestContainer& container, const FurnishingContext& context) {
   return Furnisher(container, context).furnish();
+}
+
+std::string without_pytest(const Furnishing& furnishing, const TestContainer& container, const std::string& directory) {
+  const std::string& python = furnishing.request.parent.argv[0];
+  if (container.requirements_implied)
+    return fmt::format("{} has no pytest, and there is no {} in {}: write one with pytest in it", printable_name(furnishing.name),
+                       *container.requirements, printable_name(directory));
+  if (container.requirements) return fmt::format("pytest is not among the packages of {}: add it", printable_name(*container.requirements));
+  if (container.container.image)
+    return fmt::format("{} has no pytest: list it in a file of requirements, and name that in the directive or with --requirements",
+                       printable_name(furnishing.name));
+  return fmt::format("{} has no pytest: install it there, activate the environment that has it, or name packages with --requirements",
+                     printable_name(python));
 }
 
 }  // namespace casemate

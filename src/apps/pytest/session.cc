@@ -259,7 +259,10 @@ class Session {
     if (!ended) return finish(status_of(ended.error()), ended.error().what);
     if (interrupted()) return finish_interrupted();
     for (const std::string& note : warm_[collecting_in_]->notes()) tell_note(note);
-    if (!collector_.done) return finish(collecting_status(*ended), collecting_problem(*ended));
+    if (!collector_.done) {
+      if (const std::string missing = what_is_missing(*ended); !missing.empty()) return finish(2, missing);
+      return finish(collecting_status(*ended), collecting_problem(*ended));
+    }
     std::stable_sort(collector_.problems.begin(), collector_.problems.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
     return std::nullopt;
   }
@@ -270,6 +273,18 @@ class Session {
       return 2;
     if (ended.outcome.kind == Outcome::Kind::exited && ended.outcome.code == 5) return 4;
     return 3;
+  }
+
+  // Where there is no interpreter, or no pytest for it: what to do.
+  [[nodiscard]] std::string what_is_missing(const JobResult& ended) const {
+    const Furnishing& furnished = furnished_.at(collecting_in_);
+    const Outcome& outcome = ended.outcome;
+    if (outcome.kind == Outcome::Kind::setup_failed && outcome.code == ENOENT && outcome.step.starts_with("execve"))
+      return fmt::format("{} has no {}; choose an image that has one, or name it with --python", printable_name(furnished.name),
+                         printable_name(outcome.step.substr(outcome.step.find(' ') + 1)));
+    const bool no_pytest =
+        ended.output.err.starts_with("pytest cannot be imported") && ended.output.err.contains("No module named 'pytest'");
+    return no_pytest ? without_pytest(furnished, directives_.container(collecting_in_), request_.directory) : "";
   }
 
   static std::string collecting_problem(const JobResult& ended) {
