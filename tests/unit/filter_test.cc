@@ -74,6 +74,15 @@ TEST(Filter, every_prefix_that_only_one_word_has_is_that_word) {
   EXPECT_EQ(problem("name.e(x)"), "column 6: 'e' could be equals or ends_with");
 }
 
+TEST(Filter, a_methods_name_may_have_its_class) {
+  EXPECT_TRUE(takes("name.equals(TestB.test_c[1-x/y])")) << "maelstrom-pytest's name of it";
+  EXPECT_TRUE(takes("name.starts_with(TestB)"));
+  EXPECT_FALSE(takes("name.equals(TestB)"));
+  EXPECT_FALSE(takes("name.equals(TestB::test_c[1-x/y])"));
+  const TestCase inner{.group = "TestB::TestIn", .name = "test[a::b]"};
+  EXPECT_TRUE(takes("name.equals(TestB.TestIn.test[a::b])", inner));
+}
+
 TEST(Filter, markers_are_whole_names) {
   EXPECT_TRUE(takes("markers.contains(slow)"));
   EXPECT_FALSE(takes("markers.contains(slo)"));

@@ -13,6 +13,17 @@
 
 namespace casemate {
 
+namespace {
+
+// A method's name as maelstrom-pytest has it: "TestB.TestInner.test_c[1]".
+std::string in_class(const TestCase& test) {
+  std::string group = test.group;
+  for (std::size_t at = group.find("::"); at != std::string::npos; at = group.find("::", at)) group.replace(at, 2, ".");
+  return group + "." + test.name;
+}
+
+}  // namespace
+
 // Chains are lists, so that only parentheses make it deep.
 struct TestFilter::Node {
   enum class Kind : std::uint8_t { constant, look, all_of, any_of };
@@ -31,7 +42,7 @@ struct TestFilter::Node {
       case FilterField::file:
         return matcher.matches(test.file);
       case FilterField::name:
-        return matcher.matches(test.name);
+        return matcher.matches(test.name) || (!test.group.empty() && matcher.matches(in_class(test)));
       case FilterField::node_id:
         return matcher.matches(test.id);
       case FilterField::package:

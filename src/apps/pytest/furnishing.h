@@ -41,4 +41,7 @@ struct FurnishingContext {
 /// one that each cell has for itself; where a container has layers of its own these are the project.
 Result<Furnishing> furnish(const TestContainer& container, const FurnishingContext& context);
 
+/// What to tell somebody whose interpreter in this container can't import pytest, in one line.
+[[nodiscard]] std::string without_pytest(const Furnishing& furnishing, const TestContainer& container, const std::string& directory);
+
 }  // namespace casemate

@@ -198,6 +198,7 @@ class Session {
 
   Result<void> prepare() {
     TRY_ASSIGN(directives_, Directives::of_project(request_.directory));
+    directives_.override_with(request_);
     for (const std::string& note : directives_.notes()) tell_note(note);
     for (const std::string& text : request_.include) {
       TRY_ASSIGN(TestFilter filter, TestFilter::parse(text));
@@ -266,7 +267,10 @@ class Session {
     if (!ended) return finish(status_of(ended.error()), ended.error().what);
     if (interrupted()) return finish_interrupted();
     for (const std::string& note : warm_[collecting_in_]->notes()) tell_note(note);
-    if (!collector_.done) return finish(collecting_status(*ended), collecting_problem(*ended));
+    if (!collector_.done) {
+      if (const std::string missing = what_is_missing(*ended); !missing.empty()) return finish(2, missing);
+      return finish(collecting_status(*ended), collecting_problem(*ended));
+    }
     // pytest itself gave up: a path that is not there, an expression that makes no sense, pytest.exit().
     const int status = collector_.done->status;
     if (status != 0 && status != 5 && collector_.tests.empty() && collector_.problems.empty()) {
@@ -284,6 +288,18 @@ class Session {
       return 2;
     if (ended.outcome.kind == Outcome::Kind::exited && ended.outcome.code == 5) return 4;
     return 3;
+  }
+
+  // Where there is no interpreter, or no pytest for it: what to do.
+  [[nodiscard]] std::string what_is_missing(const JobResult& ended) const {
+    const Furnishing& furnished = furnished_.at(collecting_in_);
+    const Outcome& outcome = ended.outcome;
+    if (outcome.kind == Outcome::Kind::setup_failed && outcome.code == ENOENT && outcome.step.starts_with("execve"))
+      return fmt::format("{} has no {}; choose an image that has one, or name it with --python", printable_name(furnished.name),
+                         printable_name(outcome.step.substr(outcome.step.find(' ') + 1)));
+    const bool no_pytest =
+        ended.output.err.starts_with("pytest cannot be imported") && ended.output.err.contains("No module named 'pytest'");
+    return no_pytest ? without_pytest(furnished, directives_.container(collecting_in_), request_.directory) : "";
   }
 
   static std::string collecting_problem(const JobResult& ended) {
@@ -306,9 +322,9 @@ class Session {
       TRY_ASSIGN(const std::size_t index, container(directives_.of(test)));
       const TestContainer& directive = directives_.container(index);
       SelectedTest selected{.test = std::move(test), .container = index};
-      selected.isolation = request_.isolation.value_or(directive.isolation.value_or(Isolation::test));
-      selected.retries = request_.retries.value_or(directive.retries.value_or(0));
-      selected.timeout = request_.timeout ? request_.timeout : directive.container.limits.wall;
+      selected.isolation = directive.isolation.value_or(Isolation::test);
+      selected.retries = directive.retries.value_or(0);
+      selected.timeout = directive.container.limits.wall;
       if (selected.timeout && selected.timeout->count() == 0) selected.timeout.reset();
       const auto hash = collector_.hashes.find(selected.test.file);
       // Another container's interpreter has another idea of a hash.

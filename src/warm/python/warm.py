@@ -248,6 +248,7 @@ class Warm:
 
     def get_ready_to_fork(self):
         """What every fork would do for itself is done once: descriptors looked up, garbage gone, objects out of the collector's way."""
+        flush_output()  # or each fork would write it once more
         self.look_up_streams()
         if self.role == "base":
             self.listen_to_coverage()

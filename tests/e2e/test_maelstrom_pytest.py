@@ -1,0 +1,138 @@
+"""Somebody who uses maelstrom-pytest changes a name: its document step by step, its configuration, its command line."""
+
+import re
+
+import pytest
+from images import UV
+from projects import simple_lines, suite  # noqa: F401  (a fixture of another make than in test_pytest.py)
+
+# The document's advice for seeing tests side by side.
+CLIENT_TEST = """
+import os, pathlib, sys
+import pytest
+
+import client
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_expands(number):
+    assert client.double(number) == 2 * number
+    assert sys.version_info[:2] == (3, 11)
+    assert pathlib.Path("/etc/debian_version").read_text().startswith("12")
+    assert os.getpid() != 1
+    pathlib.Path("/tmp/one-for-each").touch(exist_ok=False)
+"""
+
+
+def with_packages(done):
+    """Skips where no package index can be reached."""
+    said = done.stdout + done.stderr
+    if done.returncode != 0 and re.search("error sending request|dns error|Could not fetch|No matching distribution|Connection", said):
+        pytest.skip("no package index can be reached: " + said[-300:])
+    return done
+
+
+@pytest.fixture
+def seed(suite, docker_hub):
+    """A project after all steps of the document but the last."""
+    suite.environment |= docker_hub.environment | {"CASEMATE_UV": UV or "none"}
+    done = suite.maelstrom("--init")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    path = suite.directory / "maelstrom-pytest.toml"
+    text = path.read_text()
+    assert 'image = "docker://python:3.11-slim"' in text
+    path.write_text('[[directives]]\nimage = "docker://python:3.11-slim"\nadded_layers = [ { glob = "**.py" } ]\n')
+    suite.write("py/client.py", "def double(n):\n    return 2 * n\n")
+    suite.write("py/maelstrom_client_test.py", CLIENT_TEST)
+    suite.write("test_other.py", "def test_other():\n    pass\n\ndef test_fails():\n    assert 1 == 2\n")
+    suite.write("test-requirements.txt", "pytest==8.1.1\n")
+    suite.write("notes.txt", "not Python\n")
+    return suite
+
+
+def test_the_document_step_by_step(seed):
+    done = with_packages(seed.maelstrom("--ui", "simple", "--slots", 8, "--include", "file.equals(py/maelstrom_client_test.py)"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = simple_lines(done.stdout)
+    assert lines == {f"py/maelstrom_client_test.py::test_expands[{number}]": "OK" for number in range(8)}
+    assert re.search(r"Successful Tests: +8\n", done.stdout)
+    done = seed.maelstrom("--ui", "simple")
+    assert done.returncode == 1
+    assert simple_lines(done.stdout)["test_other.py::test_fails"] == "FAIL"
+    assert "assert 1 == 2" in done.stdout
+    assert re.search(r"Failed Tests +: +1\n    test_other.py::test_fails: failure\n", done.stdout), done.stdout
+    # The files lie there as they did, and nothing of ours beside them.
+    assert sorted(path.name for path in seed.directory.iterdir()) == ["maelstrom-pytest.toml", "notes.txt", "py", "test-requirements.txt", "test_other.py"]
+    assert not list(seed.directory.rglob("__pycache__"))
+
+
+# What the document says of WSL2, and the file that --init of the real tool writes.
+WSL2 = """
+[[directives]]
+image = "docker://python:3.11-slim"
+network = "disabled"
+enable_writable_file_system = false
+user = 0
+group = 0
+mounts = [
+  { type = "tmp", mount_point = "/tmp" },
+  { type = "tmp", mount_point = "/root" },
+  { type = "proc", mount_point = "/proc" },
+  { type = "sys", mount_point = "/sys" },
+  { type = "devices", devices = ["full", "null", "random", "urandom", "zero"] },
+]
+added_layers = [ { glob = "**.py" }, { stubs = ["/{proc,sys,tmp,root}/", "/dev/{full,null,random,urandom,zero}"] } ]
+
+[directives.added_environment]
+XDG_CACHE_HOME = "/tmp"
+PYTEST_XDIST_AUTO_NUM_WORKERS = "1"
+"""
+
+WSL2_TEST = """
+import os, pathlib
+
+def test_settings():
+    assert os.environ["XDG_CACHE_HOME"] == "/tmp" and os.environ["PYTEST_XDIST_AUTO_NUM_WORKERS"] == "1"
+    assert "PYTEST_XDIST_WORKER" not in os.environ
+    pathlib.Path("/tmp/pip").mkdir()
+    pathlib.Path("/root/x").write_text("x")
+    assert open("/dev/zero", "rb").read(2) == bytes(2)
+    kinds = {line.split()[1]: line.split()[2] for line in open("/proc/mounts")}
+    assert (kinds["/tmp"], kinds["/root"], kinds["/proc"], kinds["/sys"]) == ("tmpfs", "tmpfs", "proc", "sysfs")
+    assert os.getuid() == 0 and os.getgid() == 0 and os.getcwd() == "/"
+
+def test_fresh():
+    assert not os.path.exists("/root/x") and not os.path.exists("/tmp/pip")
+"""
+
+
+def test_the_documents_settings_for_wsl2(seed):
+    seed.write("maelstrom-pytest.toml", WSL2)
+    seed.write("py/test_wsl2.py", WSL2_TEST)
+    seed.write("test-requirements.txt", "pytest==8.1.1\npytest-xdist\nprotobuf==5.29.3\n")
+    done = with_packages(seed.maelstrom("--ui", "simple", "--include", "file.equals(py/test_wsl2.py)"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert simple_lines(done.stdout) == {"py/test_wsl2.py::test_settings": "OK", "py/test_wsl2.py::test_fresh": "OK"}
+
+
+def test_the_file_of_init_as_it_is(seed):
+    (seed.directory / "maelstrom-pytest.toml").unlink()
+    assert seed.maelstrom("--init").returncode == 0
+    done = with_packages(seed.maelstrom("--list"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted([f"py/maelstrom_client_test.py::test_expands[{n}]" for n in range(8)] + ["test_other.py::test_fails", "test_other.py::test_other"])
+    done = seed.maelstrom("--ui", "simple", "test_other.py::test_other", "py/maelstrom_client_test.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(simple_lines(done.stdout)) == 9
+    again = seed.maelstrom("--init")
+    assert again.returncode == 2 and "is there already" in again.stderr
+
+
+def test_without_what_the_image_needs(seed):
+    (seed.directory / "test-requirements.txt").unlink()
+    done = seed.maelstrom("--ui", "simple")
+    assert done.returncode == 2
+    said = done.stdout + done.stderr
+    assert "test-requirements.txt" in said and "pytest" in said, said
+    assert "Traceback" not in said
+    assert seed.maelstrom("--list").returncode == 2
