@@ -58,9 +58,10 @@ struct Test {
 
 /// A module parent.
 struct Parent {
-  std::string file;  // "": has collected everything
+  std::string file;  // "": has collected everything; that of a part ends in NUL and its number
   std::string hash;  // that its R should have
   ParentControl control;
+  UniqueFd theirs;  // of a part, until its file's parent is there to fork it
   bool collected = false;
   bool ready = false;  // to fork
   std::string thread;  // that runs after collection: no fork of it is to be used
@@ -445,10 +446,11 @@ class Tree final : public WarmExecutor, private JobListener {
   // ---- Module parents
 
   Parent* parent_for(const std::string& file, const std::string& hash) {
-    const std::string& key = whole_.contains(file) ? kWhole : file;
+    const std::string& key = whole_.contains(file_of(file)) ? kWhole : file;
     const auto found = parents_.find(key);
     if (found != parents_.end()) return found->second.get();
     drop_idle_parents();
+    if (is_part(key)) return part_for(key, hash);
     auto control = ParentControl::create();
     if (!control) return nullptr;
     auto parent = std::make_unique<Parent>();
@@ -470,11 +472,54 @@ class Tree final : public WarmExecutor, private JobListener {
     return raw;
   }
 
+  static bool is_part(const std::string& key) { return key.find('\0') != std::string::npos; }
+  static std::string file_of(const std::string& key) { return key.substr(0, key.find('\0')); }
+
+  // The parent of a part of a file's tests is a fork of the file's, which then runs no test itself.
+  Parent* part_for(const std::string& key, const std::string& hash) {
+    Parent* main = parent_for(file_of(key), hash);
+    auto control = ParentControl::create();
+    if (!main || !control) return nullptr;
+    auto parent = std::make_unique<Parent>();
+    parent->file = key;
+    parent->control = std::move(control->first);
+    parent->theirs = std::move(control->second);
+    parent->last_used = ++clock_;
+    Parent* raw = parent.get();
+    if (!reactor_.watch(raw->control.fd(), [this, raw] { hear_parent(*raw); })) return nullptr;
+    parents_[key] = std::move(parent);
+    if (main->collected) send_part(*main, *raw);
+    return raw;
+  }
+
+  void send_part(Parent& main, Parent& part) {
+    const std::size_t number = std::strtoul(part.file.c_str() + part.file.find('\0') + 1, nullptr, 10);
+    const nlohmann::json words = {{"first", number * kMostItems}, {"count", kMostItems}, {"job", 0}};
+    const bool sent = main.control.send("M" + words.dump(), {part.theirs.get()}) == ParentControl::Sent::yes;
+    part.theirs.reset();
+    part.thread = main.thread;
+    if (!sent)
+      reactor_.schedule(Reactor::Clock::now(), [this, file = part.file] {
+        if (const auto found = parents_.find(file); found != parents_.end())
+          drop_parent(*found->second, "its file's parent does not listen");
+      });
+  }
+
+  // Of a file's parent: the parents of its parts that still wait for it, or all.
+  std::vector<Parent*> parts_of(const std::string& file, bool waiting) {
+    std::vector<Parent*> parts;
+    for (auto at = parents_.upper_bound(file); at != parents_.end() && at->first.starts_with(file + '\0'); ++at) {
+      if (!waiting || at->second->theirs) parts.push_back(at->second.get());
+    }
+    return parts;
+  }
+
   void drop_idle_parents() {
     while (parents_.size() >= request_.most_parents) {
       Parent* oldest = nullptr;
       for (const auto& [file, parent] : parents_) {
-        if (parent->tests.empty() && (!oldest || parent->last_used < oldest->last_used)) oldest = parent.get();
+        if (parent->tests.empty() && parts_of(file, false).empty() && (!oldest || parent->last_used < oldest->last_used))
+          oldest = parent.get();
       }
       if (!oldest) return;
       drop_parent(*oldest, "");
@@ -486,6 +531,7 @@ class Tree final : public WarmExecutor, private JobListener {
     cancel_timer(parent.patience);
     const auto owner = std::move(parents_.at(parent.file));
     parents_.erase(owner->file);
+    for (Parent* part : parts_of(owner->file, true)) drop_parent(*part, why);
     for (Test* test : owner->tests) {
       test->parent = nullptr;
       test->run->give_up(parent_died(why));
@@ -524,7 +570,8 @@ class Tree final : public WarmExecutor, private JobListener {
     if (!parent.hash.empty() && parent.hash != ready.hash) {
       // Alone the file is collected otherwise: its tests need a parent that has collected everything.
       whole_.insert(parent.file);
-      const std::set<Test*> tests = std::exchange(parent.tests, {});
+      std::set<Test*> tests = std::exchange(parent.tests, {});
+      for (Parent* part : parts_of(parent.file, true)) tests.merge(part->tests);
       drop_parent(parent, "");
       for (Test* test : tests) {
         test->parent = nullptr;
@@ -535,11 +582,16 @@ class Tree final : public WarmExecutor, private JobListener {
     if (!ready.threads.empty()) {
       parent.thread = printable_name(ready.threads.front());
       if (parent.thread.empty()) parent.thread = "a thread without a name";
-      const std::set<Test*> tests = parent.tests;
+      std::set<Test*> tests = parent.tests;
+      for (Parent* part : parts_of(parent.file, true)) {
+        part->thread = parent.thread;
+        tests.insert(part->tests.begin(), part->tests.end());
+      }
       for (Test* test : tests) test->run->give_up({Kind::lost, 0, "threads", parent.thread});
       return true;
     }
     parent.ready = true;
+    for (Parent* part : parts_of(parent.file, true)) send_part(parent, *part);
     const std::set<Test*> tests = parent.tests;
     for (Test* test : tests) fork_into(*test);
     return true;

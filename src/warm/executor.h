@@ -25,7 +25,8 @@ struct WarmRequest {
 ///   {"collect"}                 collects everything. The collector's stream goes to JobListener::report()
 ///   {"test", FILE, HASH, ID...} runs these tests of a file in one cell; FILE and HASH as the collector named them ("" FILE: from a parent
 ///   that has
-///                               collected everything; "" HASH: not checked).
+///                               collected everything; "" HASH: not checked). Of a file with more than kMostItems tests FILE ends in NUL
+///                               and the part's number: the first kMostItems are part 0, in the collector's order.
 ///                               The fork's stream goes to JobListener::report()
 ///   {"cold", FILE, HASH, ID...} the same in a fresh interpreter, in an ordinary cell; HASH means nothing
 ///   {"coverage", FAILED, DIRECTORY}  a fresh interpreter that reports the coverage in Job::stdin_fd, a file; its stream goes to report()

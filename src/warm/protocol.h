@@ -19,6 +19,8 @@
 //                            {"job": n}: what E says when it has ended; without it no E comes
 //   M <json>                 be a parent for one file, or all.    fds: control of the new parent [, out, err]
 //                            {"file": "tests/test_a.py" | null, "job": n}. The file as the collector names it: relative to the rootdir
+//                            To a module parent with more than kMostItems items instead: be a parent for this part of them, in the
+//                            collector's order. {"first": n, "count": m, "job": n}; such a parent is sent no T itself
 //   T <TestHeader><ids>      fork into a cell and run these tests. fds: see TestHeader::fds. ids: node ids, each ended by a NUL
 //   K <json>                 instead of all others, to an interpreter that was started for some tests alone (CASEMATE_COLD in its
 //                            environment): collect this file, run these tests in this process, and end. fds: stream, as a fork's
@@ -141,6 +143,7 @@ inline constexpr std::uint32_t kStepPidNamespace = 11;  ///< the parent's, befor
 
 inline constexpr std::uint32_t kMostLine = 32u << 20;  ///< bytes of one line of a stream
 inline constexpr std::uint32_t kMostText = 1u << 20;   ///< bytes of any one text in it; the sender shortens, keeping head and tail
+inline constexpr std::uint32_t kMostItems = 4000;      ///< of a parent whose forks run tests (PART in warm.py)
 inline constexpr std::uint32_t kMostIds = 128u << 10;  ///< bytes of the ids of one T
 
 }  // namespace casemate

@@ -95,7 +95,8 @@ std::string directory_of(const std::string& path) { return path.substr(0, path.r
 // One interpreter collects and runs, so what was meant for one of them is for both.
 std::vector<std::string> typed_arguments(const PytestRequest& request) {
   std::vector<std::string> typed = request.pytest_arguments;
-  for (const auto* more : {&request.pytest_collect_arguments, &request.pytest_test_arguments}) typed.insert(typed.end(), more->begin(), more->end());
+  for (const auto* more : {&request.pytest_collect_arguments, &request.pytest_test_arguments})
+    typed.insert(typed.end(), more->begin(), more->end());
   if (request.collect_from_module) typed.insert(typed.end(), {"--pyargs", *request.collect_from_module});
   return typed;
 }

@@ -20,6 +20,7 @@ struct SelectedTest {
   Isolation isolation = Isolation::test;
   std::uint32_t retries = 0;
   std::optional<std::chrono::milliseconds> timeout;
+  std::string parent;                 ///< what its warm parent is called: its file, or a part of it (warm/executor.h)
   std::string hash;                   ///< of its file, as the collector gave it
   bool known = false;                 ///< it ran before
   bool failed = false;                ///< and failed when it ran last

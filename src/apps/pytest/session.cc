@@ -23,6 +23,7 @@
 #include "report/pull_progress.h"
 #include "report/test_words.h"
 #include "warm/executor.h"
+#include "warm/protocol.h"
 #include "warm/stream.h"
 
 namespace casemate {
@@ -314,7 +315,11 @@ class Session {
     collected.deselected = collector_.done->deselected;
     collected.python = warm_[collecting_in_]->python();
     collected.pytest = warm_[collecting_in_]->pytest();
+    std::map<std::string, std::size_t> sizes;
+    std::map<std::string, std::size_t> seen;
+    for (const TestCase& test : collector_.tests) ++sizes[test.file];
     for (TestCase& test : collector_.tests) {
+      const std::size_t place = seen[test.file]++;
       if (!takes(test)) {
         ++collected.deselected;
         continue;
@@ -322,6 +327,8 @@ class Session {
       TRY_ASSIGN(const std::size_t index, container(directives_.of(test)));
       const TestContainer& directive = directives_.container(index);
       SelectedTest selected{.test = std::move(test), .container = index};
+      selected.parent = selected.test.file;
+      if (sizes[selected.test.file] > kMostItems) selected.parent += '\0' + std::to_string(place / kMostItems);
       selected.isolation = directive.isolation.value_or(Isolation::test);
       selected.retries = directive.retries.value_or(0);
       selected.timeout = directive.container.limits.wall;
@@ -458,7 +465,7 @@ class Session {
     job.name = first.test.id;
     job.executor = executor_name(first.container);
     unit.whole |= whole_.contains(first.test.file);
-    job.argv = {unit.cold ? "cold" : "test", unit.whole && !unit.cold ? "" : first.test.file, first.hash};
+    job.argv = {unit.cold ? "cold" : "test", unit.cold ? first.test.file : unit.whole ? "" : first.parent, first.hash};
     for (const std::size_t test : unit.tests) {
       job.argv.push_back(selected_[test].test.id);
       running->told.expect(selected_[test].test.id);
@@ -479,11 +486,11 @@ class Session {
     const std::string* last = nullptr;
     for (std::size_t i = 0; i < std::min(queue_.size(), kLookAhead) && ahead < kFilesAhead; ++i) {
       const SelectedTest& next = selected_[queue_[i].tests.front()];
-      if (last && *last == next.test.file) continue;
-      last = &next.test.file;
+      if (last && *last == next.parent) continue;
+      last = &next.parent;
       ++ahead;
       if (whole_.contains(next.test.file) || queue_[i].cold) continue;
-      warm_[next.container]->prepare(next.test.file, next.hash);
+      warm_[next.container]->prepare(next.parent, next.hash);
     }
   }
 

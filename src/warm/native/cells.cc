@@ -20,6 +20,8 @@
 #include "warm/protocol.h"
 
 extern "C" int fork();
+// glibc's; another C library may not have it.
+extern "C" __attribute__((weak)) int malloc_trim(unsigned long pad);
 
 namespace casemate::native {
 namespace {
@@ -287,6 +289,11 @@ PyObject* serve(PyObject*, PyObject*) {
   return result;
 }
 
+PyObject* trim(PyObject*, PyObject*) {
+  if (malloc_trim != nullptr) malloc_trim(0);
+  Py_RETURN_NONE;
+}
+
 PyObject* fork_parent(PyObject*, PyObject* arguments) {
   long long job = 0;
   if (PyArg_ParseTuple(arguments, "L", &job) == 0) return nullptr;
@@ -387,6 +394,7 @@ PyObject* leave(PyObject*, PyObject* status) {
 PyMethodDef methods[] = {
     {"control", set_control, METH_O, "control(fd): takes the socket to the engine, away from where tests look; -1 closes it"},
     {"send", send, METH_O, "send(bytes): one message to the engine"},
+    {"trim", trim, METH_NOARGS, "trim(): what the C library's allocator holds free goes back to the kernel, where it can (glibc)"},
     {"serve", serve, METH_NOARGS,
      "serve() -> None at the end; (letter, payload, fds) for a message of Python's; in a fork ('T', ids, report)"},
     {"fork", fork_parent, METH_VARARGS, "fork(job) -> pid, 0 in the fork, which keeps the control; job < 0: no E at its end"},

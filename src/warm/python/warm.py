@@ -5,7 +5,10 @@ that pytest itself collects; tests are forks of module parents. Nothing here may
 number where a plain pytest has none, no filter, no handler.
 """
 import gc
+
 from time import time
+
+PART = 4000  # the most items of a parent whose forks run tests: its page tables are copied for each
 
 def thread_names():
     """Threads besides the main one: a fork does not have them, and what they hold locked stays locked in it."""
@@ -131,6 +134,7 @@ class Warm:
 
     def __init__(self):
         self.role = "base"
+        self.whole = False  # a module parent of all files
         self.config = None
         self.session = None
         self.stream = None  # a collector's or a test's
@@ -295,6 +299,7 @@ class Warm:
             self.role = "module"
             cells.control(fd)
             file = words.get("file")
+            self.whole = file is None
             if file is not None:
                 self.config.args = [str(self.config.rootpath / file)]
         self.random_before = random_state()
@@ -398,16 +403,44 @@ class Warm:
 
     def serve_tests(self, session):
         """Message R, then forks until the engine has had enough. Never returns."""
-        self.know_items(session)
         about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": thread_names(), "problems": self.problems}
-        self.get_ready_to_fork()
-        cells.send(b"R" + to_json(about).encode())
-        order = cells.serve()
-        if order is None:
-            cells.leave(0)
-        if order[0] != "T":
-            self.give_up("the engine said %s to a module parent" % quote(order[0]))
-        self.run_tests(order[1], order[2])
+        while True:  # forks for a part of the items come round again
+            forks_parts = not self.whole and len(session.items) > PART
+            if not forks_parts:
+                self.know_items(session)
+                self.get_ready_to_fork()
+            cells.send(b"R" + to_json(about).encode())
+            order = self.next_order(forks_parts)
+            if order[0] == "T":
+                self.run_tests(order[1], order[2])
+            words = read_json(order[1].decode("utf-8"))
+            self.keep_part(session, words["first"], words["count"])
+            cells.control(order[2][0])
+            about = {"count": len(session.items), "threads": []}
+
+    def next_order(self, forks_parts):
+        """A message T, in its fork; or a message M, in its fork, of a parent whose items are too many for forks that run tests."""
+        while True:
+            order = cells.serve()
+            if order is None:
+                cells.leave(0)
+            if order[0] == "T":
+                return order
+            if order[0] != "M" or len(order[2]) != 1 or not forks_parts:
+                self.give_up("the engine said %s to a module parent" % quote(order[0]))
+            if cells.fork(read_json(order[1].decode("utf-8")).get("job", 0)) == 0:
+                return order
+            os.close(order[2][0])
+
+    def keep_part(self, session, first, count):
+        """Lets go of all other items, with the memory they take: it would be copied for each test."""
+        session.items[:] = session.items[first : first + count]
+        for name in ("_collection_cache", "_notfound"):
+            kept = getattr(session, name, None)
+            if kept:
+                kept.clear()
+        gc.collect()
+        cells.trim()
 
     def run_tests(self, ids, report):
         """In a fork that is in its cell: runs `ids` (each ended by a NUL) as pytest's own loop would, and ends the process."""
