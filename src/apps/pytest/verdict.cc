@@ -29,6 +29,10 @@ std::string reason_of_end(const Outcome& outcome) {
   return outcome.detail.empty() ? words(outcome) : fmt::format("{}: {}", words(outcome), outcome.detail);
 }
 
+bool is_limit(Outcome::Kind kind) {
+  return kind == Outcome::Kind::out_of_memory || kind == Outcome::Kind::too_many_processes || kind == Outcome::Kind::disk_limit;
+}
+
 // What a plain pytest would have ended in is not told as a report of it: a test is over with its tear-down.
 bool torn_down(const std::vector<TestReport>& reports) {
   return std::any_of(reports.begin(), reports.end(), [](const TestReport& report) { return report.when == "teardown"; });
@@ -119,6 +123,11 @@ TestResult UnitReport::judge_one(const TestCase& test, OneTest& found, const Job
   }
   if (found.ended && (stop_.empty() || torn_down(result.reports))) {
     result.verdict = verdict_of_reports(result.reports, result.reason);
+    // A failure in a cell whose limit was hit is told by the limit's name, where no other test can have hit it.
+    if (is_bad(result.verdict) && tests_.size() == 1 && is_limit(ended.outcome.kind)) {
+      result.outcome = ended.outcome;
+      result.reason = fmt::format("{}; {}", words(ended.outcome), result.reason);
+    }
     return result;
   }
   result.outcome = ended.outcome;
