@@ -58,7 +58,8 @@ struct Collector : JobListener {
   std::map<std::string, std::string> hashes;  // by file
   std::vector<StreamProblem> problems;
   std::optional<StreamDone> done;
-  Coverage coverage;  // of this and, later, of all tests
+  Coverage coverage;     // of this and, later, of all tests
+  bool damaged = false;  // something else was written to the stream
   StreamReader reader;
 
   void report(std::string_view bytes) override {
@@ -72,9 +73,12 @@ struct Collector : JobListener {
       } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
         coverage.add(measured->line);
       } else if (auto* end = std::get_if<StreamDone>(&line)) {
+        damaged |= done.has_value();
         done = std::move(*end);
       }
+      damaged |= std::holds_alternative<std::monostate>(line);
     });
+    damaged |= reader.dropped() > 0;
   }
 };
 
@@ -271,6 +275,10 @@ class Session {
       if (const std::string missing = what_is_missing(*ended); !missing.empty()) return finish(2, missing);
       return finish(collecting_status(*ended), collecting_problem(*ended));
     }
+    // A test may be missing in it, and nobody would miss it.
+    if (collector_.damaged)
+      return finish(
+          3, "the list of collected tests is damaged: what collection runs (a conftest.py?) writes to descriptors that it has not opened");
     // pytest itself gave up: a path that is not there, an expression that makes no sense, pytest.exit().
     const int status = collector_.done->status;
     if (status != 0 && status != 5 && collector_.tests.empty() && collector_.problems.empty()) {

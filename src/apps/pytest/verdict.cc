@@ -63,6 +63,7 @@ Verdict verdict_of_reports(const std::vector<TestReport>& reports, std::string& 
 void UnitReport::add(std::string_view bytes) {
   heard_ += bytes.size();
   reader_.add(bytes, [this](StreamLine line) { hear(std::move(line)); });
+  damaged_ |= reader_.dropped() > 0;
 }
 
 UnitReport::OneTest* UnitReport::test_of(const std::string& id) {
@@ -108,6 +109,8 @@ void UnitReport::hear(StreamLine line) {
     coverage_.push_back(std::move(measured->line));
   } else if (std::holds_alternative<StreamDone>(line)) {
     done_ = true;
+  } else if (std::holds_alternative<std::monostate>(line)) {
+    damaged_ = true;
   }
 }
 
@@ -123,6 +126,11 @@ TestResult UnitReport::judge_one(const TestCase& test, OneTest& found, const Job
   }
   if (found.ended && (stop_.empty() || torn_down(result.reports))) {
     result.verdict = verdict_of_reports(result.reports, result.reason);
+    // What was lost in it may have been a failure.
+    if (damaged_ && !is_bad(result.verdict)) {
+      result.verdict = Verdict::failed;
+      result.reason = "its report is damaged: it writes to descriptors that it has not opened";
+    }
     // A failure in a cell whose limit was hit is told by the limit's name, where no other test can have hit it.
     if (is_bad(result.verdict) && tests_.size() == 1 && is_limit(ended.outcome.kind)) {
       result.outcome = ended.outcome;
