@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "apps/pytest/coverage.h"
+#include "apps/pytest/collector.h"
 #include "apps/pytest/directives.h"
 #include "apps/pytest/filter.h"
 #include "apps/pytest/furnishing.h"
@@ -47,39 +48,6 @@ class Audience {
 
  private:
   const std::vector<Sink*>& sinks_;
-};
-
-/// Hears the collector.
-struct Collector : JobListener {
-  struct File {
-    std::string hash;
-  };
-  std::vector<TestCase> tests;
-  std::map<std::string, std::string> hashes;  // by file
-  std::vector<StreamProblem> problems;
-  std::optional<StreamDone> done;
-  Coverage coverage;     // of this and, later, of all tests
-  bool damaged = false;  // something else was written to the stream
-  StreamReader reader;
-
-  void report(std::string_view bytes) override {
-    reader.add(bytes, [this](StreamLine line) {
-      if (auto* item = std::get_if<StreamItem>(&line)) {
-        tests.push_back(std::move(item->test));
-      } else if (auto* file = std::get_if<StreamFile>(&line)) {
-        hashes[file->file] = std::move(file->hash);
-      } else if (auto* problem = std::get_if<StreamProblem>(&line)) {
-        problems.push_back(std::move(*problem));
-      } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
-        coverage.add(measured->line);
-      } else if (auto* end = std::get_if<StreamDone>(&line)) {
-        damaged |= done.has_value();
-        done = std::move(*end);
-      }
-      damaged |= std::holds_alternative<std::monostate>(line);
-    });
-    damaged |= reader.dropped() > 0;
-  }
 };
 
 class Session;

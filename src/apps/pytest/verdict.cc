@@ -106,7 +106,7 @@ void UnitReport::hear(StreamLine line) {
   } else if (auto* stop = std::get_if<StreamStop>(&line)) {
     stop_ = stop->text.empty() ? "pytest.exit" : std::move(stop->text);
   } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
-    coverage_.push_back(std::move(measured->line));
+    if (heard_ <= 4 * kMostHeard) coverage_.push_back(std::move(measured->line));
   } else if (std::holds_alternative<StreamDone>(line)) {
     done_ = true;
   } else if (std::holds_alternative<std::monostate>(line)) {
