@@ -243,8 +243,9 @@ CommandBlock* map_command(int fd) {
   return block;
 }
 
-void report_leftovers(const ChildContext& context, pid_t job) {
-  if (::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD) return;  // every process of the cell descends from one of ours
+// True if there is none.
+bool report_leftovers(const ChildContext& context, pid_t job) {
+  if (::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD) return true;  // every process of the cell descends from one of ours
   int reported = 0;
   char stat[512];
   each_process([&](int proc, int pid) {
@@ -259,6 +260,7 @@ void report_leftovers(const ChildContext& context, pid_t job) {
     send_message(context.socket, message);
     return ++reported < kMostLeftovers;
   });
+  return false;
 }
 
 // True if the root, a tmpfs of the job or an overlay (which answers for its upper layer) has no room left.
@@ -344,11 +346,12 @@ int child_signals() {
     Message message{};
     if (receive_message(context.socket, message, nullptr, 0) < 0 || message.kind != Message::Kind::adopt) ::_exit(0);
     const int status = watch_job(context, signals, 0);
-    report_leftovers(context, 0);
+    const bool alone = report_leftovers(context, 0);
     Message ended{.kind = Message::Kind::ended, .value = status};
     ended.step = any_layer_full(*context.plan) ? 1 : 0;
     const bool own_network = (context.plan->namespaces & CLONE_NEWNET) != 0;
-    if (own_network && network_untouched()) ended.phase |= Message::network_untouched;
+    // What still runs might touch it after we have looked.
+    if (alone && own_network && network_untouched()) ended.phase |= Message::network_untouched;
     const bool clean = (ended.phase != 0 || !own_network) && traces.none() && ::unshare(CLONE_NEWIPC) == 0;
     if (clean) ended.phase |= Message::untouched;
     if (!send_message(context.socket, ended) || !clean) ::_exit(0);

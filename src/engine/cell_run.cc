@@ -85,6 +85,7 @@ Result<void> CellRun::await(std::unique_ptr<Cell> cell, std::function<void(CellR
 Result<void> CellRun::watch_cell() {
   TRY(reactor_.watch(cell_->socket(), [this] { messages(); }));
   TRY(watch_output());
+  reports_ = static_cast<bool>(cell_->report());
   if (cell_->report()) {
     TRY(reactor_.watch(cell_->report().get(), [this] {
       if (take_report() || errno == EAGAIN || errno == EINTR) return;
@@ -353,7 +354,8 @@ Outcome CellRun::outcome(const ProcessEnd& end, const CgroupUsage& usage) {
   }
   const int status = *report.wait_status;
   Outcome plain = WIFSIGNALED(status) ? Outcome{Kind::signaled, WTERMSIG(status)} : Outcome{Kind::exited, WEXITSTATUS(status)};
-  if (plain.succeeded()) return plain;
+  // Who reports tests ends well also when one has failed, for want of what the limit took.
+  if (plain.succeeded() && !reports_) return plain;
   if (oom) return out_of_memory();
   if (plain.kind == Kind::signaled && plain.code == SIGXCPU && job_.limits.cpu_time) return cpu_timed_out();
   if (usage.pids_refused.value_or(0) > 0)

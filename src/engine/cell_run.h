@@ -100,6 +100,7 @@ class CellRun {
   std::optional<Reactor::TimerId> pause_;  // while the listener's reader is slow
   Clock::time_point began_ = Clock::now();
   bool for_fork_ = false;
+  bool reports_ = false;  // it tells of tests on a pipe of its own
   bool started_ = false;
   bool cancelled_ = false;
   bool timed_out_ = false;

@@ -278,7 +278,14 @@ class Tree final : public WarmExecutor, private JobListener {
     if (test->ids.size() > kMostIds) return fail(ErrorCode::invalid_input, "the names of tests of one cell are longer than 128 KiB");
     Job own = own_job(std::move(job));
     own.argv = {test->file};
-    TRY_ASSIGN(std::unique_ptr<Cell> cell, take_cell());
+    auto taken = take_cell();
+    if (!taken && block_died(taken.error())) {
+      // We hear of it here before the reactor tells: all queued tests would come by, one after the other, and be lost.
+      base_ended({.outcome = parent_died("the first process of its cells died")});
+      TRY(ensure_base());
+      taken = take_cell();
+    }
+    TRY_ASSIGN(std::unique_ptr<Cell> cell, std::move(taken));
     const auto ended = [this, id = test->id, done = std::move(done)](CellRun&, JobResult result) {
       const std::unique_ptr<Test> owner = std::move(tests_.at(id));
       tests_.erase(id);
@@ -352,6 +359,10 @@ class Tree final : public WarmExecutor, private JobListener {
     TRY(raw->begin(std::move(cell), {control.second.get(), python.get(), native.get()}));
     cold_[raw] = std::move(cold);
     return {};
+  }
+
+  [[nodiscard]] bool block_died(const Error& error) const {
+    return base_ && (error.errno_value == EPIPE || error.errno_value == ECONNRESET);
   }
 
   Result<std::unique_ptr<Cell>> take_cell() {

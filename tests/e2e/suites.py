@@ -15,7 +15,7 @@ class Ended:
 
     def __init__(self, status, out, err, events):
         self.status, self.out, self.err = status, out, err
-        self.events = [json.loads(line) for line in events.splitlines()]
+        self.events = [json.loads(line) for line in events.split("\n") if line]
         self.finished = [event for event in self.events if event["event"] == "test_finished"]
         #: By the part of the id behind the file.
         self.results = {event["id"].partition("::")[2]: event for event in self.finished if event["last"]}

@@ -99,6 +99,21 @@ TEST(UnitReport, WhatBelongsToTheCellIsToldWithItsLastTest) {
   EXPECT_EQ(judged.results[1].output.out, "printed");
 }
 
+TEST(UnitReport, WhatIsLostInADamagedReportMayHaveBeenAFailure) {
+  const std::string rest = report("a", "teardown", "passed") + line("end", "a");
+  EXPECT_EQ(one("junk" + report("a", "setup", "failed") + rest), Verdict::failed);
+  EXPECT_EQ(one("junk\n" + passed("a") + line("end", "a")), Verdict::failed);
+}
+
+TEST(UnitReport, AFailureAtALimitHasItsName) {
+  const std::string failed =
+      report("a", "call", "failed", R"(, "message": "no memory")") + report("a", "teardown", "passed") + line("end", "a");
+  const auto judged = judge({"a"}, failed, ended({Outcome::Kind::too_many_processes, 0, "", "limit 30"}));
+  EXPECT_EQ(judged.results.at(0).outcome.kind, Outcome::Kind::too_many_processes);
+  EXPECT_NE(judged.results.at(0).reason.find("no memory"), std::string::npos);
+  EXPECT_EQ(one(passed("a") + line("end", "a"), ended({Outcome::Kind::too_many_processes})), Verdict::passed);
+}
+
 TEST(VerdictOfReports, WordsOfPytest) {
   const auto verdict = [](std::vector<TestReport> reports) {
     std::string reason;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "apps/pytest/coverage.h"
+#include "apps/pytest/collector.h"
 #include "apps/pytest/directives.h"
 #include "apps/pytest/filter.h"
 #include "apps/pytest/furnishing.h"
@@ -48,35 +49,6 @@ class Audience {
 
  private:
   const std::vector<Sink*>& sinks_;
-};
-
-/// Hears the collector.
-struct Collector : JobListener {
-  struct File {
-    std::string hash;
-  };
-  std::vector<TestCase> tests;
-  std::map<std::string, std::string> hashes;  // by file
-  std::vector<StreamProblem> problems;
-  std::optional<StreamDone> done;
-  Coverage coverage;  // of this and, later, of all tests
-  StreamReader reader;
-
-  void report(std::string_view bytes) override {
-    reader.add(bytes, [this](StreamLine line) {
-      if (auto* item = std::get_if<StreamItem>(&line)) {
-        tests.push_back(std::move(item->test));
-      } else if (auto* file = std::get_if<StreamFile>(&line)) {
-        hashes[file->file] = std::move(file->hash);
-      } else if (auto* problem = std::get_if<StreamProblem>(&line)) {
-        problems.push_back(std::move(*problem));
-      } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
-        coverage.add(measured->line);
-      } else if (auto* end = std::get_if<StreamDone>(&line)) {
-        done = std::move(*end);
-      }
-    });
-  }
 };
 
 class Session;
@@ -272,6 +244,10 @@ class Session {
       if (const std::string missing = what_is_missing(*ended); !missing.empty()) return finish(2, missing);
       return finish(collecting_status(*ended), collecting_problem(*ended));
     }
+    // A test may be missing in it, and nobody would miss it.
+    if (collector_.damaged)
+      return finish(
+          3, "the list of collected tests is damaged: what collection runs (a conftest.py?) writes to descriptors that it has not opened");
     // pytest itself gave up: a path that is not there, an expression that makes no sense, pytest.exit().
     const int status = collector_.done->status;
     if (status != 0 && status != 5 && collector_.tests.empty() && collector_.problems.empty()) {

@@ -29,6 +29,10 @@ std::string reason_of_end(const Outcome& outcome) {
   return outcome.detail.empty() ? words(outcome) : fmt::format("{}: {}", words(outcome), outcome.detail);
 }
 
+bool is_limit(Outcome::Kind kind) {
+  return kind == Outcome::Kind::out_of_memory || kind == Outcome::Kind::too_many_processes || kind == Outcome::Kind::disk_limit;
+}
+
 // What a plain pytest would have ended in is not told as a report of it: a test is over with its tear-down.
 bool torn_down(const std::vector<TestReport>& reports) {
   return std::any_of(reports.begin(), reports.end(), [](const TestReport& report) { return report.when == "teardown"; });
@@ -59,6 +63,7 @@ Verdict verdict_of_reports(const std::vector<TestReport>& reports, std::string& 
 void UnitReport::add(std::string_view bytes) {
   heard_ += bytes.size();
   reader_.add(bytes, [this](StreamLine line) { hear(std::move(line)); });
+  damaged_ |= reader_.dropped() > 0;
 }
 
 UnitReport::OneTest* UnitReport::test_of(const std::string& id) {
@@ -101,9 +106,11 @@ void UnitReport::hear(StreamLine line) {
   } else if (auto* stop = std::get_if<StreamStop>(&line)) {
     stop_ = stop->text.empty() ? "pytest.exit" : std::move(stop->text);
   } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
-    coverage_.push_back(std::move(measured->line));
+    if (heard_ <= 4 * kMostHeard) coverage_.push_back(std::move(measured->line));
   } else if (std::holds_alternative<StreamDone>(line)) {
     done_ = true;
+  } else if (std::holds_alternative<std::monostate>(line)) {
+    damaged_ = true;
   }
 }
 
@@ -119,6 +126,16 @@ TestResult UnitReport::judge_one(const TestCase& test, OneTest& found, const Job
   }
   if (found.ended && (stop_.empty() || torn_down(result.reports))) {
     result.verdict = verdict_of_reports(result.reports, result.reason);
+    // What was lost in it may have been a failure.
+    if (damaged_ && !is_bad(result.verdict)) {
+      result.verdict = Verdict::failed;
+      result.reason = "its report is damaged: it writes to descriptors that it has not opened";
+    }
+    // A failure in a cell whose limit was hit is told by the limit's name, where no other test can have hit it.
+    if (is_bad(result.verdict) && tests_.size() == 1 && is_limit(ended.outcome.kind)) {
+      result.outcome = ended.outcome;
+      result.reason = fmt::format("{}; {}", words(ended.outcome), result.reason);
+    }
     return result;
   }
   result.outcome = ended.outcome;

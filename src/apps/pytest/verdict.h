@@ -55,6 +55,7 @@ class UnitReport {
   std::string current_;
   std::string stop_;
   bool done_ = false;
+  bool damaged_ = false;  // something else was written to the stream
   std::uint64_t heard_ = 0;  // bytes
 };
 
