@@ -24,10 +24,11 @@ def pytest_collectreport(report):
 
 
 class Run:
-    """What a run said: `reports` in order of ids, `verdicts` as {id: word}, `notes`, `status`, `text`."""
+    """What a run said: `reports` in order of ids, `verdicts` and `past_capture` as {id: text}, `notes`, `status`, `text`."""
 
-    def __init__(self, status, text, reports, verdicts=None, notes=()):
+    def __init__(self, status, text, reports, verdicts=None, notes=(), past_capture=None):
         self.status, self.text, self.reports, self.verdicts, self.notes = status, text, sorted(reports), verdicts or {}, list(notes)
+        self.past_capture = past_capture or {}
 
 
 class Program:
@@ -66,18 +67,20 @@ class Program:
         done = self.start([CASEMATE, "pytest", f"--json-lines={lines}", f"--python={self.python}", *args], **env)
         events = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
         lines.unlink(missing_ok=True)
-        reports, verdicts = [], {}
+        reports, verdicts, past_capture = [], {}, {}
         for event in events:
             if event["event"] == "collected":
                 reports += [(problem["id"], "collect", "failed", False, False) for problem in event["problems"]]
             if event["event"] != "test_finished" or not event["last"]:
                 continue
             verdicts[event["id"]] = event["verdict"]
+            if event["output"]["stdout"] or event["output"]["stderr"]:
+                past_capture[event["id"]] = event["output"]["stdout"] + event["output"]["stderr"]
             for report in event["reports"]:
                 subtest = bool(report.get("subtest"))
                 reports.append((event["id"], report["when"], report["outcome"], "xfail" in report, subtest))
         notes = [event["line"] for event in events if event["event"] == "note"]
-        return Run(done.returncode, done.stdout.decode("utf-8", "replace"), reports, verdicts, notes)
+        return Run(done.returncode, done.stdout.decode("utf-8", "replace"), reports, verdicts, notes, past_capture)
 
 
 def difference(plain, ours):
