@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import subprocess
+import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CASEMATE = os.environ.get("CASEMATE", str(ROOT / "build/bin/casemate"))
@@ -36,7 +37,12 @@ class Program:
 
     def __init__(self, directory, python, scratch):
         self.directory, self.python, self.scratch = pathlib.Path(directory), str(python), pathlib.Path(scratch)
-        self.as_user = ()
+        self.more = {}  # in the environment of casemate
+
+    def write(self, name, text):
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
 
     def environment(self, **more):
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON", "GITHUB_", "VIRTUAL_ENV", "COV"))}
@@ -44,7 +50,7 @@ class Program:
 
     def start(self, command, timeout=170, **env):
         return subprocess.run(
-            [*self.as_user, *command], cwd=self.directory, env=self.environment(**env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            command, cwd=self.directory, env=self.environment(**env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=timeout, check=False,
         )
 
@@ -64,7 +70,7 @@ class Program:
     def casemate(self, *args, **env):
         """`casemate pytest ARGS`."""
         lines = self.scratch / "lines.jsonl"
-        done = self.start([CASEMATE, "pytest", f"--json-lines={lines}", f"--python={self.python}", *args], **env)
+        done = self.start([CASEMATE, "pytest", f"--json-lines={lines}", f"--python={self.python}", *args], **self.more, **env)
         events = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
         lines.unlink(missing_ok=True)
         reports, verdicts, past_capture = [], {}, {}
