@@ -120,7 +120,7 @@ class Tree final : public WarmExecutor, private JobListener {
 
   Result<void> start(Job job, JobListener& listener, std::function<void(JobResult)> done) override {
     if (job.argv.size() >= 4 && job.argv[0] == "cold") return start_cold(std::move(job), listener, std::move(done));
-    if (job.argv.size() == 3 && job.argv[0] == "coverage") return start_coverage(std::move(job), listener, std::move(done));
+    if (job.argv.size() == 2 && job.argv[0] == "coverage") return start_coverage(std::move(job), listener, std::move(done));
     TRY(ensure_base());
     if (job.argv.size() == 1 && job.argv[0] == "collect") return collect(listener, std::move(done));
     if (job.argv.size() < 4 || job.argv[0] != "test")
@@ -324,7 +324,7 @@ class Tree final : public WarmExecutor, private JobListener {
 
   // One that has nothing to collect.
   Result<void> start_coverage(Job job, JobListener& listener, std::function<void(JobResult)> done) {
-    const nlohmann::json words = {{"failed", std::strtoul(job.argv[1].c_str(), nullptr, 10)}, {"directory", job.argv[2]}};
+    const nlohmann::json words = {{"failed", std::strtoul(job.argv[1].c_str(), nullptr, 10)}};
     const int data = job.stdin_fd;
     return start_fresh(std::move(job), "V" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), data, listener,
                        std::move(done));

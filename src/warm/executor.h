@@ -29,7 +29,7 @@ struct WarmRequest {
 ///                               and the part's number: the first kMostItems are part 0, in the collector's order.
 ///                               The fork's stream goes to JobListener::report()
 ///   {"cold", FILE, HASH, ID...} the same in a fresh interpreter, in an ordinary cell; HASH means nothing
-///   {"coverage", FAILED, DIRECTORY}  a fresh interpreter that reports the coverage in Job::stdin_fd, a file; its stream goes to report()
+///   {"coverage", FAILED}  a fresh interpreter that reports the coverage in Job::stdin_fd, a file; its stream goes to report()
 /// Outcomes are those of the fork. What pytest says when the base can't begin is in the collecting job's output, its outcome `exited` with
 /// pytest's status. `lost` with step "warm parent": a parent died and the tests can be run again. `lost` with step "threads": threads
 /// run after collection, and a fork would not have them: the tests are for a fresh interpreter; detail names them.

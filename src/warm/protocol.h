@@ -26,7 +26,7 @@
 //                            environment): collect this file, run these tests in this process, and end. fds: stream, as a fork's
 //                            {"file": "tests/test_a.py", "ids": [...]}
 //   V <json>                 instead of K: all has run, report coverage and end. fds: stream, a file with all {"coverage"} lines
-//                            {"failed": tests that did, "directory": what files are told relative to}
+//                            {"failed": tests that did}
 //   Q                        exit (so does the end of the socket)
 //
 // Parent to engine

@@ -73,7 +73,7 @@ struct StreamCovered {
 };
 /// A part of a file that pytest-cov wrote.
 struct StreamWritten {
-  std::string path;     ///< relative to the project, for all that is known
+  std::string path;     ///< relative to where pytest was started; not checked
   std::string content;  ///< base64
   bool more = false;    ///< the next line has more of it
 };

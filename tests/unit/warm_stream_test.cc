@@ -53,6 +53,18 @@ TEST(WarmStream, BracketsInTextsDoNotCount) {
   EXPECT_FALSE(is_shallow("[" + std::string(600'000, ',')));
 }
 
+TEST(WarmStream, WhatCoverageMeasuredIsKeptAsItIs) {
+  const std::string text = R"({"coverage": ["", "lines", {"a.py": [1, 2]}]})";
+  EXPECT_EQ(std::get<StreamCoverage>(read_stream_line(text)).line, text);
+  const auto covered = std::get<StreamCovered>(read_stream_line(R"({"covered": "TOTAL 80%", "failed": true})"));
+  EXPECT_EQ(covered.text, "TOTAL 80%");
+  EXPECT_TRUE(covered.failed);
+  const auto written = std::get<StreamWritten>(read_stream_line(R"({"written": "htmlcov/a.html", "more": true, "content": "YQ=="})"));
+  EXPECT_EQ(written.path, "htmlcov/a.html");
+  EXPECT_EQ(written.content, "YQ==");
+  EXPECT_TRUE(written.more);
+}
+
 TEST(WarmStream, AReportIsReadWithAllItSays) {
   const auto line =
       read_stream_line(R"({"report": {"id": "a::b", "when": "call", "outcome": "failed", "start": 1.5, "duration": 0.25, "line": 7,

@@ -36,7 +36,7 @@ class Project:
     def __init__(self, directory, request):
         self.directory = directory
         self.request = request
-        self.write("pytest.ini", "[pytest]\naddopts = -p no:cacheprovider\n")
+        self.write("pytest.ini", "[pytest]\naddopts = -p no:cacheprovider -p no:randomly\n")
 
     def write(self, name, text):
         path = self.directory / name

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import subprocess
+import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CASEMATE = os.environ.get("CASEMATE", str(ROOT / "build/bin/casemate"))
@@ -24,10 +25,11 @@ def pytest_collectreport(report):
 
 
 class Run:
-    """What a run said: `reports` in order of ids, `verdicts` as {id: word}, `notes`, `status`, `text`."""
+    """What a run said: `reports` in order of ids, `verdicts` and `past_capture` as {id: text}, `notes`, `status`, `text`."""
 
-    def __init__(self, status, text, reports, verdicts=None, notes=()):
+    def __init__(self, status, text, reports, verdicts=None, notes=(), past_capture=None):
         self.status, self.text, self.reports, self.verdicts, self.notes = status, text, sorted(reports), verdicts or {}, list(notes)
+        self.past_capture = past_capture or {}
 
 
 class Program:
@@ -35,7 +37,12 @@ class Program:
 
     def __init__(self, directory, python, scratch):
         self.directory, self.python, self.scratch = pathlib.Path(directory), str(python), pathlib.Path(scratch)
-        self.as_user = ()
+        self.more = {}  # in the environment of casemate
+
+    def write(self, name, text):
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
 
     def environment(self, **more):
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON", "GITHUB_", "VIRTUAL_ENV", "COV"))}
@@ -43,7 +50,7 @@ class Program:
 
     def start(self, command, timeout=170, **env):
         return subprocess.run(
-            [*self.as_user, *command], cwd=self.directory, env=self.environment(**env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            command, cwd=self.directory, env=self.environment(**env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=timeout, check=False,
         )
 
@@ -63,21 +70,23 @@ class Program:
     def casemate(self, *args, **env):
         """`casemate pytest ARGS`."""
         lines = self.scratch / "lines.jsonl"
-        done = self.start([CASEMATE, "pytest", f"--json-lines={lines}", f"--python={self.python}", *args], **env)
+        done = self.start([CASEMATE, "pytest", f"--json-lines={lines}", f"--python={self.python}", *args], **self.more, **env)
         events = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
         lines.unlink(missing_ok=True)
-        reports, verdicts = [], {}
+        reports, verdicts, past_capture = [], {}, {}
         for event in events:
             if event["event"] == "collected":
                 reports += [(problem["id"], "collect", "failed", False, False) for problem in event["problems"]]
             if event["event"] != "test_finished" or not event["last"]:
                 continue
             verdicts[event["id"]] = event["verdict"]
+            if event["output"]["stdout"] or event["output"]["stderr"]:
+                past_capture[event["id"]] = event["output"]["stdout"] + event["output"]["stderr"]
             for report in event["reports"]:
                 subtest = bool(report.get("subtest"))
                 reports.append((event["id"], report["when"], report["outcome"], "xfail" in report, subtest))
         notes = [event["line"] for event in events if event["event"] == "note"]
-        return Run(done.returncode, done.stdout.decode("utf-8", "replace"), reports, verdicts, notes)
+        return Run(done.returncode, done.stdout.decode("utf-8", "replace"), reports, verdicts, notes, past_capture)
 
 
 def difference(plain, ours):

@@ -57,6 +57,7 @@ def test_reruns_of_pytest_rerunfailures(project):
 
 def test_pytest_randomly_seeds_each_fork_as_it_does(project):
     needs("pytest_randomly")
+    project.write("pytest.ini", "[pytest]\naddopts = -p no:cacheprovider\n")
     project.write("test_it.py", "import random\n" + "".join(f"def test_{n}(): print(random.random())\n" for n in range(5)))
     parent = project.module()
     one, other = parent.run("test_it.py::test_1"), parent.run("test_it.py::test_1")

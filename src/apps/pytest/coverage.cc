@@ -114,11 +114,12 @@ class Reporter : public JobListener {
 
 bool is_coverage_file(std::string_view path) {
   if (path.empty() || path.starts_with('/') || path.size() > 4000 || path.find('\0') != std::string_view::npos) return false;
+  const bool in_directory = path.find('/') != std::string_view::npos;
   for (auto slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/')) {
     if (slash == 0 || path.starts_with('.')) return false;  // also .git and the like
     path.remove_prefix(slash + 1);
   }
-  if (path.starts_with(".coverage") || path == "coverage" || path == ".gitignore") return true;
+  if (path.starts_with(".coverage") || (in_directory && path == ".gitignore")) return true;
   return !path.starts_with('.') && path != "package.json" &&
          std::any_of(std::begin(kEndings), std::end(kEndings), [&](std::string_view ending) { return path.ends_with(ending); });
 }
@@ -145,7 +146,7 @@ CoverageReport Coverage::report(Engine& engine, const std::string& executor, con
   const UniqueFd data(::open(fmt::format("/proc/self/fd/{}", file_.get()).c_str(), O_RDONLY | O_CLOEXEC));
   Job job;
   job.name = "coverage";
-  job.argv = {"coverage", std::to_string(failed), directory};
+  job.argv = {"coverage", std::to_string(failed)};
   job.executor = executor;
   job.stdin_fd = data.get();
   auto ended = engine.run(std::move(job), &reporter);

@@ -20,6 +20,15 @@ def load_cells():
     return module
 
 
+def refuse_free_threading():
+    """A build without a GIL has other objects than the stable ABI knows: the native half would break it."""
+    if "t" not in getattr(sys, "abiflags", ""):
+        return
+    what = "casemate cannot use a free-threaded Python (%s): choose a build with the GIL, for example by --python" % sys.version.split()[0]
+    os.write(CONTROL, b"X" + to_json({"what": what, "text": "", "status": 3}).encode())
+    os._exit(1)
+
+
 def become_pytest(args):
     """Makes this process look like `python -m pytest ARGS`, as runpy does it. Gives pytest and the code of its __main__."""
     if sys.path and sys.path[0] == "":
@@ -129,6 +138,7 @@ def flush_output():
 ARGS = sys.argv[1:]
 COLD = os.environ.pop("CASEMATE_COLD", None) is not None  # one that runs tests itself, and forks none
 OUT = ERR = None
+refuse_free_threading()
 cells = load_cells()
 cells.control(CONTROL)
 if not COLD:

@@ -175,7 +175,6 @@ class CoverageReport:
 
     def __init__(self, words, data, stream):
         self.failed = words["failed"]
-        self.directory = words["directory"]
         self.data = data
         self.stream = stream
 
@@ -203,12 +202,13 @@ class CoverageReport:
             plugin.pytest_terminal_summary(self.reporter)
             self.stream.add(to_json({"covered": bounded(self.text.getvalue()), "failed": session.testsfailed > self.failed}) + "\n")
         piece = 4 << 20
+        top = plugin.cov_controller.topdir  # where pytest was started
         for path in report_files(plugin, config):
             with open(path, "rb") as file:
                 content = file.read(piece)
                 while True:
                     following = file.read(piece)
-                    told = {"written": os.path.relpath(path, self.directory), "more": bool(following)}
+                    told = {"written": os.path.relpath(path, top), "more": bool(following)}
                     told["content"] = binascii.b2a_base64(content, newline=False).decode("ascii")
                     self.stream.add(to_json(told) + "\n")
                     if not following:
