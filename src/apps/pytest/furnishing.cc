@@ -95,7 +95,8 @@ std::string directory_of(const std::string& path) { return path.substr(0, path.r
 // One interpreter collects and runs, so what was meant for one of them is for both.
 std::vector<std::string> typed_arguments(const PytestRequest& request) {
   std::vector<std::string> typed = request.pytest_arguments;
-  for (const auto* more : {&request.pytest_collect_arguments, &request.pytest_test_arguments}) typed.insert(typed.end(), more->begin(), more->end());
+  for (const auto* more : {&request.pytest_collect_arguments, &request.pytest_test_arguments})
+    typed.insert(typed.end(), more->begin(), more->end());
   if (request.collect_from_module) typed.insert(typed.end(), {"--pyargs", *request.collect_from_module});
   return typed;
 }
@@ -127,6 +128,7 @@ class Furnisher {
     request.parent.limits = parent_limits(request.fork.limits);
     if (request.fork.network == Network::outbound) request.parent.network = Network::none;
     request.parent.argv = {python_};
+    if (!context_.request.immortal) request.parent.env["CASEMATE_MORTAL"] = "1";
     add_arguments(request.parent.argv);
     return std::move(made_);
   }

@@ -9,6 +9,7 @@
 
 #include "apps/pytest/arguments.h"
 #include "apps/pytest/init.h"
+#include "apps/pytest/rerun.h"
 #include "apps/pytest/session.h"
 #include "report/github.h"
 #include "report/history_sink.h"
@@ -135,6 +136,8 @@ int pytest_main(const std::vector<std::string>& arguments, std::string_view prog
     }
     case PytestRequest::Action::list:
       return list(request, arguments, program);
+    case PytestRequest::Action::watch:
+      return rerun_on_changes(request, program, [&] { return run(request, arguments, program); });
     default:
       return run(request, arguments, program);
   }
