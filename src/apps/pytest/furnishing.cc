@@ -188,7 +188,7 @@ class Furnisher {
     // root's HOME is root's alone.
     if (job_.user.uid != 0 && !job_.env.contains("HOME")) {
       job_.env["HOME"] = kUsersHome;
-      job_.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = kUsersHome});
+      job_.mounts.push_back({.kind = Mount::Kind::overlay, .target = kUsersHome, .owned = true});
     }
     std::vector<std::string> shown = default_host_paths();
     shown.push_back(project_);

@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "apps/pytest/bounds.h"
 #include "apps/pytest/coverage.h"
 #include "apps/pytest/directives.h"
 #include "apps/pytest/filter.h"
@@ -173,8 +174,16 @@ class Session {
     audience_.tell([&](Sink& sink) { sink.progress(line, finished); });
   }
 
+  // Of where casemate was started, else of the project around it.
+  static Result<Directives> directives_of(const PytestRequest& request) {
+    TRY_ASSIGN(Directives own, Directives::of_project(request.directory));
+    return own.file().empty() ? Directives::of_project(pytest_root(request.directory, request.pytest_arguments)) : std::move(own);
+  }
+
   // Pulls tell of themselves in threads of their own too; sinks are called by one.
   void tell_pull(const PullProgress& progress) {
+    // What is there already takes no time.
+    if (progress.phase == PullProgress::Phase::resolving || progress.phase == PullProgress::Phase::done) return;
     const std::lock_guard held(pulling_);
     tell_progress(progress_line(progress, kProgressColumns, false), false);
   }
@@ -206,7 +215,7 @@ class Session {
   // ---- Before tests
 
   Result<void> prepare() {
-    TRY_ASSIGN(directives_, Directives::of_project(request_.directory));
+    TRY_ASSIGN(directives_, directives_of(request_));
     directives_.override_with(request_);
     for (const std::string& note : directives_.notes()) tell_note(note);
     for (const std::string& text : request_.include) {
