@@ -103,7 +103,8 @@ void add_outside(const std::vector<std::string>& below, const std::vector<std::s
 std::string root_above(const std::string& directory) {
   std::string root = nearest_above(directory, has_pytest_settings);
   for (const char* name : {"/pyproject.toml", "/setup.py"}) {
-    if (root == directory && !has_pytest_settings(root)) root = nearest_above(directory, [&](const std::string& at) { return exists(at + name); });
+    if (root == directory && !has_pytest_settings(root))
+      root = nearest_above(directory, [&](const std::string& at) { return exists(at + name); });
   }
   return root;
 }

@@ -198,10 +198,20 @@ class Furnisher {
       TRY_ASSIGN(const ActivePython active, find_active_python(context_.request.python.value_or("")));
       python_ = active.program;
       for (Mount& mount : active_python_mounts(active, shown)) job_.mounts.push_back(std::move(mount));
+      keep_user_site(active);
     }
     job_.env["PATH"] = fmt::format("{}:{}", directory_of(python_), job_.env.contains("PATH") ? job_.env["PATH"] : "/usr/bin:/bin");
     add_least_environment(job_);
     return {};
+  }
+
+  // Packages of "pip install --user" are found through HOME, which is another one in a cell.
+  void keep_user_site(const ActivePython& active) {
+    const char* home = std::getenv("HOME");
+    const std::string base = home ? std::string(home) + "/.local" : "";
+    const auto is_below = [&](const std::string& directory) { return directory.starts_with(base + "/lib/"); };
+    if (!base.empty() && std::any_of(active.directories.begin(), active.directories.end(), is_below))
+      job_.env.emplace("PYTHONUSERBASE", base);
   }
 
   [[nodiscard]] std::optional<std::string> requirements() const {
