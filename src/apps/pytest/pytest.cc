@@ -11,6 +11,7 @@
 #include "apps/pytest/init.h"
 #include "apps/pytest/rerun.h"
 #include "apps/pytest/session.h"
+#include "apps/pytest/slowest.h"
 #include "report/github.h"
 #include "report/history_sink.h"
 #include "report/html.h"
@@ -60,6 +61,7 @@ class Audience {
   Audience(const PytestRequest& request, std::optional<TestHistory>& history) {
     const bool github = request.github.value_or(GithubOptions::on_a_runner());
     add(console_for(request, github));
+    if (request.durations) add(std::make_unique<SlowestPhases>(*request.durations, request.verbosity));
     if (github) add(std::make_unique<GithubReport>(GithubOptions::from_environment()));
     if (!request.json_lines.empty()) add(std::make_unique<JsonLines>(request.json_lines));
     if (!request.junit_xml.empty()) add(std::make_unique<JunitReport>(request.junit_xml));
