@@ -4,7 +4,7 @@ import os
 
 import pytest
 from images import UV, image_layout
-from suites import simple_lines
+from projects import simple_lines, suite  # noqa: F401  (a fixture of another make than in test_pytest.py)
 
 DIRECTIVES = """
 [containers.debian]

@@ -8,6 +8,7 @@ import sys
 import sysconfig
 
 import pytest
+from projects import suite  # noqa: F401  (a fixture of another make than in test_pytest.py)
 
 PACKAGES = sysconfig.get_paths()["purelib"]  # where pytest is
 PLAIN = "def test_it(tmp_path):\n    (tmp_path / 'x').write_text('x')\n"

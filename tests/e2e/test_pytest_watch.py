@@ -5,6 +5,7 @@ import re
 import signal
 
 import pytest
+from projects import suite  # noqa: F401  (a fixture of another make than in test_pytest.py)
 from terminal import Terminal
 
 FIRST = "def test_it():\n    assert 1 + 1 == 2\n"
@@ -68,7 +69,7 @@ def test_an_edit_begins_another_run(suite):
 def test_keys_while_it_waits(suite, on_terminal):
     suite.write("test_a.py", FIRST)
     terminal = on_terminal("--watch")
-    terminal.wait_for("q ends")
+    terminal.wait_for("Enter runs again")
     assert terminal.modes() == (False, False)
     terminal.type(b"\r")
     terminal.bytes = b""

@@ -1,6 +1,7 @@
 #include "apps/pytest/furnishing.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 
@@ -294,12 +295,7 @@ class Furnisher {
   bool project_in_layers_ = false;
 };
 
-}  // namespace
-
-Result<Furnishing> furnish(const TestContainer& container, const FurnishingContext& context) {
-  return Furnisher(container, context).furnish();
-}
-
+// For somebody whose interpreter can't import pytest.
 std::string without_pytest(const Furnishing& furnishing, const TestContainer& container, const std::string& directory) {
   const std::string& python = furnishing.request.parent.argv[0];
   if (container.requirements_implied)
@@ -311,6 +307,22 @@ std::string without_pytest(const Furnishing& furnishing, const TestContainer& co
                        printable_name(furnishing.name));
   return fmt::format("{} has no pytest: install it there, activate the environment that has it, or name packages with --requirements",
                      printable_name(python));
+}
+
+}  // namespace
+
+Result<Furnishing> furnish(const TestContainer& container, const FurnishingContext& context) {
+  return Furnisher(container, context).furnish();
+}
+
+std::string what_is_missing(const Furnishing& furnishing, const TestContainer& container, const std::string& directory,
+                            const JobResult& ended) {
+  const Outcome& outcome = ended.outcome;
+  if (outcome.kind == Outcome::Kind::setup_failed && outcome.code == ENOENT && outcome.step.starts_with("execve"))
+    return fmt::format("{} has no {}; choose an image that has one, or name it with --python", printable_name(furnishing.name),
+                       printable_name(outcome.step.substr(outcome.step.find(' ') + 1)));
+  const bool no_pytest = ended.output.err.starts_with("pytest cannot be imported") && ended.output.err.contains("No module named 'pytest'");
+  return no_pytest ? without_pytest(furnishing, container, directory) : "";
 }
 
 }  // namespace casemate

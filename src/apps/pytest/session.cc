@@ -12,7 +12,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "apps/pytest/bounds.h"
 #include "apps/pytest/coverage.h"
 #include "apps/pytest/directives.h"
 #include "apps/pytest/filter.h"
@@ -174,12 +173,6 @@ class Session {
     audience_.tell([&](Sink& sink) { sink.progress(line, finished); });
   }
 
-  // Of where casemate was started, else of the project around it.
-  static Result<Directives> directives_of(const PytestRequest& request) {
-    TRY_ASSIGN(Directives own, Directives::of_project(request.directory));
-    return own.file().empty() ? Directives::of_project(pytest_root(request.directory, request.pytest_arguments)) : std::move(own);
-  }
-
   // Pulls tell of themselves in threads of their own too; sinks are called by one.
   void tell_pull(const PullProgress& progress) {
     // What is there already takes no time.
@@ -215,7 +208,7 @@ class Session {
   // ---- Before tests
 
   Result<void> prepare() {
-    TRY_ASSIGN(directives_, directives_of(request_));
+    TRY_ASSIGN(directives_, Directives::around(request_));
     directives_.override_with(request_);
     for (const std::string& note : directives_.notes()) tell_note(note);
     for (const std::string& text : request_.include) {
@@ -284,7 +277,9 @@ class Session {
     if (interrupted()) return finish_interrupted();
     for (const std::string& note : warm_[collecting_in_]->notes()) tell_note(note);
     if (!collector_.done) {
-      if (const std::string missing = what_is_missing(*ended); !missing.empty()) return finish(2, missing);
+      const Furnishing& furnished = furnished_.at(collecting_in_);
+      const std::string missing = what_is_missing(furnished, directives_.container(collecting_in_), request_.directory, *ended);
+      if (!missing.empty()) return finish(2, missing);
       return finish(collecting_status(*ended), collecting_problem(*ended));
     }
     // pytest itself gave up: a path that is not there, an expression that makes no sense, pytest.exit().
@@ -304,18 +299,6 @@ class Session {
       return 2;
     if (ended.outcome.kind == Outcome::Kind::exited && ended.outcome.code == 5) return 4;
     return 3;
-  }
-
-  // Where there is no interpreter, or no pytest for it: what to do.
-  [[nodiscard]] std::string what_is_missing(const JobResult& ended) const {
-    const Furnishing& furnished = furnished_.at(collecting_in_);
-    const Outcome& outcome = ended.outcome;
-    if (outcome.kind == Outcome::Kind::setup_failed && outcome.code == ENOENT && outcome.step.starts_with("execve"))
-      return fmt::format("{} has no {}; choose an image that has one, or name it with --python", printable_name(furnished.name),
-                         printable_name(outcome.step.substr(outcome.step.find(' ') + 1)));
-    const bool no_pytest =
-        ended.output.err.starts_with("pytest cannot be imported") && ended.output.err.contains("No module named 'pytest'");
-    return no_pytest ? without_pytest(furnished, directives_.container(collecting_in_), request_.directory) : "";
   }
 
   static std::string collecting_problem(const JobResult& ended) {
