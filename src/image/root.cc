@@ -159,6 +159,7 @@ Result<void> drop_layers(Root& root, Store& store) {
 }
 
 void add_layer(Root& root, StoreLease layer, std::string_view key) {
+  std::erase(root.layers, layer.path());  // below itself it would show nothing, and overlayfs refuses it (ELOOP)
   root.layers.insert(root.layers.begin(), layer.path());
   root.identity = sha256_hex(fmt::format("{}\n{}\n", root.identity, key));
   root.leases.push_back(std::make_shared<const StoreLease>(std::move(layer)));

@@ -49,7 +49,7 @@ class Suite:
         found = {}
         for line in path.read_text().splitlines():
             event = json.loads(line)
-            if event.get("event") == "test":
+            if event["event"] == "test_finished" and event["last"]:
                 found[event["id"]] = event
         return found
 

@@ -136,3 +136,68 @@ def test_without_what_the_image_needs(seed):
     assert "test-requirements.txt" in said and "pytest" in said, said
     assert "Traceback" not in said
     assert seed.maelstrom("--list").returncode == 2
+
+
+FILTERED = """
+import pytest
+
+class TestThings:
+    @pytest.mark.parametrize("what", ["1", "two words"])
+    def test_one(self, what):
+        pass
+
+@pytest.mark.skip
+def test_skip():
+    pass
+
+def test_pass():
+    pass
+
+def test_pass_with_output():
+    print("out")
+"""
+
+ONE, WORDS, SKIP, PASS, OUTPUT = (
+    f"py/test_a.py::{name}" for name in ("TestThings::test_one[1]", "TestThings::test_one[two words]", "test_skip", "test_pass", "test_pass_with_output")
+)
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        ("file.equals(py/test_a.py)", [ONE, WORDS, SKIP, PASS, OUTPUT]),
+        ("name.equals(test_pass)", [PASS]),
+        ("n.eq[test_pass]", [PASS]),
+        ("na.m/^test_(skip|pass$)/", [SKIP, PASS]),
+        ("node_id.ends_with(two words])", [WORDS]),
+        ("name.equals(TestThings.test_one[1])", [ONE]),
+        ("name.starts_with<TestThings>", [ONE, WORDS]),
+        ("all - name.contains(pass) - name.contains(one)", [SKIP]),
+        ("f.globs{**/test_*.py} && !markers.contains(parametrize)", [SKIP, PASS, OUTPUT]),
+        ("package.equals(default) and (m.contains(skip) or no.contains(output))", [SKIP, OUTPUT]),
+        ("any minus not name.contains(pass)", [PASS, OUTPUT]),
+    ],
+)
+def test_filters(suite, expression, wanted):
+    suite.write("py/test_a.py", FILTERED)
+    suite.write("py/test_other.txt", "")
+    done = suite.maelstrom("--list", "--include", expression)
+    assert (done.returncode, sorted(done.stdout.splitlines())) == (0, sorted(wanted)), done.stderr
+    left = suite.maelstrom("--list", "-x", expression)
+    assert sorted(left.stdout.splitlines() + wanted) == sorted([ONE, WORDS, SKIP, PASS, OUTPUT])
+
+
+def test_a_filter_that_cannot_be_read(suite):
+    done = suite.maelstrom("--include", "fiel.equals(a)")
+    assert done.returncode == 2
+    assert done.stderr == "maelstrom-pytest: --include 'fiel.equals(a)': column 1: there is no selector 'fiel', did you mean 'file'?\n"
+
+
+def test_words_for_pytest(suite):
+    suite.write("test_a.py", "def test_a(pytestconfig):\n    assert pytestconfig.option.tbstyle == 'line' and not pytestconfig.pluginmanager.hasplugin('cacheprovider')\n    assert pytestconfig.option.verbose == 2\n")
+    suite.write("test_b.py", "def test_b():\n    assert 0\n")
+    done = suite.maelstrom("--ui", "simple", "--extra-pytest-args=-p", "--extra-pytest-args=no:cacheprovider", "--extra-pytest-collect-args=--ignore=test_b.py", "-v", "-v", "--", "--tb=line")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert simple_lines(done.stdout) == {"test_a.py::test_a": "OK"}
+    done = suite("--durations", "1", "-vv", "-k", "test_a")
+    assert re.search(r"slowest 1 durations:\n\d+\.\d\ds (setup|call|teardown) +test_a.py::test_a\n", done.stdout), done.stdout

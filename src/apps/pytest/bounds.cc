@@ -99,10 +99,14 @@ void add_outside(const std::vector<std::string>& below, const std::vector<std::s
   }
 }
 
-// What pytest finds from a directory upwards; the directory itself if it finds nothing.
+// What pytest finds from a directory upwards (8.1 and later: any pyproject.toml, if there are no settings); itself if that is nothing.
 std::string root_above(const std::string& directory) {
-  const std::string root = nearest_above(directory, has_pytest_settings);
-  return has_pytest_settings(root) ? root : nearest_above(directory, [](const std::string& at) { return exists(at + "/setup.py"); });
+  std::string root = nearest_above(directory, has_pytest_settings);
+  for (const char* name : {"/pyproject.toml", "/setup.py"}) {
+    if (root == directory && !has_pytest_settings(root))
+      root = nearest_above(directory, [&](const std::string& at) { return exists(at + name); });
+  }
+  return root;
 }
 
 }  // namespace

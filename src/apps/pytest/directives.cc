@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "apps/pytest/bounds.h"
 #include "apps/pytest/filter.h"
 #include "base/nearest.h"
 #include "base/terminal.h"
@@ -253,6 +254,11 @@ Result<Directives> Directives::of_project(const std::string& directory) {
   if (second && !second->parts_->directives.empty())
     made.parts_->notes.push_back(fmt::format("the directives of {} are not looked at: {} has its own", kProject, kFile));
   return made;
+}
+
+Result<Directives> Directives::around(const PytestRequest& request) {
+  TRY_ASSIGN(Directives own, of_project(request.directory));
+  return own.file().empty() ? of_project(pytest_root(request.directory, request.pytest_arguments)) : std::move(own);
 }
 
 void Directives::override_with(const PytestRequest& request) {

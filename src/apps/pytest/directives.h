@@ -50,6 +50,9 @@ class Directives {
   /// Those of the project in this directory: maelstrom-pytest.toml, else [tool.casemate] of pyproject.toml, else none.
   static Result<Directives> of_project(const std::string& directory);
 
+  /// Those of the directory where casemate was started, else of pytest's rootdir.
+  static Result<Directives> around(const PytestRequest& request);
+
   /// Lays what a command line says (image, requirements, limits, timeout, network, isolation, retries) over every container. An image of
   /// the command line takes the place of the directives', whose layers stay. To be called before of().
   void override_with(const PytestRequest& request);

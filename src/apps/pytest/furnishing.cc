@@ -1,6 +1,7 @@
 #include "apps/pytest/furnishing.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 
@@ -128,6 +129,7 @@ class Furnisher {
     request.parent.limits = parent_limits(request.fork.limits);
     if (request.fork.network == Network::outbound) request.parent.network = Network::none;
     request.parent.argv = {python_};
+    if (!context_.request.immortal) request.parent.env["CASEMATE_MORTAL"] = "1";
     add_arguments(request.parent.argv);
     return std::move(made_);
   }
@@ -187,7 +189,7 @@ class Furnisher {
     // root's HOME is root's alone.
     if (job_.user.uid != 0 && !job_.env.contains("HOME")) {
       job_.env["HOME"] = kUsersHome;
-      job_.mounts.push_back({.kind = Mount::Kind::tmpfs, .target = kUsersHome});
+      job_.mounts.push_back({.kind = Mount::Kind::overlay, .target = kUsersHome, .owned = true});
     }
     std::vector<std::string> shown = default_host_paths();
     shown.push_back(project_);
@@ -197,10 +199,20 @@ class Furnisher {
       TRY_ASSIGN(const ActivePython active, find_active_python(context_.request.python.value_or("")));
       python_ = active.program;
       for (Mount& mount : active_python_mounts(active, shown)) job_.mounts.push_back(std::move(mount));
+      keep_user_site(active);
     }
     job_.env["PATH"] = fmt::format("{}:{}", directory_of(python_), job_.env.contains("PATH") ? job_.env["PATH"] : "/usr/bin:/bin");
     add_least_environment(job_);
     return {};
+  }
+
+  // Packages of "pip install --user" are found through HOME, which is another one in a cell.
+  void keep_user_site(const ActivePython& active) {
+    const char* home = std::getenv("HOME");
+    const std::string base = home ? std::string(home) + "/.local" : "";
+    const auto is_below = [&](const std::string& directory) { return directory.starts_with(base + "/lib/"); };
+    if (!base.empty() && std::any_of(active.directories.begin(), active.directories.end(), is_below))
+      job_.env.emplace("PYTHONUSERBASE", base);
   }
 
   [[nodiscard]] std::optional<std::string> requirements() const {
@@ -283,12 +295,7 @@ class Furnisher {
   bool project_in_layers_ = false;
 };
 
-}  // namespace
-
-Result<Furnishing> furnish(const TestContainer& container, const FurnishingContext& context) {
-  return Furnisher(container, context).furnish();
-}
-
+// For somebody whose interpreter can't import pytest.
 std::string without_pytest(const Furnishing& furnishing, const TestContainer& container, const std::string& directory) {
   const std::string& python = furnishing.request.parent.argv[0];
   if (container.requirements_implied)
@@ -300,6 +307,22 @@ std::string without_pytest(const Furnishing& furnishing, const TestContainer& co
                        printable_name(furnishing.name));
   return fmt::format("{} has no pytest: install it there, activate the environment that has it, or name packages with --requirements",
                      printable_name(python));
+}
+
+}  // namespace
+
+Result<Furnishing> furnish(const TestContainer& container, const FurnishingContext& context) {
+  return Furnisher(container, context).furnish();
+}
+
+std::string what_is_missing(const Furnishing& furnishing, const TestContainer& container, const std::string& directory,
+                            const JobResult& ended) {
+  const Outcome& outcome = ended.outcome;
+  if (outcome.kind == Outcome::Kind::setup_failed && outcome.code == ENOENT && outcome.step.starts_with("execve"))
+    return fmt::format("{} has no {}; choose an image that has one, or name it with --python", printable_name(furnishing.name),
+                       printable_name(outcome.step.substr(outcome.step.find(' ') + 1)));
+  const bool no_pytest = ended.output.err.starts_with("pytest cannot be imported") && ended.output.err.contains("No module named 'pytest'");
+  return no_pytest ? without_pytest(furnishing, container, directory) : "";
 }
 
 }  // namespace casemate

@@ -8,6 +8,7 @@
 #include "apps/pytest/directives.h"
 #include "apps/pytest/request.h"
 #include "apps/run/job_root.h"
+#include "casemate/engine.h"
 #include "casemate/result.h"
 #include "image/active_python.h"
 #include "image/environment.h"
@@ -41,7 +42,8 @@ struct FurnishingContext {
 /// one that each cell has for itself; where a container has layers of its own these are the project.
 Result<Furnishing> furnish(const TestContainer& container, const FurnishingContext& context);
 
-/// What to tell somebody whose interpreter in this container can't import pytest, in one line.
-[[nodiscard]] std::string without_pytest(const Furnishing& furnishing, const TestContainer& container, const std::string& directory);
+/// Why a collecting job of this container ended, if there is no interpreter, or no pytest for it: one line that says what to do. Else "".
+[[nodiscard]] std::string what_is_missing(const Furnishing& furnishing, const TestContainer& container, const std::string& directory,
+                                          const JobResult& ended);
 
 }  // namespace casemate

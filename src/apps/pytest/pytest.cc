@@ -9,7 +9,9 @@
 
 #include "apps/pytest/arguments.h"
 #include "apps/pytest/init.h"
+#include "apps/pytest/rerun.h"
 #include "apps/pytest/session.h"
+#include "apps/pytest/slowest.h"
 #include "report/github.h"
 #include "report/history_sink.h"
 #include "report/html.h"
@@ -59,6 +61,7 @@ class Audience {
   Audience(const PytestRequest& request, std::optional<TestHistory>& history) {
     const bool github = request.github.value_or(GithubOptions::on_a_runner());
     add(console_for(request, github));
+    if (request.durations) add(std::make_unique<SlowestPhases>(*request.durations, request.verbosity));
     if (github) add(std::make_unique<GithubReport>(GithubOptions::from_environment()));
     if (!request.json_lines.empty()) add(std::make_unique<JsonLines>(request.json_lines));
     if (!request.junit_xml.empty()) add(std::make_unique<JunitReport>(request.junit_xml));
@@ -135,6 +138,8 @@ int pytest_main(const std::vector<std::string>& arguments, std::string_view prog
     }
     case PytestRequest::Action::list:
       return list(request, arguments, program);
+    case PytestRequest::Action::watch:
+      return rerun_on_changes(request, program, [&] { return run(request, arguments, program); });
     default:
       return run(request, arguments, program);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
@@ -16,6 +17,7 @@
 #include "apps/pytest/directives.h"
 #include "apps/pytest/filter.h"
 #include "apps/pytest/furnishing.h"
+#include "apps/pytest/keys.h"
 #include "apps/pytest/queue.h"
 #include "apps/pytest/verdict.h"
 #include "base/terminal.h"
@@ -36,6 +38,7 @@ constexpr std::size_t kAhead = 2;         // units that wait in the engine's que
 constexpr std::size_t kFilesAhead = 2;    // files whose parents may begin before their tests do
 constexpr std::size_t kLookAhead = 3000;  // units looked at for them
 constexpr std::uint32_t kMostLost = 1;    // how often a unit whose parent died is run again
+constexpr std::size_t kProgressColumns = 100;
 constexpr auto kTick = std::chrono::milliseconds(100);
 
 /// All sinks at once.
@@ -143,6 +146,14 @@ class Session {
     audience_.tell([&](Sink& sink) { sink.progress(line, finished); });
   }
 
+  // Pulls tell of themselves in threads of their own too; sinks are called by one.
+  void tell_pull(const PullProgress& progress) {
+    // What is there already takes no time.
+    if (progress.phase == PullProgress::Phase::resolving || progress.phase == PullProgress::Phase::done) return;
+    const std::lock_guard held(pulling_);
+    tell_progress(progress_line(progress, kProgressColumns, false), false);
+  }
+
   static int status_of(const Error& error) {
     const bool users = error.code == ErrorCode::invalid_input || error.code == ErrorCode::not_found;
     return users ? 2 : 3;
@@ -170,7 +181,7 @@ class Session {
   // ---- Before tests
 
   Result<void> prepare() {
-    TRY_ASSIGN(directives_, Directives::of_project(request_.directory));
+    TRY_ASSIGN(directives_, Directives::around(request_));
     directives_.override_with(request_);
     for (const std::string& note : directives_.notes()) tell_note(note);
     for (const std::string& text : request_.include) {
@@ -189,7 +200,7 @@ class Session {
     return {};
   }
 
-  // SIGUSR1, or a line on the terminal that we are in the foreground of, asks what runs now.
+  // SIGUSR1, or a key on the terminal that we are in the foreground of, asks what runs now.
   void listen_for_questions() {
     sigset_t question;
     ::sigemptyset(&question);
@@ -202,8 +213,7 @@ class Session {
       audience_.tell([](Sink& sink) { sink.show_running(); });
     };
     if (questions_) (void)engine_->watch(questions_.get(), [this, answer] { answer(questions_.get()); });
-    if (::isatty(STDIN_FILENO) == 1 && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp())
-      (void)engine_->watch(STDIN_FILENO, [answer] { answer(STDIN_FILENO); });
+    if (keys_) (void)engine_->watch(keys_.fd(), [this, answer] { answer(keys_.fd()); });
   }
 
   // A container's warm executor, made when the first test needs it.
@@ -212,10 +222,9 @@ class Session {
     const FurnishingContext context{.request = request_,
                                     .directory = directives_.directory().empty() ? request_.directory : directives_.directory(),
                                     .run = run_jobs_on(*engine_),
-                                    .tell = display_.teller(),
+                                    .tell = [this](const PullProgress& progress) { tell_pull(progress); },
                                     .progress = [this](std::string_view line) { tell_progress(line, false); }};
     auto furnished = furnish(directives_.container(index), context);
-    display_.clear();
     TRY_ASSIGN(Furnishing made, std::move(furnished));
     for (const std::string& note : made.notes) tell_note(note);
     made.request.cells_ahead = slots() + 1;
@@ -241,7 +250,9 @@ class Session {
     if (interrupted()) return finish_interrupted();
     for (const std::string& note : warm_[collecting_in_]->notes()) tell_note(note);
     if (!collector_.done) {
-      if (const std::string missing = what_is_missing(*ended); !missing.empty()) return finish(2, missing);
+      const Furnishing& furnished = furnished_.at(collecting_in_);
+      const std::string missing = what_is_missing(furnished, directives_.container(collecting_in_), request_.directory, *ended);
+      if (!missing.empty()) return finish(2, missing);
       return finish(collecting_status(*ended), collecting_problem(*ended));
     }
     // A test may be missing in it, and nobody would miss it.
@@ -265,18 +276,6 @@ class Session {
       return 2;
     if (ended.outcome.kind == Outcome::Kind::exited && ended.outcome.code == 5) return 4;
     return 3;
-  }
-
-  // Where there is no interpreter, or no pytest for it: what to do.
-  [[nodiscard]] std::string what_is_missing(const JobResult& ended) const {
-    const Furnishing& furnished = furnished_.at(collecting_in_);
-    const Outcome& outcome = ended.outcome;
-    if (outcome.kind == Outcome::Kind::setup_failed && outcome.code == ENOENT && outcome.step.starts_with("execve"))
-      return fmt::format("{} has no {}; choose an image that has one, or name it with --python", printable_name(furnished.name),
-                         printable_name(outcome.step.substr(outcome.step.find(' ') + 1)));
-    const bool no_pytest =
-        ended.output.err.starts_with("pytest cannot be imported") && ended.output.err.contains("No module named 'pytest'");
-    return no_pytest ? without_pytest(furnished, directives_.container(collecting_in_), request_.directory) : "";
   }
 
   static std::string collecting_problem(const JobResult& ended) {
@@ -564,7 +563,6 @@ class Session {
   const SessionOptions& options_;
   Audience audience_;
   Clock::time_point began_ = Clock::now();
-  PullDisplay display_{STDERR_FILENO, PullDisplay::style_for(STDERR_FILENO), false};
   Directives directives_;
   std::vector<TestFilter> include_;
   std::vector<TestFilter> exclude_;
@@ -582,7 +580,9 @@ class Session {
   std::size_t left_ = 0;
   std::size_t bad_ = 0;
   std::set<std::uint32_t> busy_;  // slots
+  std::mutex pulling_;
   UniqueFd questions_;
+  Keys keys_;
   RunEnd end_;
   std::vector<std::string> troubles_;
   std::map<RunningUnit*, std::unique_ptr<RunningUnit>> running_;
