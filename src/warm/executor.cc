@@ -17,6 +17,7 @@
 #include "cell/cell.h"
 #include "engine/cell_run.h"
 #include "engine/reactor.h"
+#include "warm/kin.h"
 #include "warm/parent.h"
 #include "warm/payload.h"
 
@@ -24,6 +25,10 @@ namespace casemate {
 namespace {
 
 using Kind = Outcome::Kind;
+using warm::Cold;
+using warm::Collecting;
+using warm::Parent;
+using warm::Test;
 
 constexpr int kMessagesAtATime = 64;
 constexpr auto kDyingTime = std::chrono::seconds(2);
@@ -43,47 +48,6 @@ Result<UniqueFd> sealed_file(const char* name, std::string_view bytes) {
 }
 
 Outcome parent_died(std::string detail) { return {Kind::lost, 0, "warm parent", std::move(detail)}; }
-
-/// A job that waits for a fork, or has one.
-struct Test {
-  std::uint64_t id = 0;
-  std::string file;
-  std::string hash;
-  std::string ids;  // as message T has them
-  std::unique_ptr<CellRun> run;
-  struct Parent* parent = nullptr;
-  bool cell_ready = false;
-  bool forked = false;
-};
-
-/// A module parent.
-struct Parent {
-  std::string file;  // "": has collected everything; that of a part ends in NUL and its number
-  std::string hash;  // that its R should have
-  ParentControl control;
-  UniqueFd theirs;  // of a part, until its file's parent is there to fork it
-  bool collected = false;
-  bool ready = false;  // to fork
-  std::string thread;  // that runs after collection: no fork of it is to be used
-  std::optional<Reactor::TimerId> patience;
-  std::optional<Reactor::Clock::time_point> stalled;  // since when it has not read what was sent
-  std::uint64_t last_used = 0;
-  std::set<Test*> tests;  // that wait for it or are its forks
-};
-
-/// A fresh interpreter for some tests.
-struct Cold {
-  std::unique_ptr<CellRun> run;
-  ParentControl control;
-};
-
-/// A collecting job.
-struct Collecting {
-  JobListener* listener = nullptr;
-  std::function<void(JobResult)> done;
-  UniqueFd stream;      // our end
-  UniqueFd collectors;  // until it was sent
-};
 
 class Tree final : public WarmExecutor, private JobListener {
  public:
