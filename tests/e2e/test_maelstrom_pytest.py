@@ -201,3 +201,10 @@ def test_words_for_pytest(suite):
     assert simple_lines(done.stdout) == {"test_a.py::test_a": "OK"}
     done = suite("--durations", "1", "-vv", "-k", "test_a")
     assert re.search(r"slowest 1 durations:\n\d+\.\d\ds (setup|call|teardown) +test_a.py::test_a\n", done.stdout), done.stdout
+
+
+def test_the_lock_of_maelstrom_pins_an_image(seed):
+    digest = "sha256:" + "1" * 64
+    seed.write("maelstrom-container-tags.lock", f'version = 1\n\n[python]\n"3.11-slim" = "{digest}"\n')
+    done = seed.maelstrom("--list")
+    assert done.returncode == 2 and digest in done.stderr, done.stderr

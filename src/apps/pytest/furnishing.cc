@@ -250,7 +250,9 @@ class Furnisher {
     wanted.use = spec_.use;
     wanted.use.entrypoint = false;
     wanted.image_layers = spec_.use_layers;
-    if (!context_.directory.empty()) wanted.lock = context_.directory + "/casemate.lock";
+    for (const char* name : {"/maelstrom-container-tags.lock", "/casemate.lock"}) {  // the second counts, if there are two
+      if (!context_.directory.empty() && exists(context_.directory + name)) wanted.lock = context_.directory + name;
+    }
     wanted.environment = spec_.environment;
     wanted.user = user();
     if (const auto file = requirements()) wanted.layers.push_back({directory_of(*file), {EnvironmentLayer{*file, true}}});
