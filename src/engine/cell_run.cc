@@ -67,7 +67,11 @@ Result<void> CellRun::open_destinations(const Plan& plan) {
 Result<void> CellRun::begin(std::unique_ptr<Cell> cell, const std::vector<int>& inherited) {
   cell_ = std::move(cell);
   TRY(watch_cell());
-  if (!cell_->plan().outbound) TRY(cell_->start(job_, inherited));
+  if (!cell_->plan().outbound) return cell_->start(job_, inherited);
+  for (const int fd : inherited) {  // until there is a network
+    inherited_.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!inherited_.back()) return fail_errno("keep a descriptor for a job");
+  }
   return {};
 }
 
@@ -177,11 +181,19 @@ void CellRun::messages() {
       std::exchange(ready_, nullptr)(*this);
     } else if (!for_fork_) {
       set_deadline();
-      if (cell_->plan().outbound && !cell_->start(job_)) cell_->kill();
+      if (cell_->plan().outbound && !start_late()) cell_->kill();
     }
   }
   if (report_.untouched) return finish();        // nobody is left in the cell, and its init waits for the next
   if (!open) reactor_.unwatch(cell_->socket());  // init is ending; its pidfd will say when it has
+}
+
+Result<void> CellRun::start_late() {
+  std::vector<int> fds;
+  for (const UniqueFd& fd : inherited_) fds.push_back(fd.get());
+  auto started = cell_->start(job_, fds);
+  inherited_.clear();
+  return started;
 }
 
 void CellRun::open_gateway() {

@@ -64,6 +64,7 @@ class CellRun {
   void watch_cpu();
   Result<void> watch_disk();
   void messages();
+  Result<void> start_late();
   void open_gateway();
   void output(Stream stream, UniqueFd& fd);
   void pause_output();
@@ -92,6 +93,7 @@ class CellRun {
   std::function<void(std::unique_ptr<Cell>, const CellReport&)> last_;
   std::unique_ptr<Cell> cell_;
   std::unique_ptr<Gateway> gateway_;
+  std::vector<UniqueFd> inherited_;  // by a job that waits for its network
   std::unique_ptr<DiskWatch> disk_watch_;
   Capture capture_;
   CellReport report_;
