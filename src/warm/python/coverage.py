@@ -96,14 +96,17 @@ def end_of_coverage(cov, measured, since):
     """The lines of what `measured` has heard, and of what processes that were started here left in files after `since` (of the epoch)."""
     cov.stop()
     cov._collector.flush_data()
-    import glob
-
-    from coverage import CoverageData
-
-    for path in sorted(glob.glob(glob.escape(os.path.abspath(cov.config.data_file)) + ".*")):
+    directory, name = os.path.split(os.path.abspath(cov.config.data_file))
+    try:
+        found = sorted(other for other in os.listdir(directory) if other.startswith(name + "."))
+    except OSError:
+        found = ()  # a test may remove what it likes
+    for path in [os.path.join(directory, other) for other in found]:
         try:
-            if os.stat(path).st_mtime < since or os.path.basename(path).endswith("-journal"):
+            if os.stat(path).st_mtime < since or path.endswith("-journal"):
                 continue
+            from coverage import CoverageData
+
             data = CoverageData(basename=path)
             data.read()
             measured.take_file(data)

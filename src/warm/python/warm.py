@@ -163,6 +163,8 @@ class Warm:
             option.dist = "no"
             option.tx = []
             option.looponfail = False
+        if any(getattr(option, name, False) for name in ("update_snapshots", "force_regen", "regen_all")):
+            self.notes.append("snapshots are written in cells and thrown away with them: update them with a plain pytest")
         yield
 
     @pytest.hookimpl(trylast=True)
