@@ -51,7 +51,10 @@ Cell::~Cell() {
   }
 }
 
-void Cell::kill() { process_.signal(SIGKILL); }
+void Cell::kill() {
+  killed_ = true;
+  process_.signal(SIGKILL);
+}
 
 Result<Cell::Doors> Cell::make_doors() {
   int ends[2];

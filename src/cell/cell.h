@@ -76,6 +76,8 @@ class Cell {
   void signal(int number);
   /// SIGKILL to all of the cell.
   void kill();
+  /// It was: what its init said before it died of that is no promise any more.
+  [[nodiscard]] bool killed() const { return killed_; }
 
   [[nodiscard]] ChildProcess& process() { return process_; }
   [[nodiscard]] int socket() const { return socket_.get(); }
@@ -112,6 +114,7 @@ class Cell {
   UniqueFd user_namespace_;
   std::vector<std::string> notes_;
   HeldLimits held_;
+  bool killed_ = false;
   bool block_ = false;  // made in a block: not our child
   UniqueFd report_;
   ForkEntry fork_;

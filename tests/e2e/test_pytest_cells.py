@@ -254,3 +254,12 @@ def test_a_leftover_that_holds_the_reports_pipe_delays_nothing(suite):
     """
     result, ended = suite.one(body)
     assert result["verdict"] == "passed" and result["leftovers"], str(ended)
+
+
+def test_a_timeout_at_the_very_end_costs_no_other_test(suite):
+    """The cell of a test that ends while it is being killed does not serve again."""
+    suite.write("test_it.py", "import pytest, time\n@pytest.mark.parametrize('n', range(48))\ndef test_it(n): time.sleep(0.985 + n % 8 * 0.002)\n")
+    ended = suite("--timeout", "1", "--slots", 8)
+    assert len(ended.results) == 48
+    for result in ended.results.values():
+        assert result["verdict"] == "passed" or result["outcome"]["kind"] == "timed out", str(ended)
