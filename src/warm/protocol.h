@@ -45,7 +45,8 @@
 // A *stream* is a pipe of lines, each a JSON object in ASCII (what is not is escaped) of at most kMostLine bytes; the end of the stream is
 // the end of the answer.
 // The collector's stream:
-//   {"problem": {report}}                                           a file that could not be collected; "when" is "collect"
+//   {"problem": {report}}                                           a file that could not be collected, or said that it is to be
+//                                                                   skipped ("outcome"); "when" is "collect"
 //   {"warning": {...}}                                              as in a fork's stream
 //   {"item": id, "file", "group", "name", "line", "markers": [...], "skip": true?, "cold": true?}   in pytest's order
 //   {"file": path, "hash": h, "count": n}                           a file's items are over (items of files may alternate)

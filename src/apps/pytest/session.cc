@@ -12,8 +12,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "apps/pytest/coverage.h"
 #include "apps/pytest/collector.h"
+#include "apps/pytest/coverage.h"
 #include "apps/pytest/directives.h"
 #include "apps/pytest/filter.h"
 #include "apps/pytest/furnishing.h"
@@ -322,7 +322,8 @@ class Session {
       if (directives_.container(selected_[i].container).ignore) ignored_.push_back(i);
     }
     collected.ignored = ignored_.size();
-    for (StreamProblem& problem : collector_.problems) collected.problems.push_back(result_of(problem));
+    for (StreamProblem& problem : collector_.problems)
+      (problem.report.outcome == "skipped" ? skipped_files_ : collected.problems).push_back(result_of(problem));
     problems_ = collected.problems.size();
     collected.took = since_began();
     audience_.tell([&](Sink& sink) { sink.collected(collected); });
@@ -337,7 +338,7 @@ class Session {
     TestResult result;
     result.test.id = problem.id;
     result.test.file = problem.id.substr(0, problem.id.find("::"));
-    result.verdict = Verdict::error;
+    result.verdict = problem.report.outcome == "skipped" ? Verdict::skipped : Verdict::error;
     result.reason = first_line(problem.report.message.empty() ? problem.report.text : problem.report.message);
     result.outcome = {Outcome::Kind::exited, 0};
     result.reports.push_back(problem.report);
@@ -392,7 +393,11 @@ class Session {
     left_ = 0;
     for (const Unit& unit : queue_) left_ += unit.tests.size();
     for (const std::size_t test : ignored) tell_ignored(test);
-    if (selected_.empty() && problems_ == 0) return finish(4, "no tests");
+    for (const TestResult& skipped : skipped_files_) {
+      ++end_.counts[static_cast<std::size_t>(Verdict::skipped)];
+      audience_.tell([&](Sink& sink) { sink.test_finished(skipped); });
+    }
+    if (selected_.empty() && problems_ == 0 && skipped_files_.empty()) return finish(4, "no tests");
     end_.counts[static_cast<std::size_t>(Verdict::error)] += problems_;
     bad_ = problems_;
     stop_if_enough();
@@ -572,9 +577,10 @@ class Session {
   Collector collector_;
   std::vector<SelectedTest> selected_;
   std::vector<std::size_t> ignored_;
-  std::set<std::string> with_threads_;  // files
-  std::set<std::string> whole_;         // files whose tests need all others collected
-  std::size_t files_ = 0;               // that were collected
+  std::set<std::string> with_threads_;     // files
+  std::set<std::string> whole_;            // files whose tests need all others collected
+  std::size_t files_ = 0;                  // that were collected
+  std::vector<TestResult> skipped_files_;  // whole files that said so when they were collected
   std::size_t problems_ = 0;
   std::deque<Unit> queue_;
   std::size_t left_ = 0;

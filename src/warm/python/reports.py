@@ -177,12 +177,8 @@ def report_line(report):
         fields["sections"] = sections_of(report)
     properties = getattr(report, "user_properties", None)
     if properties:
-        scalars = (str, int, float, bool, type(None))
         pairs = [pair for pair in list(properties)[:1000] if isinstance(pair, (tuple, list)) and len(pair) == 2]
-        fields["properties"] = [
-            (bounded(as_text(k), 4096), bounded(v, 65536) if type(v) is str else v if type(v) in scalars else bounded(as_text(v), 65536))
-            for k, v in pairs
-        ]
+        fields["properties"] = [(bounded(as_text(k), 4096), bounded(as_text(v), 65536)) for k, v in pairs]
     if hasattr(report, "wasxfail"):
         reason = as_text(report.wasxfail)
         fields["xfail"] = reason[len("reason: ") :] if reason.startswith("reason: ") else reason

@@ -200,10 +200,9 @@ class Warm:
         self.deselected += len(items)
 
     def pytest_collectreport(self, report):
-        if report.failed:
-            self.problems += 1
-            if self.role == "collector":
-                self.stream.add('{"problem": %s' % report_line(report)[len('{"report": ') :])
+        self.problems += report.failed
+        if self.role == "collector" and (report.failed or report.skipped):
+            self.stream.add('{"problem": %s' % report_line(report)[len('{"report": ') :])
 
     def pytest_warning_recorded(self, warning_message, when, nodeid):
         if self.stream is not None:
