@@ -235,7 +235,7 @@ TEST_F(BlockTest, WhatAForkLeavesIsNamedAndEndsWithItsCell) {
   if (IsSkipped() || HasFatalFailure()) return;
   const auto cell = make_cell();
   CellReport report;
-  forked(*cell, "sleep 600 & exit 0", report);
+  forked(*cell, "sleep 600 & until grep -q sleep /proc/$!/comm; do :; done; exit 0", report);
   ASSERT_EQ(report.leftovers.size(), 1u);
   EXPECT_EQ(report.leftovers[0].name, "sleep");
   EXPECT_FALSE(report.network_untouched);
