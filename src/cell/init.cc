@@ -335,6 +335,16 @@ int child_signals() {
   return ::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+// The engine has it from a fork's parent, whom we need not believe, that the fork has ended.
+bool no_other_process() {
+  bool others = false;
+  return each_process([&](int, int) {
+           others = true;
+           return false;
+         }) &&
+         !others;
+}
+
 // A cell for forks that come from outside, one after the other as long as none leaves a trace. Message queues can't be looked for, so the
 // ipc namespace is always new.
 [[noreturn]] void serve_forks(const ChildContext& context) {
@@ -346,13 +356,13 @@ int child_signals() {
     Message message{};
     if (receive_message(context.socket, message, nullptr, 0) < 0 || message.kind != Message::Kind::adopt) ::_exit(0);
     const int status = watch_job(context, signals, 0);
-    const bool alone = report_leftovers(context, 0);
+    const bool alone = report_leftovers(context, 0) && no_other_process();
     Message ended{.kind = Message::Kind::ended, .value = status};
     ended.step = any_layer_full(*context.plan) ? 1 : 0;
     const bool own_network = (context.plan->namespaces & CLONE_NEWNET) != 0;
     // What still runs might touch it after we have looked.
     if (alone && own_network && network_untouched()) ended.phase |= Message::network_untouched;
-    const bool clean = (ended.phase != 0 || !own_network) && traces.none() && ::unshare(CLONE_NEWIPC) == 0;
+    const bool clean = alone && (ended.phase != 0 || !own_network) && traces.none() && ::unshare(CLONE_NEWIPC) == 0;
     if (clean) ended.phase |= Message::untouched;
     if (!send_message(context.socket, ended) || !clean) ::_exit(0);
     const int ipc = ::open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
