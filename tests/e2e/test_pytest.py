@@ -338,3 +338,31 @@ def test_a_closed_stdout_does_not_stop_the_run(suite):
     assert sum(event["event"] == "test_finished" for event in events) in (0, 30)
     assert process.returncode >= 0, "killed by a signal"
     process.stderr.close()
+
+
+def test_of_a_file_with_thousands_of_tests_each_part_has_a_parent(suite):
+    suite.write(
+        "test_many.py",
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(8100))
+        def test_it(number, request):
+            assert len(request.session.items) <= 4000, "the others weigh down every fork"
+            assert number != 8099
+        """,
+    )
+    ended = suite("--include", "name.matches(\\[(0|3999|4000|7999|8000|8099)\\])")
+    assert ended.verdicts == {f"test_it[{number}]": "passed" for number in (0, 3999, 4000, 7999, 8000)} | {"test_it[8099]": "failed"}, str(ended)
+    assert ended.status == 1
+
+
+def test_a_file_that_skips_itself_counts_as_skipped(suite):
+    suite.write("test_none.py", "import pytest\npytest.importorskip('no_such_module_anywhere')\ndef test_it(): pass\n")
+    suite.write("test_one.py", "def test_one(record_property): record_property('exact', True)\n")
+    ended = suite()
+    assert [(event["id"], event["verdict"]) for event in ended.finished if event["verdict"] == "skipped"] == [("test_none.py", "skipped")], str(ended)
+    counts = ended.of("run_finished")[0]["counts"]
+    assert {verdict: count for verdict, count in counts.items() if count} == {"passed": 1, "skipped": 1}
+    assert [event["properties"] for event in ended.finished if event["properties"]] == [[["exact", "True"]]]
+    assert ended.status == 0
