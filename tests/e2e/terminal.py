@@ -43,7 +43,8 @@ class Terminal:
     def wait_for(self, wanted, seconds=60):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if wanted in self.text():
+            # A line that is longer than the screen is wide goes on in the next one.
+            if wanted in self.text() or wanted in " ".join(self.text().split()):
                 return self.text()
             self.read(0.1)
         raise AssertionError(f"no {wanted!r} on the screen:\n{self.text()}")
