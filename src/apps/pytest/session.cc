@@ -327,10 +327,6 @@ class Session {
     problems_ = collected.problems.size();
     collected.took = since_began();
     audience_.tell([&](Sink& sink) { sink.collected(collected); });
-    if (collector_.done->threads.empty()) return {};
-    tell_note(fmt::format("collection left a thread running ({}), which a fork would not have: each test gets a fresh interpreter",
-                          printable_name(collector_.done->threads.front())));
-    for (SelectedTest& test : selected_) test.isolation = Isolation::cold;
     return {};
   }
 
@@ -499,6 +495,11 @@ class Session {
   // A fork would not have the threads that run: its tests get fresh interpreters, and so do all of their file.
   void run_cold(Unit& unit, const Outcome& outcome) {
     const std::string& file = selected_[unit.tests.front()].test.file;
+    if (unit.whole) {  // another file's thread
+      unit.cold = true;
+      queue_.push_front(std::move(unit));
+      return;
+    }
     if (with_threads_.insert(file).second)
       tell_note(fmt::format("{} leaves a thread running when it is collected ({}): its tests get fresh interpreters", printable_name(file),
                             outcome.detail));
