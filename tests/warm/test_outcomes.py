@@ -155,7 +155,7 @@ def test_warnings_and_properties_come_with_the_reports(project):
     warning = result.warnings[0]
     assert (warning["category"], warning["message"], warning["line"]) == ("DeprecationWarning", "old \u00fc", 7)
     assert warning["id"] == "test_it.py::test_warns"
-    assert result.reports[-1]["properties"] == [["a", 1], ["b", "['x']"], ["c", "\\udc80 \u00fc"]]
+    assert result.reports[-1]["properties"] == [["a", "1"], ["b", "['x']"], ["c", "\\udc80 \u00fc"]]
 
 
 def test_subtests_report_each_for_itself(project):
