@@ -36,15 +36,18 @@ class Terminal:
             self.bytes += data
             self.stream.feed(data)
 
+    def lines(self):
+        """All lines, those that have left the screen too, each 100 columns wide."""
+        return ["".join(line[column].data for column in range(100)) for line in self.screen.history.top] + self.screen.display
+
     def text(self):
-        past = ["".join(line[column].data for column in range(100)).rstrip() for line in self.screen.history.top]
-        return "\n".join(past + [line.rstrip() for line in self.screen.display])
+        return "\n".join(line.rstrip() for line in self.lines())
 
     def wait_for(self, wanted, seconds=60):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            # A line that is longer than the screen is wide goes on in the next one.
-            if wanted in self.text() or wanted in " ".join(self.text().split()):
+            # What is longer than the screen is wide goes on at the start of the next line.
+            if wanted in "".join(self.lines()):
                 return self.text()
             self.read(0.1)
         raise AssertionError(f"no {wanted!r} on the screen:\n{self.text()}")
