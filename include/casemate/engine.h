@@ -61,8 +61,6 @@ class Engine {
   Result<void> submit(Job job, JobListener& listener);
   /// Adds an executor, for jobs whose Job::executor is `name`; all share the slots. `make` gets the engine's event loop.
   Result<void> add_executor(const std::string& name, const std::function<Result<std::unique_ptr<Executor>>(Reactor&)>& make);
-  /// Ends an added executor; none of its jobs may be running or queued.
-  void remove_executor(const std::string& name);
   /// Calls `due` every `interval` while the engine runs, for displays that move.
   void every(std::chrono::milliseconds interval, std::function<void()> due);
   /// Calls `ready` whenever `fd` (borrowed) is readable while the engine runs.

@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 #include "base/terminal.h"
 #include "cell/child.h"
@@ -67,6 +66,19 @@ class Ground {
 
 bool counts_for_the_block(const Step& step) { return step.op == Op::namespace_limit; }
 
+// Forks have the rlimits of the process that they are forks of, and RLIMIT_NPROC counts a user's processes in the whole user namespace:
+// here in all cells together. So the forks' goes to the parent's job, as if so many cells shared it.
+void move_process_bound(Plan& fork, Plan& parent) {
+  std::erase_if(parent.job, bounds_processes);
+  const auto found = std::find_if(fork.job.begin(), fork.job.end(), bounds_processes);
+  if (found == fork.job.end()) return;
+  Step bound = std::move(*found);
+  fork.job.erase(found);
+  bound.number *= kCellsAtATime;
+  const auto before = std::find_if(parent.job.begin(), parent.job.end(), [](const Step& step) { return step.op == Op::identity; });
+  parent.job.insert(before, std::move(bound));
+}
+
 // A cell's plan as it is made in a block: its trees are those of the ground, and there is a user namespace already.
 void settle(Plan& plan, Ground& ground) {
   plan.namespaces &= ~static_cast<std::uint64_t>(CLONE_NEWUSER);
@@ -105,6 +117,7 @@ Result<BlockPlan> compile_block(const Job& parent, const Job& fork, const HostFa
     block.limits[kind] = job.limits;
     block.cells[kind] = std::move(plan);
   }
+  move_process_bound(block.cells[BlockPlan::fork], block.cells[BlockPlan::parent]);
   block.ground = ground.take(limits);
   return block;
 }
@@ -116,20 +129,24 @@ Result<std::unique_ptr<CellBlock>> CellBlock::create(CellGround& ground, BlockPl
   for (const BlockPlan::Kind kind : {BlockPlan::parent, BlockPlan::fork}) {
     TRY_ASSIGN(block->held_[kind], hold_limits(ground.cgroups->support(), block->plan_.limits[kind], block->plan_.cells[kind]));
   }
-  // RLIMIT_NPROC counts a user's processes in the whole user namespace: here in all cells together.
-  std::erase_if(block->plan_.cells[BlockPlan::parent].job,
-                [](const Step& step) { return step.op == Op::resource_limit && step.slot == RLIMIT_NPROC; });
-  TRY_ASSIGN(const std::vector<UniqueFd> sources, open_sources(ground, block->plan_.ground, block->notes_));
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return fail_errno("make a socket pair");
-  block->socket_.reset(ends[0]);
-  const UniqueFd theirs(ends[1]);
-  const BlockContext context{&block->plan_, block->held_, theirs.get(), &sources, ground.host_argv, ground.host_argv_bytes};
+  auto& parents_job = block->plan_.cells[BlockPlan::parent].job;
+  if (ground.cgroups->support().pids) {
+    std::erase_if(parents_job, bounds_processes);  // each cell has its own bound
+  } else if (const auto bound = std::find_if(parents_job.begin(), parents_job.end(), bounds_processes); bound != parents_job.end()) {
+    block->held_[BlockPlan::fork].notes.push_back(
+        fmt::format("pids limit held by RLIMIT_NPROC, {} processes for all cells of forks together: {}", bound->number,
+                    ground.cgroups->support().reason));
+  }
+  TRY_ASSIGN(const std::vector<UniqueFd> sources, open_sources(ground, block->plan_.ground, block->held_[BlockPlan::fork].notes));
+  TRY_ASSIGN(auto sockets, make_message_sockets());
+  block->socket_ = std::move(sockets.first);
+  const BlockContext context{&block->plan_, block->held_, sockets.second.get(), &sources, ground.host_argv, ground.host_argv_bytes};
   int pidfd = -1;
   const pid_t pid = clone_process(block->plan_.ground.namespaces, -1, &pidfd);
   if (pid == 0) block_main(context);
   if (pid < 0) return clone_failure(errno);
   block->process_ = ChildProcess(pid, UniqueFd(pidfd));
+  sockets.second.reset();  // or its end would never be seen
   TRY(block->await_ground(ground));
   return block;
 }

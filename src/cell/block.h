@@ -51,15 +51,13 @@ class CellBlock {
   ~CellBlock() = default;
 
   [[nodiscard]] const Plan& plan(BlockPlan::Kind kind) const { return plan_.cells[kind]; }
-  /// What its cgroup has to hold, and what fell back.
+  /// What its cgroup has to hold, and what fell back (for the ground: with the forks').
   [[nodiscard]] const HeldLimits& held(BlockPlan::Kind kind) const { return held_[kind]; }
   /// Makes the first process of a cell and waits for it (0.2 ms). `fds`: its socket; for the parent's kind also stdin, stdout, stderr;
   /// for a fork's a network namespace, if it shall not make one.
   Result<MadeInit> make(BlockPlan::Kind kind, const std::vector<int>& fds);
   /// Readable when the block has ended.
   [[nodiscard]] int pidfd() const { return process_.pidfd(); }
-  /// What fell back in making its ground.
-  [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
  private:
   explicit CellBlock(BlockPlan plan) : plan_(std::move(plan)) {}
@@ -69,7 +67,6 @@ class CellBlock {
   HeldLimits held_[2];
   ChildProcess process_;
   UniqueFd socket_;
-  std::vector<std::string> notes_;
 };
 
 /// What the block's init is given before it is cloned.

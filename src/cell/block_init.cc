@@ -67,25 +67,12 @@ void block_main(const BlockContext& given) {
   for (int& slot : ground.slots) slot = -1;
   for (std::size_t i = 0; i < given.sources->size(); ++i) ground.slots[i] = (*given.sources)[i].get();
   ground.socket = given.socket;
-  close_engine_fds(ground);
-  if (given.host_argv) std::memset(given.host_argv, 0, given.host_argv_bytes);
-  ::prctl(PR_SET_NAME, "casemate-block");
-  reset_signals();
-  sigset_t set;
-  ::sigfillset(&set);
-  ::sigprocmask(SIG_SETMASK, &set, nullptr);
-
-  int problem = 0;
-  const std::size_t failed = run_steps(ground.plan->cell, ground, problem);
-  if (failed != ground.plan->cell.size()) {
-    send_message(ground.socket, Message{.kind = Message::Kind::failed, .step = static_cast<std::uint32_t>(failed), .value = problem});
-    ::_exit(125);
-  }
+  ground.host_argv = given.host_argv;
+  ground.host_argv_bytes = given.host_argv_bytes;
+  begin_first_process(ground, "casemate-block");
   if (!send_message(ground.socket, Message{.kind = Message::Kind::ready})) ::_exit(0);
 
-  ::sigemptyset(&set);
-  ::sigaddset(&set, SIGCHLD);
-  const int signals = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  const int signals = child_signals();
   pollfd watched[2] = {{signals, POLLIN, 0}, {given.socket, POLLIN, 0}};
   for (;;) {
     if (::poll(watched, 2, -1) < 0 && errno != EINTR) ::_exit(1);

@@ -20,15 +20,6 @@
 namespace casemate {
 namespace {
 
-// A memfd with these bytes, sealed: what init maps is what we wrote.
-Result<UniqueFd> memory_file(const std::vector<std::uint64_t>& words) {
-  UniqueFd fd(::memfd_create("casemate-command", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) return fail_errno("make a memfd");
-  TRY(write_all(fd.get(), {reinterpret_cast<const char*>(words.data()), words.size() * 8}));
-  ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-  return fd;
-}
-
 // Of a send: init has closed its end. What it said before can still be received.
 bool init_gone(int problem) { return problem == EPIPE || problem == ECONNRESET; }
 
@@ -57,11 +48,10 @@ void Cell::kill() {
 }
 
 Result<Cell::Doors> Cell::make_doors() {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return fail_errno("make a socket pair");
   Doors theirs;
-  socket_.reset(ends[0]);
-  theirs.socket.reset(ends[1]);
+  TRY_ASSIGN(auto sockets, make_message_sockets());
+  socket_ = std::move(sockets.first);
+  theirs.socket = std::move(sockets.second);
   TRY_ASSIGN(Pipe out, make_pipe());
   TRY_ASSIGN(Pipe err, make_pipe());
   // A pipe belongs to who made it, the job is another user: without this it couldn't open /dev/stdout.
@@ -192,7 +182,9 @@ Result<void> Cell::start(const Job& job, const std::vector<int>& inherited) {
     if (!send_message(socket_.get(), go) && !init_gone(errno)) return fail_errno("start a job in its cell");
     return {};
   }
-  TRY_ASSIGN(const UniqueFd command, memory_file(pack_command(job)));
+  const std::vector<std::uint64_t> words = pack_command(job);
+  // Sealed: what init maps is what we wrote.
+  TRY_ASSIGN(const UniqueFd command, sealed_memory("casemate-command", {reinterpret_cast<const char*>(words.data()), words.size() * 8}));
   std::vector<int> fds = {command.get()};
   fds.insert(fds.end(), inherited.begin(), inherited.end());
   if (!send_message(socket_.get(), go, fds.data(), static_cast<int>(fds.size())) && !init_gone(errno))
@@ -212,26 +204,14 @@ void Cell::signal(int number) { send_message(socket_.get(), Message{.kind = Mess
 bool Cell::receive(CellReport& report) {
   for (;;) {
     Message message{};
-    iovec part{&message, sizeof message};
-    alignas(cmsghdr) char control[CMSG_SPACE(kMostPassed * sizeof(int))];
-    msghdr header{};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    const ssize_t got = ::recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC);
+    int passed[kMostPassed];
+    int count = 0;
+    const ssize_t got = receive_passing(socket_.get(), &message, sizeof message, passed, kMostPassed, count);
+    std::vector<UniqueFd> fds(passed, passed + count);
     // ECONNRESET: init ended without having read all of ours. The kernel says that before it gives what init sent, and says it once.
-    if (got < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
+    if (got < 0 && errno == ECONNRESET) continue;
     if (got < 0) return errno == EAGAIN;
     if (got == 0) return false;
-    std::vector<UniqueFd> fds;
-    if (const cmsghdr* attached = CMSG_FIRSTHDR(&header); attached && attached->cmsg_type == SCM_RIGHTS) {
-      for (std::size_t at = 0; at + CMSG_LEN(0) < attached->cmsg_len; at += sizeof(int)) {
-        int fd = -1;
-        std::memcpy(&fd, CMSG_DATA(attached) + at, sizeof fd);
-        fds.emplace_back(fd);
-      }
-    }
     if (got != static_cast<ssize_t>(sizeof message)) continue;
     switch (message.kind) {
       case Message::Kind::failed:

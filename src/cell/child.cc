@@ -1,6 +1,5 @@
 #include "cell/child.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <csignal>
@@ -247,8 +246,7 @@ int export_namespaces(const ChildContext& context) {
   int count = 0;
   char path[32] = "/proc/self/ns/";
   for (int i = 0; i < kNamespaces; ++i) {
-    const auto own = static_cast<std::uint64_t>(std::strcmp(kNamespaceNames[i], "net") == 0 ? CLONE_NEWNET : 0);
-    if (own != 0 && (context.plan->namespaces & own) == 0) continue;  // the host's
+    if (i == kNetworkNamespace && (context.plan->namespaces & CLONE_NEWNET) == 0) continue;  // the host's
     std::strcpy(path + 14, kNamespaceNames[i]);
     fds[count] = ::open(path, O_RDONLY | O_CLOEXEC);
     if (fds[count] < 0) return errno;
@@ -456,52 +454,15 @@ int run_step(const Step& step, ChildContext& context) {
 }  // namespace
 
 bool send_message(int socket, const Message& message, const int* fds, int count) {
-  iovec part{const_cast<Message*>(&message), sizeof message};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMostPassed * sizeof(int))] = {};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  if (count > 0) {
-    header.msg_control = control;
-    header.msg_controllen = CMSG_SPACE(static_cast<std::size_t>(count) * sizeof(int));
-    cmsghdr* attached = CMSG_FIRSTHDR(&header);
-    attached->cmsg_level = SOL_SOCKET;
-    attached->cmsg_type = SCM_RIGHTS;
-    attached->cmsg_len = CMSG_LEN(static_cast<std::size_t>(count) * sizeof(int));
-    std::memcpy(CMSG_DATA(attached), fds, static_cast<std::size_t>(count) * sizeof(int));
-  }
-  ssize_t sent;
-  while ((sent = ::sendmsg(socket, &header, MSG_NOSIGNAL)) < 0 && errno == EINTR) {
-  }
-  return sent == static_cast<ssize_t>(sizeof message);
+  return send_passing(socket, &message, sizeof message, fds, count) == static_cast<ssize_t>(sizeof message);
 }
 
 int receive_message(int socket, Message& message, int* fds, int most) {
-  iovec part{&message, sizeof message};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMostPassed * sizeof(int))];
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  ssize_t got;
-  while ((got = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
-  }
-  int received[kMostPassed];
   int count = 0;
-  if (const cmsghdr* attached = got < 0 ? nullptr : CMSG_FIRSTHDR(&header); attached && attached->cmsg_type == SCM_RIGHTS) {
-    count = static_cast<int>((attached->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    std::memcpy(received, CMSG_DATA(attached), static_cast<std::size_t>(count) * sizeof(int));
-  }
-  if (got != static_cast<ssize_t>(sizeof message)) most = 0;
-  for (int i = 0; i < count; ++i) {
-    if (i < most) {
-      fds[i] = received[i];
-    } else {
-      ::close(received[i]);
-    }
-  }
-  return got == static_cast<ssize_t>(sizeof message) ? std::min(count, most) : -1;
+  const ssize_t got = receive_passing(socket, &message, sizeof message, fds, most, count);
+  if (got == static_cast<ssize_t>(sizeof message)) return count;
+  for (int i = 0; i < count; ++i) ::close(fds[i]);
+  return -1;
 }
 
 std::size_t run_steps(const std::vector<Step>& steps, ChildContext& context, int& problem) {

@@ -8,11 +8,11 @@
 
 #include "cell/message.h"
 #include "cell/plan.h"
+#include "sys/passing.h"
 
 namespace casemate {
 
 inline constexpr int kMostSlots = 256;
-inline constexpr int kMostPassed = 8;  ///< fds with one message
 inline constexpr int kMostInherited = 3;
 
 /// What the child is given, all of it prepared by the engine before clone3.
@@ -39,17 +39,19 @@ std::size_t run_steps(const std::vector<Step>& steps, ChildContext& context, int
 /// Sends one message with up to kMostPassed fds. False if the engine is gone.
 bool send_message(int socket, const Message& message, const int* fds = nullptr, int count = 0);
 
-/// Receives one message with at most `most` fds; gives their number, -1 if the engine is gone. What is more is closed.
+/// Receives one message with at most `most` fds; gives their number, -1 if the engine is gone (or, on a socket that does not wait, EAGAIN).
 int receive_message(int socket, Message& message, int* fds, int most);
 
 /// The life of a cell's first process: runs the cell's steps, waits for go, starts the job, reaps, watches, reports, and by its exit ends
 /// whatever is left in the pid namespace.
 [[noreturn]] void init_main(ChildContext& context);
 
-/// Closes every fd but those the cell still needs: the engine's others (its ends of other cells' pipes among them) must not live on here.
-void close_engine_fds(const ChildContext& context);
+/// What the first process of a cell or of a block does before anything else: closes every fd but its own (the engine's others, its ends of
+/// other cells' pipes among them, must not live on here), wipes the engine's arguments, takes `name` and forgets the engine's signals; all
+/// are blocked from here. Then runs the plan's steps for it. Ends the process, having told which step it was, if one fails.
+void begin_first_process(ChildContext& context, const char* name);
 
-/// Handlers and ignored signals are the engine's: back to their defaults.
-void reset_signals();
+/// A signalfd(2) that tells of ended children, non-blocking.
+int child_signals();
 
 }  // namespace casemate

@@ -1,5 +1,6 @@
 #include "cell/ground.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -39,6 +40,8 @@ std::string map_text(const std::vector<HostFacts::IdMap>& map) {
 
 }  // namespace
 
+bool bounds_processes(const Step& step) { return step.op == Step::Op::resource_limit && step.slot == RLIMIT_NPROC; }
+
 Result<HeldLimits> hold_limits(const CgroupSupport& support, const Limits& limits, Plan& plan) {
   HeldLimits all;
   CgroupLimits held;
@@ -55,9 +58,9 @@ Result<HeldLimits> hold_limits(const CgroupSupport& support, const Limits& limit
       held.pids = *limits.pids + 1;  // init
       // Both fences at one place would let the one refuse that does not count its refusals.
       for (Step& step : plan.job) {
-        if (step.op == Step::Op::resource_limit && step.slot == RLIMIT_NPROC) ++step.number;
+        if (bounds_processes(step)) ++step.number;
       }
-    } else {
+    } else if (std::any_of(plan.job.begin(), plan.job.end(), bounds_processes)) {
       all.notes.push_back("pids limit held by RLIMIT_NPROC of the cell's user namespace: " + support.reason);
     }
   }

@@ -35,6 +35,9 @@ struct HeldLimits {
   std::vector<std::string> notes;  ///< what fell back
 };
 
+/// Whether a step is the bound of a user's processes (RLIMIT_NPROC).
+[[nodiscard]] bool bounds_processes(const Step& step);
+
 /// Memory, pids and cpus by cgroup where there is a controller, else by a watchdog in init and by resource limits, which it changes in
 /// `plan`. not_supported: a bound that can be held by neither.
 Result<HeldLimits> hold_limits(const CgroupSupport& support, const Limits& limits, Plan& plan);

@@ -185,6 +185,38 @@ std::uint64_t cpu_in_use_us() {
   return total;
 }
 
+// The engine's others, its ends of other cells' pipes among them, must not live on here.
+void close_engine_fds(const ChildContext& context) {
+  int kept[kMostSlots + 16];
+  int count = 0;
+  const auto keep = [&](int fd) {
+    if (fd < 0) return;
+    int at = count++;
+    while (at > 0 && kept[at - 1] > fd) {
+      kept[at] = kept[at - 1];
+      --at;
+    }
+    kept[at] = fd;
+  };
+  keep(context.socket);
+  keep(context.network);
+  for (const int fd : context.standard) keep(fd);
+  for (std::size_t i = 0; i < context.plan->sources.size(); ++i) keep(context.slots[i]);
+  unsigned first = 0;
+  for (int i = 0; i < count; ++i) {
+    const auto fd = static_cast<unsigned>(kept[i]);
+    if (fd > first) ::syscall(SYS_close_range, first, fd - 1, 0);
+    if (fd >= first) first = fd + 1;
+  }
+  ::syscall(SYS_close_range, first, ~0u, 0);
+}
+
+void reset_signals() {
+  struct sigaction plain{};
+  plain.sa_handler = SIG_DFL;
+  for (int number = 1; number < 65; ++number) ::sigaction(number, &plain, nullptr);
+}
+
 [[noreturn]] void fail_with(const ChildContext& context, std::uint32_t phase, std::size_t step, int problem) {
   send_message(context.socket,
                Message{.kind = Message::Kind::failed, .phase = phase, .step = static_cast<std::uint32_t>(step), .value = problem});
@@ -328,13 +360,6 @@ int watch_job(const ChildContext& context, int signals, pid_t job) {
   }
 }
 
-int child_signals() {
-  sigset_t children;
-  ::sigemptyset(&children);
-  ::sigaddset(&children, SIGCHLD);
-  return ::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 // The engine has it from a fork's parent, whom we need not believe, that the fork has ended.
 bool no_other_process() {
   bool others = false;
@@ -374,49 +399,28 @@ bool no_other_process() {
 
 }  // namespace
 
-void close_engine_fds(const ChildContext& context) {
-  int kept[kMostSlots + 16];
-  int count = 0;
-  const auto keep = [&](int fd) {
-    if (fd < 0) return;
-    int at = count++;
-    while (at > 0 && kept[at - 1] > fd) {
-      kept[at] = kept[at - 1];
-      --at;
-    }
-    kept[at] = fd;
-  };
-  keep(context.socket);
-  keep(context.network);
-  for (const int fd : context.standard) keep(fd);
-  for (std::size_t i = 0; i < context.plan->sources.size(); ++i) keep(context.slots[i]);
-  unsigned first = 0;
-  for (int i = 0; i < count; ++i) {
-    const auto fd = static_cast<unsigned>(kept[i]);
-    if (fd > first) ::syscall(SYS_close_range, first, fd - 1, 0);
-    if (fd >= first) first = fd + 1;
-  }
-  ::syscall(SYS_close_range, first, ~0u, 0);
+int child_signals() {
+  sigset_t children;
+  ::sigemptyset(&children);
+  ::sigaddset(&children, SIGCHLD);
+  return ::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-void reset_signals() {
-  struct sigaction plain{};
-  plain.sa_handler = SIG_DFL;
-  for (int number = 1; number < 65; ++number) ::sigaction(number, &plain, nullptr);
-}
-
-void init_main(ChildContext& context) {
+void begin_first_process(ChildContext& context, const char* name) {
   close_engine_fds(context);
   if (context.host_argv) std::memset(context.host_argv, 0, context.host_argv_bytes);
-  ::prctl(PR_SET_NAME, "casemate-init");
+  ::prctl(PR_SET_NAME, name);
   reset_signals();
-  sigset_t children;
-  ::sigfillset(&children);
-  ::sigprocmask(SIG_SETMASK, &children, nullptr);
-
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
   int problem = 0;
   const std::size_t failed = run_steps(context.plan->cell, context, problem);
   if (failed != context.plan->cell.size()) fail_with(context, 0, failed, problem);
+}
+
+void init_main(ChildContext& context) {
+  begin_first_process(context, "casemate-init");
   if (context.plan->enterable) serve_forks(context);
   if (!send_message(context.socket, Message{.kind = Message::Kind::ready})) ::_exit(0);
 

@@ -46,9 +46,9 @@ class CellTraces {
 };
 
 /// True if no packet was ever sent in the calling process's network namespace, nor tried to be, and there is no socket but unix ones and
-/// netlink's: /proc/net/{dev,snmp,snmp6,sockstat,sockstat6} are as in a new one with its loopback up. Without CAP_NET_ADMIN nothing else of it
-/// can be changed (/proc/sys is read-only in a cell). False if that can't be read. To be
-/// asked when no process of the cell is left that could still do something.
+/// netlink's: /proc/net/{dev,snmp,snmp6,sockstat,sockstat6} are as in a new one with its loopback up. Without CAP_NET_ADMIN nothing else of
+/// it can be changed (/proc/sys is read-only in a cell). False if that can't be read. To be asked when no process of the cell is left that
+/// could still do something.
 [[nodiscard]] bool network_untouched();
 
 }  // namespace casemate

@@ -303,10 +303,9 @@ void CellRun::finish() {
   drain(Stream::err, cell_->err());
   for (std::size_t left = bytes_in(cell_->report()); left > 0 && take_report();) left -= std::min(left, sizeof read_buffer);
   const ProcessEnd end = fork_end_ ? *fork_end_ : cell_->process().reap(true).value_or(ProcessEnd{});
-  const CgroupUsage usage = cell_->cgroup() ? cell_->cgroup()->usage() : CgroupUsage{};
-
-  result_.outcome = outcome(end, usage);
-  result_.resources = resources(end, usage, ended);
+  if (cell_->cgroup()) usage_ = cell_->cgroup()->usage();
+  result_.outcome = outcome(end);
+  result_.resources = resources(end, ended);
   result_.output = capture_.take();
   result_.leftovers = std::move(report_.leftovers);
   result_.notes = cell_->notes();
@@ -320,7 +319,7 @@ void CellRun::finish() {
 void CellRun::complete() {
   if (collected_) reactor_.unwatch(collected_.get());
   if (collector_.joinable()) collector_.join();
-  if (last_) last_(std::move(cell_), report_);
+  if (last_) last_(std::move(cell_), report_, usage_);
   cell_.reset();
   const Done done = std::move(done_);  // it may destroy us
   done(*this, std::move(result_));
@@ -346,7 +345,7 @@ bool CellRun::collect_beside() {
   return true;
 }
 
-Outcome CellRun::outcome(const ProcessEnd& end, const CgroupUsage& usage) {
+Outcome CellRun::outcome(const ProcessEnd& end) {
   using Kind = Outcome::Kind;
   const CellReport& report = report_;
   if (cancelled_) return {Kind::cancelled};
@@ -359,7 +358,7 @@ Outcome CellRun::outcome(const ProcessEnd& end, const CgroupUsage& usage) {
   if (output_limit_) return {Kind::output_limit, 0, "", fmt::format("more than {}", format_bytes(*job_.limits.output_bytes))};
   if (report.over_limit == 1u) return cpu_timed_out();
   if (report.over_limit == 0u) return out_of_memory();
-  const bool oom = usage.oom_kills.value_or(0) > 0;
+  const bool oom = usage_.oom_kills.value_or(0) > 0;
   if (!report.wait_status) {
     if (oom) return out_of_memory();
     return {Kind::lost, 0, "", fmt::format("the cell's init {} {}", end.signaled ? "was killed by signal" : "exited", end.code)};
@@ -370,7 +369,7 @@ Outcome CellRun::outcome(const ProcessEnd& end, const CgroupUsage& usage) {
   if (plain.succeeded() && !reports_) return plain;
   if (oom) return out_of_memory();
   if (plain.kind == Kind::signaled && plain.code == SIGXCPU && job_.limits.cpu_time) return cpu_timed_out();
-  if (usage.pids_refused.value_or(0) > 0)
+  if (usage_.pids_refused.value_or(0) > 0)
     return {Kind::too_many_processes, plain.code, "", fmt::format("limit {}, then {}", job_.limits.pids.value_or(0), words(plain))};
   if (report.disk_full || layer_full())
     return {Kind::disk_limit, plain.code, "", fmt::format("a writable layer was full, then {}", words(plain))};
@@ -403,16 +402,16 @@ bool CellRun::layer_full() {
   });
 }
 
-Resources CellRun::resources(const ProcessEnd& end, const CgroupUsage& usage, Clock::time_point ended) const {
+Resources CellRun::resources(const ProcessEnd& end, Clock::time_point ended) const {
   Resources used;
   used.wall = std::chrono::duration_cast<std::chrono::microseconds>(ended - began_);
-  used.user_cpu = std::chrono::microseconds(usage.user_cpu_us.value_or(static_cast<std::uint64_t>(end.user_us)));
-  used.system_cpu = std::chrono::microseconds(usage.system_cpu_us.value_or(static_cast<std::uint64_t>(end.system_us)));
-  used.peak_memory_bytes = usage.peak_memory_bytes;
+  used.user_cpu = std::chrono::microseconds(usage_.user_cpu_us.value_or(static_cast<std::uint64_t>(end.user_us)));
+  used.system_cpu = std::chrono::microseconds(usage_.system_cpu_us.value_or(static_cast<std::uint64_t>(end.system_us)));
+  used.peak_memory_bytes = usage_.peak_memory_bytes;
   if (!used.peak_memory_bytes) used.peak_memory_bytes = static_cast<std::uint64_t>(end.max_rss_bytes);
-  used.read_bytes = usage.read_bytes;
-  used.written_bytes = usage.written_bytes;
-  used.peak_pids = usage.peak_pids;
+  used.read_bytes = usage_.read_bytes;
+  used.written_bytes = usage_.written_bytes;
+  used.peak_pids = usage_.peak_pids;
   used.major_faults = end.major_faults;
   used.minor_faults = end.minor_faults;
   return used;

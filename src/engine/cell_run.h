@@ -39,8 +39,9 @@ class CellRun {
   Result<void> begin(std::unique_ptr<Cell> cell, const std::vector<int>& inherited = {});
   /// The same for a cell of a block: `ready` is called once when a fork may enter; that is told by forked().
   Result<void> await(std::unique_ptr<Cell> cell, std::function<void(CellRun&)> ready);
-  /// Where the cell goes when all in it is dead: it, or parts of it, may serve again, as its report says.
-  void at_the_end(std::function<void(std::unique_ptr<Cell>, const CellReport&)> last) { last_ = std::move(last); }
+  /// Who takes the cell when all in it is dead, with what it reported and used: it, or parts of it, may serve again.
+  using Taker = std::function<void(std::unique_ptr<Cell>, const CellReport&, const CgroupUsage&)>;
+  void at_the_end(Taker taker) { last_ = std::move(taker); }
   /// A fork is on its way into the cell: from here the job's clock runs.
   void forked();
   /// The fork has ended and was reaped; `end` is what it used.
@@ -77,12 +78,12 @@ class CellRun {
   void complete();
   bool collect_beside();
   void collect_changes(const std::stop_token& stop);
-  [[nodiscard]] Outcome outcome(const ProcessEnd& end, const CgroupUsage& usage);
+  [[nodiscard]] Outcome outcome(const ProcessEnd& end);
   [[nodiscard]] Outcome setup_failure(const Message& failure) const;
   [[nodiscard]] Outcome out_of_memory() const;
   [[nodiscard]] Outcome cpu_timed_out() const;
   [[nodiscard]] bool layer_full();
-  [[nodiscard]] Resources resources(const ProcessEnd& end, const CgroupUsage& usage, Clock::time_point ended) const;
+  [[nodiscard]] Resources resources(const ProcessEnd& end, Clock::time_point ended) const;
 
   Reactor& reactor_;
   const CellGround& ground_;
@@ -90,13 +91,14 @@ class CellRun {
   JobListener* listener_;
   Done done_;
   std::function<void(CellRun&)> ready_;  // once
-  std::function<void(std::unique_ptr<Cell>, const CellReport&)> last_;
+  Taker last_;
   std::unique_ptr<Cell> cell_;
   std::unique_ptr<Gateway> gateway_;
   std::vector<UniqueFd> inherited_;  // by a job that waits for its network
   std::unique_ptr<DiskWatch> disk_watch_;
   Capture capture_;
   CellReport report_;
+  CgroupUsage usage_;
   std::optional<Reactor::TimerId> deadline_;
   std::optional<Reactor::TimerId> cpu_watch_;
   std::optional<Reactor::TimerId> pause_;  // while the listener's reader is slow

@@ -165,8 +165,6 @@ Result<void> Engine::add_executor(const std::string& name, const std::function<R
   return {};
 }
 
-void Engine::remove_executor(const std::string& name) { parts_->added.erase(name); }
-
 void Engine::every(std::chrono::milliseconds interval, std::function<void()> due) {
   parts_->repeat(interval, std::make_shared<std::function<void()>>(std::move(due)));
 }

@@ -82,8 +82,8 @@ class CellCgroup final : public Cgroup {
     }
     return std::nullopt;
   }
-  bool renew() override {
-    return !v2_ && std::all_of(v1_.begin(), v1_.end(), [](V1Directory& directory) { return directory.renew(); });
+  bool renew(const CgroupUsage& used) override {
+    return !v2_ && std::all_of(v1_.begin(), v1_.end(), [&](V1Directory& directory) { return directory.renew(used); });
   }
   void kill_all() override {
     if (v2_) return v2_->kill_all();

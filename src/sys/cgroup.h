@@ -46,9 +46,10 @@ class Cgroup {
   [[nodiscard]] virtual CgroupUsage usage() const = 0;
   /// CPU time used by all processes so far, for a watchdog; unset without a controller.
   [[nodiscard]] virtual std::optional<std::uint64_t> cpu_us() const = 0;
-  /// Makes it as new for the next processes: peaks forgotten. False if that can't be: something is still charged that a new one would not
-  /// have (more than 4 MiB, which peaks would show), a limit was hit, or this kernel has no way. Only init may be inside.
-  virtual bool renew() = 0;
+  /// Makes it as new for the next processes: peaks forgotten. `used` is what usage() said after the last of these. False if that can't be:
+  /// something is still charged that a new one would not have (more than 4 MiB, which peaks would show), a limit was hit, or this kernel
+  /// has no way. Only init may be inside.
+  virtual bool renew(const CgroupUsage& used) = 0;
   /// Sends SIGKILL to everything inside, until it is empty, for 5 s at most (a process in an uninterruptible sleep can't die).
   virtual void kill_all() = 0;
 };

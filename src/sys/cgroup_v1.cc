@@ -107,15 +107,13 @@ void V1Directory::read_usage(CgroupUsage& usage) const {
   }
 }
 
-bool V1Directory::renew() {
+bool V1Directory::renew(const CgroupUsage& used) {
   constexpr std::uint64_t kMostCharged = 4 << 20;
   constexpr CgroupControllers kCounting = kCgroupCpuacct | kCgroupIo;  // what has been counted stays
   const int top = hierarchy_->directory.get();
   if (name_.empty() || (hierarchy_->controllers & kCounting) != 0) return false;
-  CgroupUsage usage;
-  read_usage(usage);
-  if (usage.oom_kills.value_or(0) > 0 || usage.pids_refused.value_or(0) > 0) return false;
-  if (usage.peak_pids) peak_before_ = usage.peak_pids;
+  if (used.oom_kills.value_or(0) > 0 || used.pids_refused.value_or(0) > 0) return false;
+  if (used.peak_pids) peak_before_ = used.peak_pids;
   if (!(hierarchy_->controllers & kCgroupMemory)) return true;
   if (read_control_number(top, inside("memory.usage_in_bytes")).value_or(UINT64_MAX) > kMostCharged) return false;
   return write_control(top, inside("memory.max_usage_in_bytes"), "0") == 0;

@@ -28,7 +28,10 @@ class V1Directory {
   /// Makes `name` with those of the limits that the hierarchy's controllers are for.
   static Result<V1Directory> create(const std::shared_ptr<V1Hierarchy>& hierarchy, const std::string& name, const CgroupLimits& limits);
   V1Directory(V1Directory&& other) noexcept
-      : hierarchy_(std::move(other.hierarchy_)), name_(std::exchange(other.name_, {})), entry_(std::move(other.entry_)), peak_before_(other.peak_before_) {}
+      : hierarchy_(std::move(other.hierarchy_)),
+        name_(std::exchange(other.name_, {})),
+        entry_(std::move(other.entry_)),
+        peak_before_(other.peak_before_) {}
   V1Directory& operator=(V1Directory&&) = delete;
   ~V1Directory();
 
@@ -39,7 +42,7 @@ class V1Directory {
   void read_usage(CgroupUsage& usage) const;
   [[nodiscard]] std::optional<std::uint64_t> cpu_us() const;
   /// As Cgroup::renew().
-  bool renew();
+  bool renew(const CgroupUsage& used);
   void kill_all();
   /// True when it is gone; then nothing is left for the destructor.
   bool remove();

@@ -1,6 +1,7 @@
 #include "sys/fd.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 namespace casemate {
@@ -60,6 +61,16 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
   if (!bytes && bytes.error().code == ErrorCode::exhausted)
     return fail(ErrorCode::exhausted, fmt::format("{} is larger than {} bytes", path, limit));
   return bytes;
+}
+
+Result<UniqueFd> sealed_memory(const char* name, std::string_view bytes, bool executable) {
+  constexpr unsigned kExecutable = 0x10;  // MFD_EXEC
+  UniqueFd fd(executable ? ::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | kExecutable) : -1);
+  if (!fd) fd.reset(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return fail_errno("make a memfd");
+  TRY(write_all(fd.get(), bytes));
+  ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+  return fd;
 }
 
 }  // namespace casemate

@@ -54,6 +54,10 @@ Result<std::string> read_all(int fd, std::size_t limit);
 /// The whole of a file the user named; not_found with a plain message where it is missing, invalid_input for a directory or special file.
 Result<std::string> read_file(const std::string& path, std::size_t limit = 64u << 20);
 
+/// A memfd (memfd_create(2)) with these bytes, sealed: nobody can change them any more. `executable`: it may be mapped for execution, also
+/// where vm.memfd_noexec asks for that to be said (MFD_EXEC, Linux 6.3). `name` is for /proc.
+Result<UniqueFd> sealed_memory(const char* name, std::string_view bytes, bool executable = false);
+
 /// An Error of code `system` from errno: "can't WHAT: strerror".
 [[nodiscard]] std::unexpected<Error> fail_errno(const std::string& what, int errno_value = errno);
 

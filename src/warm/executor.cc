@@ -9,7 +9,6 @@
 #include <unordered_map>
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <nlohmann/json.hpp>
 
 #include "base/terminal.h"
@@ -36,17 +35,6 @@ constexpr auto kCollectingTime = std::chrono::minutes(10);  // of one file
 constexpr auto kReadingTime = std::chrono::seconds(60);
 constexpr auto kSoon = std::chrono::milliseconds(5);
 
-// A sealed memfd that may be mapped for execution (MFD_EXEC, Linux 6.3, where vm.memfd_noexec asks for it).
-Result<UniqueFd> sealed_file(const char* name, std::string_view bytes) {
-  constexpr unsigned kExecutable = 0x10;
-  UniqueFd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | kExecutable));
-  if (!fd) fd.reset(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) return fail_errno("make a memfd");
-  TRY(write_all(fd.get(), bytes));
-  ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-  return fd;
-}
-
 Outcome parent_died(std::string detail) { return {Kind::lost, 0, "warm parent", std::move(detail)}; }
 
 class Tree final : public WarmExecutor, private JobListener {
@@ -68,7 +56,7 @@ class Tree final : public WarmExecutor, private JobListener {
     base_.reset();
   }
 
-  Result<void> compile_request() {
+  Result<void> begin() {
     Job parent = request_.parent;
     parent.capabilities = {"SYS_ADMIN", "SYS_CHROOT"};  // to enter cells: in the block's user namespace, and each fork drops them
     parent.argv = {request_.parent.argv[0], "-c", kWarmBoot};
@@ -79,6 +67,8 @@ class Tree final : public WarmExecutor, private JobListener {
     resolve_sources(request_.fork, ground_.host);
     TRY_ASSIGN(plan_, compile_block(parent, request_.fork, ground_.host));
     request_.parent = std::move(parent);
+    TRY_ASSIGN(python_, sealed_memory("casemate-warm", warm_python()));
+    TRY_ASSIGN(native_, sealed_memory("casemate-native", warm_native(), true));
     return {};
   }
 
@@ -123,15 +113,13 @@ class Tree final : public WarmExecutor, private JobListener {
     TRY_ASSIGN(block_, CellBlock::create(ground_, plan_));
     TRY_ASSIGN(std::unique_ptr<Cell> cell, Cell::create_in(*block_, BlockPlan::parent, ground_));
     TRY_ASSIGN(auto control, ParentControl::create());
-    TRY_ASSIGN(const UniqueFd python, sealed_file("casemate-warm", warm_python()));
-    TRY_ASSIGN(const UniqueFd native, sealed_file("casemate-native", warm_native()));
     base_control_ = std::move(control.first);
     TRY_ASSIGN(base_, CellRun::create(reactor_, ground_, request_.parent, cell->plan(), *this,
                                       [this](CellRun&, JobResult result) { base_ended(std::move(result)); }));
     base_ready_ = false;
     gave_up_.reset();
     TRY(reactor_.watch(base_control_.fd(), [this] { hear_base(); }));
-    auto begun = base_->begin(std::move(cell), {control.second.get(), python.get(), native.get()});
+    auto begun = base_->begin(std::move(cell), {control.second.get(), python_.get(), native_.get()});
     if (!begun) {
       reactor_.unwatch(base_control_.fd());
       base_.reset();
@@ -258,7 +246,8 @@ class Tree final : public WarmExecutor, private JobListener {
     };
     TRY_ASSIGN(test->run, CellRun::create(reactor_, ground_, std::move(own), cell->plan(), listener, ended));
     Test* raw = test.get();
-    test->run->at_the_end([this](std::unique_ptr<Cell> used, const CellReport& report) { keep(std::move(used), report); });
+    test->run->at_the_end(
+        [this](std::unique_ptr<Cell> cell, const CellReport& report, const CgroupUsage& used) { keep(std::move(cell), report, used); });
     TRY(test->run->await(std::move(cell), [this, raw](CellRun&) {
       raw->cell_ready = true;
       fork_into(*raw);
@@ -306,8 +295,6 @@ class Tree final : public WarmExecutor, private JobListener {
     std::vector<int> fds{report.write.get()};
     if (file >= 0) fds.push_back(file);
     if (control.first.send(message, fds) != ParentControl::Sent::yes) return fail_errno("tell an interpreter what to run");
-    TRY_ASSIGN(const UniqueFd python, sealed_file("casemate-warm", warm_python()));
-    TRY_ASSIGN(const UniqueFd native, sealed_file("casemate-native", warm_native()));
     auto cold = std::make_unique<Cold>();
     cold->control = std::move(control.first);
     const auto ended = [this, done = std::move(done)](CellRun& run, JobResult result) {
@@ -320,7 +307,7 @@ class Tree final : public WarmExecutor, private JobListener {
     TRY_ASSIGN(std::unique_ptr<Cell> cell, Cell::create(ground_, std::move(plan), limits));
     cell->report() = std::move(report.read);
     CellRun* raw = cold->run.get();
-    TRY(raw->begin(std::move(cell), {control.second.get(), python.get(), native.get()}));
+    TRY(raw->begin(std::move(cell), {control.second.get(), python_.get(), native_.get()}));
     cold_[raw] = std::move(cold);
     return {};
   }
@@ -351,10 +338,10 @@ class Tree final : public WarmExecutor, private JobListener {
   }
 
   // Most tests only compute: the next one can't tell their cell from a new one. Others have at least left the network alone.
-  void keep(std::unique_ptr<Cell> cell, const CellReport& report) {
+  void keep(std::unique_ptr<Cell> cell, const CellReport& report, const CgroupUsage& used) {
     if (cell->plan().outbound) return;  // its gateway has gone with the test
     const bool clean = report.untouched && !cell->killed() && report.leftovers.empty() && !report.over_limit && !report.disk_full;
-    if (clean && pool_.size() < 2 * request_.cells_ahead && (!cell->cgroup() || cell->cgroup()->renew())) {
+    if (clean && pool_.size() < 2 * request_.cells_ahead && (!cell->cgroup() || cell->cgroup()->renew(used))) {
       pool_.push_back(std::move(cell));
     } else if (report.network_untouched && cell->own_network() && networks_.size() < request_.cells_ahead) {
       networks_.push_back(std::move(cell->own_network()));
@@ -580,6 +567,7 @@ class Tree final : public WarmExecutor, private JobListener {
   std::unique_ptr<CgroupFactory> cgroups_;
   CellGround ground_;
   BlockPlan plan_;
+  UniqueFd python_, native_;  // what an interpreter is told to run; all of them share it
   std::unique_ptr<CellBlock> block_;
   ParentControl base_control_;
   std::unique_ptr<CellRun> base_;
@@ -604,7 +592,7 @@ class Tree final : public WarmExecutor, private JobListener {
 Result<std::unique_ptr<WarmExecutor>> make_warm_executor(Reactor& reactor, WarmRequest request) {
   if (request.parent.argv.empty()) return fail(ErrorCode::invalid_input, "no interpreter");
   auto tree = std::make_unique<Tree>(reactor, std::move(request), open_cgroups());
-  TRY(tree->compile_request());
+  TRY(tree->begin());
   return tree;
 }
 

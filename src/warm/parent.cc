@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <nlohmann/json.hpp>
 
+#include "sys/passing.h"
 #include "warm/shallow.h"
 
 namespace casemate {
@@ -18,7 +19,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kMostMessage = 256u << 10;
-constexpr std::size_t kMostDescriptors = 16;
 constexpr std::uint64_t kMostJunk = 1000;
 constexpr std::size_t kMostNames = 100;
 constexpr std::size_t kMostName = 1000;
@@ -100,33 +100,14 @@ ParentSaid read_parent_message(std::string_view datagram) {
 }
 
 Result<std::pair<ParentControl, UniqueFd>> ParentControl::create() {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return fail_errno("make a socket pair");
-  UniqueFd ours(ends[0]);
-  UniqueFd theirs(ends[1]);
-  ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
-  return std::pair(ParentControl(std::move(ours)), std::move(theirs));
+  TRY_ASSIGN(auto sockets, make_message_sockets());
+  ::fcntl(sockets.first.get(), F_SETFL, O_NONBLOCK);
+  return std::pair(ParentControl(std::move(sockets.first)), std::move(sockets.second));
 }
 
 ParentControl::Sent ParentControl::send(std::string_view bytes, const std::vector<int>& fds) {
-  if (!socket_ || fds.size() > kMostDescriptors) return Sent::no;
-  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))] = {};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  if (!fds.empty()) {
-    header.msg_control = control;
-    header.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-    cmsghdr* attached = CMSG_FIRSTHDR(&header);
-    attached->cmsg_level = SOL_SOCKET;
-    attached->cmsg_type = SCM_RIGHTS;
-    attached->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(attached), fds.data(), fds.size() * sizeof(int));
-  }
-  ssize_t sent;
-  while ((sent = ::sendmsg(socket_.get(), &header, MSG_NOSIGNAL)) < 0 && errno == EINTR) {
-  }
+  if (!socket_ || fds.size() > kMostPassed) return Sent::no;
+  const ssize_t sent = send_passing(socket_.get(), bytes.data(), bytes.size(), fds.data(), static_cast<int>(fds.size()));
   if (sent == static_cast<ssize_t>(bytes.size())) return Sent::yes;
   // ETOOMANYREFS: unix(7), more descriptors under way than this account may have open.
   return errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS ? Sent::later : Sent::no;

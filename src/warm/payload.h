@@ -6,9 +6,10 @@
 
 namespace casemate {
 
-/// Python's -c argument: runs the text on descriptor 4. Any Python from 3.8.
+/// Python's -c argument: runs the text on descriptor 4, and closes it. Any Python from 3.8. pread(2), for all interpreters share one file
+/// position. `os` has been imported by `site`, or is now.
 inline constexpr const char* kWarmBoot =
-    "f=open(4,'rb');f.seek(0);s=f.read();f.close();exec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})";
+    "import os;s=os.pread(4,1<<24,0);os.close(4);exec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})";
 
 /// The text for descriptor 4: src/warm/python/{reports,boot,warm}.py, one after the other.
 [[nodiscard]] std::string_view warm_python();

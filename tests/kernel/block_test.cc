@@ -79,6 +79,17 @@ __attribute__((constructor)) void become_forker() {
   if (::getenv(kForker)) serve_orders();
 }
 
+// A host where nobody has given us a controller.
+class NoCgroups final : public CgroupFactory {
+ public:
+  [[nodiscard]] const CgroupSupport& support() const override { return support_; }
+  Result<std::unique_ptr<Cgroup>> create(const CgroupLimits& /*limits*/) override { return fail(ErrorCode::not_supported, "none"); }
+  std::size_t sweep() override { return 0; }
+
+ private:
+  CgroupSupport support_{.reason = "there are none"};
+};
+
 class BlockTest : public EngineTest {
  protected:
   void SetUp() override {
@@ -119,8 +130,9 @@ class BlockTest : public EngineTest {
   }
 
   // A block and the process that forks, which waits for orders.
-  void begin() {
-    auto block = make_block(parent_job(), fork_job());
+  void begin() { begin(fork_job()); }
+  void begin(Job fork) {
+    auto block = make_block(parent_job(), std::move(fork));
     ASSERT_TRUE(block) << block.error().what;
     block_ = std::move(*block);
     auto parent = Cell::create_in(*block_, BlockPlan::parent, ground_);
@@ -260,6 +272,28 @@ TEST_F(BlockTest, AnUntouchedNetworkServesAgainAndATouchedOneNot) {
       report);
   EXPECT_EQ(text, "0\n");
   EXPECT_FALSE(report.network_untouched);
+}
+
+TEST_F(BlockTest, WithoutControllersAForkThatForksEndlesslyIsStoppedAllTheSame) {
+  cgroups_ = std::make_unique<NoCgroups>();
+  ground_.cgroups = cgroups_.get();
+  Job fork = fork_job();
+  fork.limits.pids = 8;
+  begin(std::move(fork));
+  if (IsSkipped() || HasFatalFailure()) return;
+  const auto cell = make_cell();
+  CellReport report;
+  const std::string text = forked(*cell, "for i in $(seq 60); do sleep 60 & done 2>&1; echo all", report);
+  EXPECT_NE(text.find("Cannot fork"), std::string::npos) << text;
+  EXPECT_EQ(text.find("all"), std::string::npos) << text;
+  ASSERT_FALSE(cell->notes().empty()) << "what is held otherwise is told";
+  // 8 and the cell's root, in as many cells as may share it.
+  EXPECT_EQ(cell->notes().back(), "pids limit held by RLIMIT_NPROC, 36 processes for all cells of forks together: there are none");
+  cell->kill();
+  EXPECT_TRUE(wait_for(cell->process().pidfd()));
+  const auto other = make_cell();
+  CellReport second;
+  EXPECT_EQ(forked(*other, "echo again", second), "again\n");
 }
 
 TEST_F(BlockTest, TheDeathOfABlockEndsItsCells) {

@@ -41,7 +41,7 @@ def become_pytest(args):
     sys.argv[0] = "-m"
     _, spec, code = runpy._get_module_details("pytest.__main__")
     main = sys.modules["__main__"].__dict__
-    for name in ("f", "s"):  # kWarmBoot's
+    for name in ("os", "s"):  # kWarmBoot's
         main.pop(name, None)
     main.update(
         __name__="__main__",
