@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <ctime>
 
 #include <fmt/format.h>
 
@@ -112,6 +113,14 @@ std::string format_duration(std::chrono::microseconds duration) {
   if (us < 60'000'000) return fmt::format("{:.2f} s", static_cast<double>(us) / 1e6);
   const auto seconds = us / 1'000'000;
   return fmt::format("{} min {} s", seconds / 60, seconds % 60);
+}
+
+std::string format_moment(std::int64_t unix_seconds) {
+  const std::time_t seconds = unix_seconds;
+  std::tm parts{};
+  char text[64];
+  if (!::localtime_r(&seconds, &parts) || std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts) == 0) return "?";
+  return text;
 }
 
 }  // namespace casemate

@@ -1,4 +1,4 @@
-// units: what people type for sizes and durations, and how we print them.
+// units: what people type for sizes and durations, and how we print them and moments.
 #pragma once
 
 #include <chrono>
@@ -23,5 +23,8 @@ std::string format_bytes(std::uint64_t bytes);
 
 /// "0.8 ms", "12 ms", "1.25 s", "2 min 5 s".
 std::string format_duration(std::chrono::microseconds duration);
+
+/// Local time, "2026-11-21 10:52:00"; "?" for a year that no calendar has.
+std::string format_moment(std::int64_t unix_seconds);
 
 }  // namespace casemate

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <iterator>
 
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 namespace casemate {
 namespace {
@@ -65,6 +67,11 @@ Screen screen_of(int fd) {
   if (size.ws_col > 0) screen.columns = size.ws_col;
   if (size.ws_row > 0) screen.rows = size.ws_row;
   return screen;
+}
+
+bool can_move_cursor(int fd) {
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(fd) == 1 && terminal && *terminal && std::string_view(terminal) != "dumb";
 }
 
 std::size_t columns_of(std::string_view text) {

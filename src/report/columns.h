@@ -17,6 +17,9 @@ struct Screen {
 /// What ioctl_tty(2) TIOCGWINSZ says of `fd`; 80 x 24 where it is no terminal or doesn't know.
 [[nodiscard]] Screen screen_of(int fd);
 
+/// Whether lines on `fd` can be written over: it is a terminal, and TERM is set and not "dumb".
+[[nodiscard]] bool can_move_cursor(int fd);
+
 /// Columns that `text` takes: 2 for East Asian wide characters and emoji, 0 for combining marks (Unicode 15, UAX #11). `text` is printable
 /// (base/terminal.h). Terminals differ for sequences of emoji: never rely on it for the place of a cursor.
 [[nodiscard]] std::size_t columns_of(std::string_view text);

@@ -1,14 +1,16 @@
 // The way back of event_json: from any bytes at all, since files on disk may be damaged or changed by anybody.
 #include <limits>
 
-#include <nlohmann/json.hpp>
-
+#include "base/untrusted_json.h"
 #include "report/event_json.h"
 
 namespace casemate {
 namespace {
 
 using Json = nlohmann::json;
+
+// Of one event. A result's reports, sections and properties are as many as its test made, within a line.
+constexpr JsonBounds kBounds{.depth = 8, .values = kEventLineLimit / 8};
 
 // Reads the members of an object into fields; one that has the wrong type is remembered, one that is missing keeps the field's value.
 class Fields {
@@ -40,7 +42,7 @@ class Fields {
   }
   void read(const char* key, std::optional<std::uint64_t>& into) const {
     std::uint64_t number = 0;
-    if (!object_.is_object() || !object_.contains(key)) return;
+    if (!object_.contains(key)) return;
     read(key, number);
     into = number;
   }
@@ -80,17 +82,13 @@ class Fields {
   void inside(const char* key, const Take& take) const {
     if (const Json* object = find(key, &Json::is_object)) take(Fields(*object, wrong_));
   }
-  [[nodiscard]] bool has(const char* key) const { return object_.is_object() && object_.contains(key); }
   [[nodiscard]] std::string& wrong() const { return wrong_; }
 
  private:
   const Json* find(const char* key, bool (Json::*is)() const noexcept) const {
-    if (!object_.is_object()) return nullptr;
-    const auto found = object_.find(key);
-    if (found == object_.end()) return nullptr;
-    if (((*found).*is)()) return &*found;
-    wrong_ = key;
-    return nullptr;
+    const Json* value = member_if(object_, key, is);
+    if (!value && object_.contains(key)) wrong_ = key;
+    return value;
   }
   const Json& object_;
   std::string& wrong_;
@@ -281,11 +279,11 @@ std::pair<TestCase, TestStart> read_test_start(const Fields& fields) {
 
 Result<void> replay(std::string_view line, Sink& sink, std::string* problem) {
   if (line.size() > kEventLineLimit) return fail(ErrorCode::corrupt, "an event of the run is too long");
-  const Json json = Json::parse(line, nullptr, false);
-  if (!json.is_object()) return fail(ErrorCode::corrupt, "an event of the run can't be read: it was cut short, or changed");
+  const auto json = untrusted_object(line, kBounds);
+  if (!json) return fail(ErrorCode::corrupt, "an event of the run can't be read: it was cut short, or changed");
   std::string wrong;
   std::string event;
-  const Fields fields(json, wrong);
+  const Fields fields(*json, wrong);
   fields.read("event", event);
   if (event.empty()) return fail(ErrorCode::corrupt, "an event of the run does not say what it is");
   if (event == "test_finished") return hand_over(fields, read_result, [&](const TestResult& result) { sink.test_finished(result); });

@@ -117,8 +117,7 @@ std::string failure_text(const TestResult& result, std::uint64_t limit, std::siz
   const Label label = attempt_label(result);
   std::string all =
       painted(rule(fmt::format("{}  {}", label.word, printable_name(result.test.id)), '_', columns), label.sgr, colors) + "\n";
-  const bool crashed = is_bad(result.verdict) && !result.outcome.succeeded();
-  if (crashed) all += painted("its process: " + printable_name(words(result.outcome)), "31", colors) + "\n";
+  if (process_failed(result)) all += painted("its process: " + printable_name(words(result.outcome)), "31", colors) + "\n";
   const bool explained =
       std::any_of(pieces.begin(), pieces.end(), [](const Piece& piece) { return piece.traceback && !piece.text.empty(); });
   if (!explained && !result.reason.empty()) all += printable(with_newlines(result.reason));

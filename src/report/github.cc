@@ -117,12 +117,10 @@ void GithubReport::keep(const TestResult& result) {
     // The place where it failed, if that is in the file of the test: else it may be in a library that the pull request does not touch.
     if (report.outcome == "failed" && report.path == kept.file && report.line > 0) kept.line = report.line;
   }
-  kept.label = attempt_label(result).word;
-  kept.why = why(result);
   kept.bad = is_bad(result.verdict);
-  kept.flaky = result.flaky;
-  kept.duration = result.duration;
-  if (!result.leftovers.empty()) kept.leftovers = leftovers_line(result);
+  kept.label = kept.bad ? attempt_label(result).word : result.flaky ? "FLAKY" : "LEAK";
+  kept.why = why(result);
+  if (kept.why.empty() && !result.leftovers.empty()) kept.why = leftovers_line(result);
   if (kept.bad && kept_bytes_ < kMostKeptBytes) {
     std::string text = failure_text(result, kLongestText, 80, false);
     kept.text = text.substr(text.find('\n') + 1);  // without the heading
@@ -143,13 +141,13 @@ std::string GithubReport::annotations() const {
     std::size_t& count = kept.bad ? errors : warnings;
     if (++count > kMostAnnotations) continue;
     const std::string file = printable_name(kept.file.starts_with('/') ? kept.file : prefix + kept.file);
-    const std::string label = kept.bad ? kept.label : kept.flaky ? "FLAKY" : "LEAK";
-    std::string message = kept.why.empty() ? kept.leftovers : kept.why;
+    std::string message = kept.why;
     if (kept.bad && !kept.text.empty()) message = head_and_tail(kept.text, kLongestMessage);
     if (kept.bad && count == kMostAnnotations && bad_ > kMostAnnotations)
       message += fmt::format("\n... and {} more tests went wrong: the log and the step's summary name them", bad_ - kMostAnnotations);
-    if (message.empty()) message = label;
-    lines += annotation(kept.bad ? "error" : "warning", file, kept.line, fmt::format("{} {}", label, printable_name(kept.id)), message);
+    if (message.empty()) message = kept.label;
+    lines +=
+        annotation(kept.bad ? "error" : "warning", file, kept.line, fmt::format("{} {}", kept.label, printable_name(kept.id)), message);
   }
   return lines;
 }
@@ -165,12 +163,8 @@ std::string GithubReport::summary(const RunEnd& end, std::size_t room) const {
   if (!end.problem.empty()) all += html_text(printable_line(end.problem)) + "\n\n";
   std::size_t left_out = 0;
   for (const Kept& kept : kept_) {
-    const std::string title = fmt::format("<b>{}</b> <code>{}</code>",
-                                          html_text(kept.bad     ? kept.label
-                                                    : kept.flaky ? "FLAKY"
-                                                                 : "LEAK"),
-                                          html_text(printable_name(kept.id)));
-    const std::string reason = html_text(kept.why.empty() ? kept.leftovers : kept.why);
+    const std::string title = fmt::format("<b>{}</b> <code>{}</code>", html_text(kept.label), html_text(printable_name(kept.id)));
+    const std::string reason = html_text(kept.why);
     std::string block = fmt::format("<p>{} {}</p>\n\n", title, reason);
     // An empty line before <pre>: only then it is a block of its own, which no empty line in the text ends (CommonMark, HTML blocks).
     if (!kept.text.empty())

@@ -40,12 +40,9 @@ class GithubReport : public Sink {
     std::string file;
     std::uint32_t line = 0;
     std::string label;
-    std::string why;
+    std::string why;   // or what it left behind
     std::string text;  // bounded
-    std::string leftovers;
-    std::chrono::microseconds duration{0};
     bool bad = false;
-    bool flaky = false;
   };
 
   void keep(const TestResult& result);

@@ -20,7 +20,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kBlock = 256 << 10, kMostNotes = 200;
+constexpr std::size_t kBlock = 256 << 10, kMostNotes = 200, kMostPast = 20;
 constexpr std::uint64_t kLeastText = 1 << 10;
 
 // The digest of a script or style as a policy has it (CSP 3, 2.3.1): base64 of SHA-256.
@@ -106,7 +106,7 @@ std::string page_text(std::string_view text) {
 PastOf past_in(const TestHistory& history, std::string project) {
   return [&history, project = std::move(project)](const std::string& id) {
     std::vector<HtmlPast> past;
-    const auto trend = history.trend(project, id, 20);
+    const auto trend = history.trend(project, id, kMostPast + 1);  // the run on the page is kept while it goes
     if (!trend) return past;
     for (const TestMoment& moment : *trend) {
       if (const auto verdict = verdict_of(moment.result.verdict)) past.push_back({moment.began_ms, *verdict, moment.result.duration_us});
@@ -137,12 +137,13 @@ Result<void> HtmlReport::begin(const RunStart& run) {
   else
     TRY(begun.add(head()));
   file_ = std::move(begun);
+  began_ms_ = std::chrono::duration_cast<std::chrono::milliseconds>(run.began.time_since_epoch()).count();
   std::vector<std::string> words{run.front_end};
   words.insert(words.end(), run.arguments.begin(), run.arguments.end());
   const Json json = {{"name", printable_name(run.name.empty() ? run.directory : run.name)},
                      {"command", printable_name(join_shell_words(words))},
                      {"directory", printable_name(run.directory)},
-                     {"began_ms", std::chrono::duration_cast<std::chrono::milliseconds>(run.began.time_since_epoch()).count()},
+                     {"began_ms", began_ms_},
                      {"slots", run.slots},
                      {"repetition", run.repetition},
                      {"repetitions", run.repetitions},
@@ -197,8 +198,10 @@ Result<void> HtmlReport::end_run(const RunEnd& end) {
   for (const auto* ids : {&bad_, &good_}) {
     for (const std::string& id : *ids) {
       Json moments = Json::array();
-      for (const HtmlPast& moment : options_.past(id))
-        moments.push_back({moment.began_ms, static_cast<int>(moment.verdict), moment.duration_us});
+      for (const HtmlPast& moment : options_.past(id)) {
+        if (moment.began_ms < began_ms_ && moments.size() < kMostPast)
+          moments.push_back({moment.began_ms, static_cast<int>(moment.verdict), moment.duration_us});
+      }
       if (!moments.empty()) past.push_back({page_name(id), std::move(moments)});
     }
   }

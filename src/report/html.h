@@ -24,9 +24,9 @@ struct HtmlPast {
   Verdict verdict = Verdict::lost;
   std::int64_t duration_us = 0;
 };
-/// The earlier results of a test by its node id, newest first.
+/// The results of a test by its node id, newest first; those of the run on the page, and of later ones, may be among them.
 using PastOf = std::function<std::vector<HtmlPast>(const std::string& id)>;
-/// The last 20 of each test of `project`; `history` must outlive it.
+/// The newest of each test of `project`, enough for a page; `history` must outlive it.
 [[nodiscard]] PastOf past_in(const TestHistory& history, std::string project);
 
 /// What a page holds. Bytes are of hostile texts as they came.
@@ -62,6 +62,7 @@ class HtmlReport : public Sink {
   HtmlOptions options_;
   std::optional<ReportFile> file_;
   std::uint64_t data_end_ = 0;  // of the runs in file_ that are complete
+  std::int64_t began_ms_ = 0;   // the run, Unix time
   std::string rows_;            // of the block that is being filled
   std::string container_;       // of the last row
   std::uint64_t texts_ = 0;

@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::size_t kMostWaiting = 16u << 20;
 
-double milliseconds(std::chrono::microseconds duration) { return static_cast<double>(duration.count()) / 1000; }
-
 std::string utc(std::chrono::system_clock::time_point time) {
   const std::time_t whole = std::chrono::system_clock::to_time_t(time);
   const auto milli = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count() % 1000;

@@ -34,7 +34,6 @@ std::string name_row(const std::string& name, std::size_t width, std::string_vie
 }  // namespace
 
 Label maelstrom_label(const TestResult& result) {
-  const bool process_failed = !result.outcome.succeeded();
   switch (result.verdict) {
     case Verdict::passed:
     case Verdict::xfailed:
@@ -46,9 +45,8 @@ Label maelstrom_label(const TestResult& result) {
       return {"IGNORED", kYellow};
     case Verdict::failed:
     case Verdict::error:
-      if (process_failed && result.outcome.kind == Outcome::Kind::timed_out) return {"TIMEOUT", kRed};
-      if (process_failed && (result.outcome.kind == Outcome::Kind::setup_failed || result.outcome.kind == Outcome::Kind::lost))
-        return {"ERR", kRed};
+      if (result.outcome.kind == Outcome::Kind::timed_out) return {"TIMEOUT", kRed};
+      if (result.outcome.kind == Outcome::Kind::setup_failed || result.outcome.kind == Outcome::Kind::lost) return {"ERR", kRed};
       return {"FAIL", kRed};
     case Verdict::lost:
       break;

@@ -1,15 +1,14 @@
 #include "report/pull_progress.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <string_view>
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/terminal.h"
 #include "base/units.h"
+#include "report/columns.h"
 #include "sys/fd.h"
 
 namespace casemate {
@@ -34,20 +33,6 @@ std::string_view word(Phase phase) {
       break;
   }
   return "ready";
-}
-
-std::size_t columns_of(int fd) {
-  struct winsize size{};
-  return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
-}
-
-// The end of a name tells more than its beginning: "...library/python:3.11-slim".
-std::string end_of(std::string_view name, std::size_t width) {
-  if (name.size() <= width) return std::string(name);
-  if (width <= 3) return "";
-  std::size_t cut = name.size() - (width - 3);
-  while (cut < name.size() && (static_cast<unsigned char>(name[cut]) & 0xc0) == 0x80) ++cut;
-  return fmt::format("...{}", name.substr(cut));
 }
 
 // How much of the phase is done, from 0 to 1; negative: nobody knows.
@@ -90,7 +75,7 @@ std::string progress_line(const PullProgress& progress, std::size_t columns, boo
   if (!numbers.empty() && room > numbers.size() + 2) {
     room -= numbers.size() + 2;
     // The bar takes what the name leaves, within bounds.
-    const std::size_t left = room > name.size() + 2 ? room - name.size() - 2 : 0;
+    const std::size_t left = room > columns_of(name) + 2 ? room - columns_of(name) - 2 : 0;
     const std::size_t width = std::clamp(left > 4 ? left - 4 : 0, kLeastBar, kBar);
     if (done >= 0 && room > width + 4) {
       line += "  " + bar(done, width, colors);
@@ -98,7 +83,7 @@ std::string progress_line(const PullProgress& progress, std::size_t columns, boo
     }
     line += "  " + numbers;
   }
-  const std::string shown = room > 2 ? end_of(name, room - 2) : "";
+  const std::string shown = room > 5 ? end_within(name, room - 2) : "";
   return shown.empty() ? line : line + "  " + shown;
 }
 
@@ -106,10 +91,7 @@ PullDisplay PullDisplay::on_stderr(bool silent, Color color) {
   return {STDERR_FILENO, silent ? Style::silent : style_for(STDERR_FILENO), colored(color, STDERR_FILENO)};
 }
 
-PullDisplay::Style PullDisplay::style_for(int fd) {
-  const char* terminal = std::getenv("TERM");
-  return ::isatty(fd) && terminal && *terminal && std::string_view(terminal) != "dumb" ? Style::live : Style::lines;
-}
+PullDisplay::Style PullDisplay::style_for(int fd) { return can_move_cursor(fd) ? Style::live : Style::lines; }
 
 void PullDisplay::tell(const PullProgress& progress) {
   if (style_ == Style::silent) return;
@@ -123,8 +105,9 @@ void PullDisplay::tell(const PullProgress& progress) {
     line_shown_ = false;
     return;
   }
+  const std::size_t columns = screen_of(fd_).columns;
   // One column stays free: in the last one some terminals wrap.
-  (void)write_all(fd_, "\r\x1b[K" + progress_line(progress, columns_of(fd_) - 1, colors_));
+  (void)write_all(fd_, "\r\x1b[K" + progress_line(progress, (columns > 20 ? columns : 80) - 1, colors_));
   line_shown_ = true;
 }
 

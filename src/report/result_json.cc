@@ -7,8 +7,6 @@
 namespace casemate {
 namespace {
 
-double milliseconds(std::chrono::microseconds duration) { return static_cast<double>(duration.count()) / 1000; }
-
 template <class T>
 Json number(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
@@ -81,6 +79,8 @@ Json deleted_json(const JobResult& result) {
 }
 
 }  // namespace
+
+double milliseconds(std::chrono::microseconds duration) { return static_cast<double>(duration.count()) / 1000; }
 
 Json resources_json(const Resources& used) {
   return Json{{"wall_ms", milliseconds(used.wall)},

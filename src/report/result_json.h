@@ -1,6 +1,7 @@
 // result_json: a finished job as JSON: the same keys in every front end.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +11,9 @@
 namespace casemate {
 
 using Json = nlohmann::ordered_json;  // keys in the order they were put: documents of the front ends name an order
+
+/// Durations in JSON that other programs read: 1.25.
+[[nodiscard]] double milliseconds(std::chrono::microseconds duration);
 
 /// Puts a name that a job chose: readable under `key`, and exact, in hexadecimal, under `key`_bytes if it is not UTF-8.
 void put_name(Json& object, const std::string& key, const std::string& name);

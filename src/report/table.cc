@@ -6,16 +6,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "report/columns.h"
+
 namespace casemate {
-namespace {
-
-// Code points, which is columns for most of what people name things.
-std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-}
-
-}  // namespace
 
 bool colored(Color wanted, int fd) {
   if (wanted != Color::automatic) return wanted == Color::always;
@@ -31,15 +24,15 @@ void Table::add(std::vector<std::string> cells, std::string sgr) {
 
 std::string Table::text(bool colors) const {
   std::vector<std::size_t> widths;
-  for (const Column& column : columns_) widths.push_back(width(column.heading));
+  for (const Column& column : columns_) widths.push_back(columns_of(column.heading));
   for (const Row& row : rows_) {
-    for (std::size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], width(row.cells[i]));
+    for (std::size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], columns_of(row.cells[i]));
   }
   const auto line = [&](const auto& cell, const std::string& sgr) {
     std::string text;
     for (std::size_t i = 0; i < columns_.size(); ++i) {
       const std::string& content = cell(i);
-      const std::string padding(widths[i] - width(content), ' ');
+      const std::string padding(widths[i] - columns_of(content), ' ');
       if (i > 0) text += "  ";
       text += columns_[i].align == Align::right ? padding + content : content + padding;
     }

@@ -36,14 +36,11 @@ std::string seconds(std::chrono::microseconds took) {
 
 }  // namespace
 
-Display TestConsole::display_for(int fd) {
-  const char* terminal = std::getenv("TERM");
-  return ::isatty(fd) == 1 && terminal && *terminal && std::string_view(terminal) != "dumb" ? Display::fancy : Display::simple;
-}
+Display TestConsole::display_for(int fd) { return can_move_cursor(fd) ? Display::fancy : Display::simple; }
 
 TestConsole::TestConsole(const ConsoleOptions& options)
     : options_(options), out_(options.fd), colors_(colored(options.color, options.fd)), running_(options.slow_after) {
-  const bool can = out_.terminal() && display_for(options.fd) == Display::fancy;
+  const bool can = can_move_cursor(options.fd);
   if (fancy() && !can) options_.display = Display::simple;
   live_ = can && !simple();
 }
@@ -199,7 +196,7 @@ std::string TestConsole::result_line(const TestResult& result) const {
   std::string line =
       fmt::format("{}{} {} {}", pad, painted(label.word, label.sgr, colors_), clock_of(result.duration), printable_name(result.test.id));
   const std::string reason = why(result);
-  const bool tell = !result.last || options_.verbosity > 0 || (is_bad(result.verdict) && !result.outcome.succeeded());
+  const bool tell = !result.last || options_.verbosity > 0 || process_failed(result);
   if (!result.last) line += "  " + attempt_label(result).word;
   if (tell && !reason.empty()) line += fmt::format("  ({})", reason);
   return line + "\n";
@@ -293,7 +290,7 @@ std::string TestConsole::run_finished(const RunEnd& end) {
   }
   if (!end.problem.empty()) print(painted("error:", "1;31", colors_) + " " + printable(with_newlines(end.problem)));
   out_.finish();
-  live_ = out_.terminal() && !simple() && display_for(options_.fd) == Display::fancy;
+  live_ = !simple() && can_move_cursor(options_.fd);
   return out_.problem() == 0 ? "" : fmt::format("can't write the results: {}", std::strerror(out_.problem()));
 }
 

@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::string_view kGreen = "32", kRed = "1;31", kYellow = "33", kMagenta = "35", kPlain = "";
 
-bool process_failed(const TestResult& result) { return is_bad(result.verdict) && !result.outcome.succeeded(); }
-
 std::string signal_word(int number) {
   const char* name = ::sigabbrev_np(number);
   return name ? fmt::format("CRASH (SIG{})", name) : fmt::format("CRASH (signal {})", number);
@@ -81,6 +79,8 @@ Label verdict_label(Verdict verdict) {
 std::string painted(std::string_view text, std::string_view sgr, bool colors) {
   return colors && !sgr.empty() ? fmt::format("\x1b[{}m{}\x1b[0m", sgr, text) : std::string(text);
 }
+
+bool process_failed(const TestResult& result) { return is_bad(result.verdict) && !result.outcome.succeeded(); }
 
 Label attempt_label(const TestResult& result) {
   return process_failed(result) ? Label{process_word(result.outcome), kRed} : verdict_label(result.verdict);

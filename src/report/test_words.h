@@ -18,6 +18,9 @@ struct Label {
 /// `text` in the rendition `sgr` where `colors`; `text` is printable.
 [[nodiscard]] std::string painted(std::string_view text, std::string_view sgr, bool colors);
 
+/// Whether a test went wrong because its process did.
+[[nodiscard]] bool process_failed(const TestResult& result);
+
 /// PASS, FAIL, ERROR, SKIP, XFAIL, XPASS, IGNORED, CANCELLED, LOST; by the end of its process TIMEOUT, OOM, PROCESSES, OUTPUT, DISK, SETUP,
 /// CRASH (SIGSEGV), EXIT (3); FLAKY 2/3 for one that passed at the second of three tries, RETRY 1/3 for one that will be tried again
 /// (`tries` 0: not known, left out).

@@ -12,6 +12,7 @@
 
 #include "base/digest.h"
 #include "base/terminal.h"
+#include "base/untrusted_json.h"
 #include "store/parts.h"
 #include "store/tree.h"
 #include "sys/thread.h"
@@ -46,12 +47,11 @@ Result<LayerMeta> parse_layer_meta(std::string_view text) {
   const auto damaged = [] { return fail(ErrorCode::corrupt, "meta.json is damaged"); };
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return damaged();
-  const auto has = [&](const char* name, bool (nlohmann::json::*is)() const noexcept) { return json.contains(name) && (json[name].*is)(); };
   for (const char* name : {"version", "created", "bytes", "files"}) {
-    if (!has(name, &nlohmann::json::is_number_unsigned)) return damaged();
+    if (!member_if(json, name, &nlohmann::json::is_number_unsigned)) return damaged();
   }
   for (const char* name : {"description", "manifest", "boot"}) {
-    if (!has(name, &nlohmann::json::is_string)) return damaged();
+    if (!member_if(json, name, &nlohmann::json::is_string)) return damaged();
   }
   LayerMeta meta;
   meta.description = printable_name(json["description"].get<std::string>());

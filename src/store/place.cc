@@ -1,8 +1,11 @@
 #include "store/place.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -61,6 +64,17 @@ Result<std::string> absolute_path(const std::string& path) {
   }
   while (absolute.size() > 1 && absolute.back() == '/') absolute.pop_back();
   return absolute;
+}
+
+Result<std::vector<std::string>> upwards_from(const std::string& path) {
+  TRY_ASSIGN(std::string place, absolute_path(path));
+  if (const std::unique_ptr<char, void (*)(void*)> real(::realpath(place.c_str(), nullptr), &std::free); real) place = real.get();
+  std::vector<std::string> places{place};
+  while (place != "/") {
+    place.resize(std::max<std::size_t>(place.rfind('/'), 1));
+    places.push_back(place);
+  }
+  return places;
 }
 
 }  // namespace casemate

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "casemate/result.h"
 
@@ -22,5 +23,8 @@ struct Place {
 
 /// `path` made absolute by the current directory, without trailing slashes.
 Result<std::string> absolute_path(const std::string& path);
+
+/// `path` without symlinks (where it does not exist, as absolute_path() has it) and the directories above it, nearest first, "/" last.
+Result<std::vector<std::string>> upwards_from(const std::string& path);
 
 }  // namespace casemate

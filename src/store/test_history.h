@@ -65,7 +65,6 @@ struct TestTiming {
 struct TestMoment {
   std::int64_t run = 0;
   std::int64_t began_ms = 0;  ///< of the run
-  std::string container;
   TestResultRecord result;
 };
 

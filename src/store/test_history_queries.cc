@@ -146,14 +146,7 @@ Result<std::vector<TestMoment>> TestHistory::trend(const std::string& project, c
                  "ORDER BY test_runs.id DESC, r.number DESC LIMIT ?3",
                  kResultColumns)));
   statement.bind(1, project).bind(2, node).bind(3, limit_of(limit));
-  return all(statement, [](const Statement& row) {
-    TestMoment moment;
-    moment.run = row.number(0);
-    moment.began_ms = row.number(1);
-    moment.result = read_result(row, 2);
-    moment.container = moment.result.container;
-    return moment;
-  });
+  return all(statement, [](const Statement& row) { return TestMoment{row.number(0), row.number(1), read_result(row, 2)}; });
 }
 
 // `condition` and `order` speak of the columns below.

@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <nlohmann/json.hpp>
 
+#include "said.h"
 #include "store/store.h"
 #include "store/tree.h"
 #include "sys/fd.h"
@@ -18,22 +18,7 @@ namespace {
 
 const std::string kKey(64, 'a');
 
-struct Said {
-  int code = 0;
-  std::string out;
-  std::string err;
-  [[nodiscard]] nlohmann::json json() const { return nlohmann::json::parse(out, nullptr, false); }
-};
-
-Said cache(const std::vector<std::string>& arguments) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Said said;
-  said.code = cache_main(arguments);
-  said.out = ::testing::internal::GetCapturedStdout();
-  said.err = ::testing::internal::GetCapturedStderr();
-  return said;
-}
+Said cache(const std::vector<std::string>& arguments) { return said_by(cache_main, arguments); }
 
 class CacheApp : public ::testing::Test {
  protected:

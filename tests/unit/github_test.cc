@@ -36,12 +36,6 @@ class Github : public testing::Test {
   std::string directory_;
 };
 
-std::size_t times(const std::string& text, std::string_view part) {
-  std::size_t count = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-  return count;
-}
-
 TEST(WorkflowCommand, values_and_properties_are_escaped) {
   EXPECT_EQ(workflow_value("100%\r\na:b,c"), "100%25%0D%0Aa:b,c");
   EXPECT_EQ(workflow_property("100%\r\na:b,c"), "100%25%0D%0Aa%3Ab%2Cc");

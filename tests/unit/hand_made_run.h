@@ -117,6 +117,13 @@ inline std::string written(const std::function<void(int)>& write) {
   return got;
 }
 
+// How often `part` is in `text`.
+inline std::size_t times(const std::string& text, std::string_view part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
 // U+202E, put together here: a literal would turn the source around for a reader too.
 inline const std::string kOverride = {static_cast<char>(0xe2), static_cast<char>(0x80), static_cast<char>(0xae)};
 

@@ -6,9 +6,9 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "report/history_sink.h"
+#include "said.h"
 #include "sample_run.h"
 #include "store/history.h"
 #include "store/tree.h"
@@ -16,22 +16,7 @@
 namespace casemate {
 namespace {
 
-struct Said {
-  int code = 0;
-  std::string out;
-  std::string err;
-  [[nodiscard]] nlohmann::json json() const { return nlohmann::json::parse(out, nullptr, false); }
-};
-
-Said history(const std::vector<std::string>& arguments) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Said said;
-  said.code = history_main(arguments);
-  said.out = ::testing::internal::GetCapturedStdout();
-  said.err = ::testing::internal::GetCapturedStderr();
-  return said;
-}
+Said history(const std::vector<std::string>& arguments) { return said_by(history_main, arguments); }
 
 class HistoryApp : public ::testing::Test {
  protected:

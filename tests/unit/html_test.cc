@@ -119,14 +119,16 @@ TEST_F(HtmlTest, asks_for_the_past_of_what_failed_first) {
   std::vector<std::string> asked;
   asking.past = [&](const std::string& id) {
     asked.push_back(id);
-    return std::vector<HtmlPast>{{1'700'000'000'000, Verdict::failed, 5}};
+    // The first is of this very run, the second of one that began when it had begun.
+    return std::vector<HtmlPast>{
+        {1'700'000'000'000, Verdict::failed, 3}, {1'700'000'000'001, Verdict::failed, 4}, {1'699'999'999'999, Verdict::failed, 5}};
   };
   HtmlReport report(asking);
   play_sample_run(report);
   ASSERT_EQ(asked.size(), 4u);
   EXPECT_EQ(asked[0], "tests/test_broken.py");
   EXPECT_EQ(asked[2], "tests/test_sample.py::test_ok");
-  EXPECT_EQ(blocks("end").at(0)["past"][1], nlohmann::json::parse(R"(["tests/test_sample.py::test_bad",[[1700000000000,1,5]]])"));
+  EXPECT_EQ(blocks("end").at(0)["past"][1], nlohmann::json::parse(R"(["tests/test_sample.py::test_bad",[[1699999999999,1,5]]])"));
 }
 
 TEST_F(HtmlTest, repetitions_stand_one_after_the_other) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "report/history_sink.h"
+#include "said.h"
 #include "sample_run.h"
 #include "store/tree.h"
 
@@ -14,21 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Said {
-  int code = 0;
-  std::string out;
-  std::string err;
-};
-
-Said show(const std::vector<std::string>& arguments) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Said said;
-  said.code = show_main(arguments);
-  said.out = ::testing::internal::GetCapturedStdout();
-  said.err = ::testing::internal::GetCapturedStderr();
-  return said;
-}
+Said show(const std::vector<std::string>& arguments) { return said_by(show_main, arguments); }
 
 class ShowApp : public ::testing::Test {
  protected:

@@ -15,6 +15,13 @@ TEST(Table, aligns_by_characters_and_leaves_no_blanks_at_the_end) {
   EXPECT_EQ(table.text(false), "NAME      SIZE  NOTE\né          1 B\nlonger  10 KiB  x\n");
 }
 
+TEST(Table, a_wide_character_takes_two_columns) {
+  Table table({{"NAME"}, {"NOTE"}});
+  table.add({"漢字", "x"});
+  table.add({"abcde", "y"});
+  EXPECT_EQ(table.text(false), "NAME   NOTE\n漢字   x\nabcde  y\n");
+}
+
 TEST(Table, colours_rows_where_asked) {
   Table table({{"A"}});
   table.add({"bad"}, "31");

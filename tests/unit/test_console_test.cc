@@ -25,12 +25,6 @@ std::string shown(ConsoleOptions options, const std::vector<TestResult>& results
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-std::size_t times(const std::string& text, const std::string& part) {
-  std::size_t count = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-  return count;
-}
-
 TEST(TestConsole, tests_that_pass_take_a_line_each) {
   EXPECT_EQ(shown(simple(), {passed("tests/test_a.py::test_a"), passed("tests/test_a.py::TestB::test_c[1]")}),
             "collected 2 tests in 0.25s (Python 3.11.7, pytest 8.1.1, 2 slots)\n"

@@ -192,7 +192,7 @@ TEST_F(TestHistoryTest, the_trend_of_a_test_is_newest_first_and_bounded) {
   ASSERT_EQ(trend.size(), 20u);
   EXPECT_EQ(trend[0].result.duration_us, 30);
   EXPECT_EQ(trend[0].result.verdict, "failed");
-  EXPECT_EQ(trend[0].container, "host");
+  EXPECT_EQ(trend[0].result.container, "host");
   EXPECT_EQ(trend[19].result.duration_us, 11);
   EXPECT_TRUE(history.trend(kProject, "c").value().empty());
 }

@@ -35,6 +35,11 @@ TEST(Units, prints_for_people) {
   EXPECT_EQ(format_bytes(1536), "1.5 KiB");
   EXPECT_EQ(format_duration(std::chrono::microseconds(800)), "0.8 ms");
   EXPECT_EQ(format_duration(std::chrono::seconds(125)), "2 min 5 s");
+  const std::string moment = format_moment(1'795'258'320);  // in the zone of whoever asks
+  EXPECT_TRUE(moment.starts_with("2026-11-2")) << moment;
+  EXPECT_TRUE(moment.ends_with(":00")) << moment;
+  EXPECT_EQ(moment.size(), 19u);
+  EXPECT_EQ(format_moment(INT64_MAX), "?");
 }
 
 }  // namespace

@@ -89,8 +89,8 @@ int list(const History& history, const Options& options) {
                {"MEMORY", Table::Align::right},
                {"NAME"}});
   for (const RunRecord& record : *records) {
-    table.add({std::to_string(record.id), moment(record.started_ms), record.front_end, ending(record), duration(record.wall_us),
-               record.peak_memory_bytes ? format_bytes(*record.peak_memory_bytes) : "", record.name},
+    table.add({std::to_string(record.id), format_moment(record.started_ms / 1000), record.front_end, ending(record),
+               duration(record.wall_us), record.peak_memory_bytes ? format_bytes(*record.peak_memory_bytes) : "", record.name},
               color_of(record));
   }
   fmt::print("{}", table.text(colored(options.color, STDOUT_FILENO)));
@@ -108,7 +108,7 @@ int show(const History& history, const Options& options) {
   }
   const auto line = [](std::string_view name, const std::string& value) { fmt::print("{:<10} {}\n", name, value); };
   line("id", std::to_string(record.id));
-  line("started", moment(record.started_ms));
+  line("started", format_moment(record.started_ms / 1000));
   line("front end", record.front_end);
   line("name", record.name);
   line("outcome", ending(record));

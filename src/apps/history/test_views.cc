@@ -1,9 +1,6 @@
 #include "apps/history/test_views.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <ctime>
-#include <memory>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -39,15 +36,11 @@ std::string color_of(const std::string& verdict) {
 // The nearest directory upwards from `from` of which a run is kept.
 Result<std::string> project_at(const TestHistory& history, const std::string& from) {
   TRY_ASSIGN(const auto projects, history.projects());
-  TRY_ASSIGN(const std::string asked, absolute_path(from));
-  const std::unique_ptr<char, void (*)(void*)> real(::realpath(asked.c_str(), nullptr), std::free);
-  const std::string begin = real ? real.get() : asked;
-  for (std::string place = begin;; place.resize(std::max<std::size_t>(place.rfind('/'), 1))) {
-    if (std::find(projects.begin(), projects.end(), place) != projects.end()) return place;
-    if (place == "/") break;
-  }
+  TRY_ASSIGN(const auto places, upwards_from(from));
+  const auto found = std::find_first_of(places.begin(), places.end(), projects.begin(), projects.end());
+  if (found != places.end()) return *found;
   return fail(ErrorCode::not_found,
-              fmt::format("no run of tests in {} or above is known; 'casemate history runs' lists all", printable_name(begin)));
+              fmt::format("no run of tests in {} or above is known; 'casemate history runs' lists all", printable_name(places.front())));
 }
 
 std::string ending(const TestRunRecord& run) {
@@ -174,9 +167,9 @@ int list_trend(const TestHistory& history, const std::string& project, const Tes
                {"REASON"}});
   for (const TestMoment& entry : *trend) {
     const TestResultRecord& result = entry.result;
-    table.add({std::to_string(entry.run), moment(entry.began_ms), printable_name(result.verdict), duration(result.duration_us),
-               result.peak_memory_bytes ? format_bytes(*result.peak_memory_bytes) : "", std::to_string(result.attempt),
-               printable_name(result.reason)},
+    table.add({std::to_string(entry.run), format_moment(entry.began_ms / 1000), printable_name(result.verdict),
+               duration(result.duration_us), result.peak_memory_bytes ? format_bytes(*result.peak_memory_bytes) : "",
+               std::to_string(result.attempt), printable_name(result.reason)},
               color_of(result.verdict));
   }
   return print_table(table, options);
@@ -258,20 +251,12 @@ int list_test_runs(const TestViewOptions& options) {
                {"ARGUMENTS"}});
   for (const TestRunRecord& run : *runs) {
     const std::int64_t bad = count_of(run, "failed") + count_of(run, "error") + count_of(run, "lost");
-    table.add({std::to_string(run.id), moment(run.began_ms), ending(run), run.finished ? duration(run.took_us) : "",
+    table.add({std::to_string(run.id), format_moment(run.began_ms / 1000), ending(run), run.finished ? duration(run.took_us) : "",
                run.finished ? std::to_string(count_of(run, "passed")) : "", run.finished ? std::to_string(bad) : "",
                printable_name(run.project), printable_name(join_shell_words(run.arguments))},
               run.finished && run.exit_status == 0 ? "" : std::string(kRed));
   }
   return print_table(table, options);
-}
-
-std::string moment(std::int64_t unix_ms) {
-  const std::time_t seconds = unix_ms / 1000;
-  std::tm parts{};
-  char text[64];
-  if (!::localtime_r(&seconds, &parts) || std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts) == 0) return "?";
-  return text;
 }
 
 }  // namespace casemate

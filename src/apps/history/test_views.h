@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
 
 #include "report/table.h"
@@ -37,8 +36,5 @@ TestCommands declare_test_views(CLI::App& app, TestViewOptions& options);
 /// Print what is wanted; exit code 0, 1 (no such project or test) or 125.
 int list_tests(const TestViewOptions& options);
 int list_test_runs(const TestViewOptions& options);
-
-/// Local time, "2026-11-21 10:52:00".
-[[nodiscard]] std::string moment(std::int64_t unix_ms);
 
 }  // namespace casemate

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -17,15 +16,6 @@ namespace casemate {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Local time, "2026-11-21 10:52:00".
-std::string moment(std::int64_t unix_seconds) {
-  const std::time_t seconds = unix_seconds;
-  std::tm parts{};
-  char text[64];
-  if (!::localtime_r(&seconds, &parts) || std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts) == 0) return "?";
-  return text;
-}
 
 // "3 hours": the largest whole unit, as one reads ages.
 std::string age(std::int64_t seconds) {
@@ -151,7 +141,7 @@ std::string inspect_text(const ShownImage& shown) {
   line("digest", image.digest);
   if (image.manifest_digest != image.digest) line("manifest", image.manifest_digest);
   line("platform", printable_name(to_text(image.platform)));
-  line("pulled", moment(image.pulled));
+  line("pulled", format_moment(image.pulled));
   line("size", fmt::format("{} unpacked, {} to fetch", format_bytes(shown.bytes), format_bytes(blob_bytes(image))));
   const ImageConfig& config = image.config;
   if (!config.entrypoint.empty()) line("entrypoint", printable_name(join_shell_words(config.entrypoint)));

@@ -8,8 +8,6 @@
 namespace casemate {
 namespace {
 
-double milliseconds(std::chrono::microseconds duration) { return static_cast<double>(duration.count()) / 1000; }
-
 Json notes_json(const ScriptReport& report) {
   Json list = Json::array();
   for (const std::string& note : report.notes) list.push_back(to_utf8(note));

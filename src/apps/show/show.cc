@@ -75,10 +75,8 @@ class Replay : public Sink {
 
 // The project that `directory` lies in: the nearest directory upwards of which a run is kept.
 Result<std::string> project_of(const std::string& directory) {
-  TRY_ASSIGN(const std::string asked, absolute_path(directory));
-  std::unique_ptr<char, void (*)(void*)> real(::realpath(asked.c_str(), nullptr), std::free);
-  const std::string begin = real ? real.get() : asked;
-  for (std::string place = begin;;) {
+  TRY_ASSIGN(const auto places, upwards_from(directory));
+  for (const std::string& place : places) {
     bool kept = false;
     // One line is enough to know.
     const auto read = read_run_log(place, kEventLineLimit, [&](std::string_view) {
@@ -87,11 +85,9 @@ Result<std::string> project_of(const std::string& directory) {
     });
     if (kept) return place;
     if (!read && read.error().code != ErrorCode::not_found) return std::unexpected(read.error());
-    if (place == "/") break;
-    place.resize(std::max<std::size_t>(place.rfind('/'), 1));
   }
-  return fail(ErrorCode::not_found,
-              fmt::format("no run of tests in {} or above is kept; 'casemate history runs' lists what is known", printable_name(begin)));
+  return fail(ErrorCode::not_found, fmt::format("no run of tests in {} or above is kept; 'casemate history runs' lists what is known",
+                                                printable_name(places.front())));
 }
 
 int replay_run(const std::string& project, const Options& options) {
