@@ -9,7 +9,6 @@
 #include <thread>
 
 #include <fmt/format.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "apps/pytest/collector.h"
@@ -25,6 +24,7 @@
 #include "engine/run_job.h"
 #include "report/pull_progress.h"
 #include "report/test_words.h"
+#include "sys/signals.h"
 #include "warm/executor.h"
 #include "warm/protocol.h"
 #include "warm/stream.h"
@@ -197,7 +197,7 @@ class Session {
     ::sigemptyset(&question);
     ::sigaddset(&question, SIGUSR1);
     ::sigprocmask(SIG_BLOCK, &question, nullptr);
-    questions_.reset(::signalfd(-1, &question, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (auto opened = open_signals(question)) questions_ = std::move(*opened);
     const auto answer = [this](int fd) {
       char asked[4096];
       if (::read(fd, asked, sizeof asked) <= 0) return engine_->unwatch(fd);
