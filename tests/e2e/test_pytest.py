@@ -217,6 +217,8 @@ def test_last_failed_and_failed_first(suite):
     assert len(failed) == 10
     again = suite("--lf")
     assert set(again.results) == failed
+    listed = suite("--lf", "--list").out.splitlines()
+    assert listed == ["test_it.py::test_it[%d]" % n for n in range(1, 20, 2)]
     first = suite("--ff", "--slots", 1)
     assert {event["id"].partition("::")[2] for event in first.of("test_started")[:10]} == failed
 
