@@ -16,9 +16,6 @@ namespace casemate {
 
 /// Hears the collector's stream: all tests, in pytest's order.
 struct Collector : JobListener {
-  struct File {
-    std::string hash;
-  };
   std::vector<TestCase> tests;
   std::map<std::string, std::string> hashes;  // by file
   std::vector<StreamProblem> problems;

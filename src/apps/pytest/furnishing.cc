@@ -180,7 +180,7 @@ class Furnisher {
     for (const auto& [name, value] : spec_.environment) {
       TRY_ASSIGN(job_.env[name], expand_value(value, before));
     }
-    if (const std::string wanted = user(); !wanted.empty()) {
+    if (const std::string wanted = user_words(spec_); !wanted.empty()) {
       auto known = resolve_user(Root(), wanted);
       if (!known) return fail(ErrorCode::invalid_input, fmt::format("user '{}': {}", printable_line(wanted), known.error().what));
       job_.user = *known;
@@ -253,7 +253,7 @@ class Furnisher {
       if (!context_.directory.empty() && exists(context_.directory + name)) wanted.lock = context_.directory + name;
     }
     wanted.environment = spec_.environment;
-    wanted.user = user();
+    wanted.user = user_words(spec_);
     if (const auto file = requirements()) wanted.layers.push_back({directory_of(*file), {EnvironmentLayer{*file, true}}});
     if (project_in_layers_) {
       wanted.layers.push_back({context_.directory, spec_.layers});
@@ -278,11 +278,6 @@ class Furnisher {
     }
     made_.notes.insert(made_.notes.end(), made_.root->notes().begin(), made_.root->notes().end());
     return {};
-  }
-
-  [[nodiscard]] std::string user() const {
-    if (!spec_.group) return spec_.user.value_or("");
-    return fmt::format("{}:{}", spec_.user.value_or("0"), *spec_.group);
   }
 
   const TestContainer& container_;
