@@ -263,21 +263,6 @@ class Session {
     return std::nullopt;
   }
 
-  // pytest's words for its own statuses: 4 is a usage error, 5 nothing collected.
-  static int collecting_status(const JobResult& ended) {
-    if (ended.outcome.kind == Outcome::Kind::exited && (ended.outcome.code == 4 || ended.outcome.code == 2 || ended.outcome.code == 1))
-      return 2;
-    if (ended.outcome.kind == Outcome::Kind::exited && ended.outcome.code == 5) return 4;
-    return 3;
-  }
-
-  static std::string collecting_problem(const JobResult& ended) {
-    std::string text = ended.output.err.empty() ? ended.output.out : ended.output.err;
-    while (text.ends_with('\n')) text.pop_back();
-    if (!text.empty()) return text;
-    return fmt::format("the interpreter that collects ended: {}", words(ended.outcome));
-  }
-
   Result<void> select() {
     Collected collected;
     collected.deselected = collector_.done->deselected;
@@ -332,17 +317,6 @@ class Session {
       if (hash != collector_.hashes.end() && selected.executor == collecting_in_) selected.hash = hash->second;
     }
     return {};
-  }
-
-  static TestResult result_of(const StreamProblem& problem) {
-    TestResult result;
-    result.test.id = problem.id;
-    result.test.file = problem.id.substr(0, problem.id.find("::"));
-    result.verdict = problem.report.outcome == "skipped" ? Verdict::skipped : Verdict::error;
-    result.reason = first_line(problem.report.message.empty() ? problem.report.text : problem.report.message);
-    result.outcome = {Outcome::Kind::exited, 0};
-    result.reports.push_back(problem.report);
-    return result;
   }
 
   [[nodiscard]] bool takes(const TestCase& test) const {
