@@ -7,11 +7,11 @@
 
 #include <fmt/format.h>
 #include <sched.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "engine/executor.h"
 #include "engine/reactor.h"
+#include "sys/signals.h"
 
 namespace casemate {
 namespace {
@@ -105,13 +105,13 @@ struct Engine::Parts {
   }
 
   void on_signal() {
-    signalfd_siginfo info{};
-    if (::read(signals.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
+    const int number = take_signal(signals.get());
+    if (number == 0) return;
     if (signal_number != 0) {
       each_executor([](Executor& each) { each.cancel_all(); });  // the second one means it
       return;
     }
-    signal_number = static_cast<int>(info.ssi_signo);
+    signal_number = number;
     cancelled = true;
     each_executor([&](Executor& each) { each.signal_all(signal_number); });
     reactor->schedule(Reactor::Clock::now() + kGrace, [this] { each_executor([](Executor& each) { each.cancel_all(); }); });
@@ -179,16 +179,9 @@ void Engine::cancel_queued() {
 
 Result<void> Engine::cancel_on_signals() {
   if (parts_->signals) return {};
-  sigset_t mask;
-  ::sigemptyset(&mask);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-    struct sigaction action{};
-    // What the caller has us ignore (nohup) is none of ours to take.
-    if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) ::sigaddset(&mask, number);
-  }
+  const sigset_t mask = ending_signals();
   if (::sigprocmask(SIG_BLOCK, &mask, &parts_->old_mask) < 0) return fail_errno("block signals");
-  parts_->signals.reset(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!parts_->signals) return fail_errno("make a signalfd");
+  TRY_ASSIGN(parts_->signals, open_signals(mask));
   return parts_->reactor->watch(parts_->signals.get(), [parts = parts_.get()] { parts->on_signal(); });
 }
 

@@ -21,26 +21,19 @@ constexpr std::size_t kMostDirectories = 500;
 // -c puts "" first on sys.path: the working directory is none of the interpreter's. Editable installs that are no line of a .pth file are
 // finders with a table: setuptools' MAPPING, scikit-build-core's known_source_files.
 constexpr const char* kProbe =
-    "import sys\n"
-    "real=__import__('os').path.realpath\n"
+    "import os,sys\n"
     "print('casemate-active 1')\n"
     "print('%d.%d.%d'%sys.version_info[:3])\n"
     "print(sys.executable)\n"
-    "os=__import__('os')\n"
     "tables=[getattr(m,'MAPPING',0) for n,m in list(sys.modules.items()) if n.startswith('__editable__')]\n"
     "tables+=[getattr(f,'known_source_files',0) for f in sys.meta_path]\n"
     "more=[p if os.path.isdir(p) else os.path.dirname(p) for t in tables if isinstance(t,dict) for p in t.values() if isinstance(p,str)]\n"
     "for p in [sys.prefix,sys.base_prefix,sys.exec_prefix,sys.base_exec_prefix]+sys.path[1:]+more:\n"
-    "    if p: print(p); print(real(p))\n";
+    "    if p: print(p); print(os.path.realpath(p))\n";
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value ? value : "";
-}
-
-bool is_program(const std::string& path) {
-  struct stat info{};
-  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0;
 }
 
 Result<std::string> program_of(const std::string& wanted) {

@@ -139,6 +139,11 @@ void apply(const ContainerPatch& patch, const ContainerSpec* parent, ContainerSp
   leave_out_sys(spec);
 }
 
+std::string user_words(const ContainerSpec& spec) {
+  if (!spec.group) return spec.user.value_or("");
+  return fmt::format("{}:{}", spec.user.value_or("0"), *spec.group);
+}
+
 std::optional<std::string> take_requirements(ContainerSpec& spec) {
   if (spec.layers.empty()) return std::nullopt;
   const auto* layer = std::get_if<EnvironmentLayer>(&spec.layers.front());

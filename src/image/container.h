@@ -71,6 +71,9 @@ struct ContainerPatch {
 /// value is what `spec` has for X, where it has one. On the host's network a mount of sys is left out, with a note.
 void apply(const ContainerPatch& patch, const ContainerSpec* parent, ContainerSpec& spec);
 
+/// User and group as one: "NAME[:GROUP]", "" if neither is said.
+[[nodiscard]] std::string user_words(const ContainerSpec& spec);
+
 /// Takes the layer out that the field `requirements` made, and gives its file; nullopt if there is none.
 std::optional<std::string> take_requirements(ContainerSpec& spec);
 

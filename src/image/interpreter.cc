@@ -48,11 +48,6 @@ std::optional<std::string> real_path(const std::string& path) {
   return real;
 }
 
-bool is_program(const std::string& path) {
-  struct stat info{};
-  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0;
-}
-
 // Changes whenever the program is replaced.
 std::string file_stamp(const std::string& path) {
   struct stat info{};

@@ -87,17 +87,20 @@ Result<std::string> TomlFields::needed_text(const toml::table& table, std::strin
   return std::move(*value);
 }
 
-Result<std::vector<std::string>> TomlFields::texts(const toml::table& table, std::string_view name) const {
+Result<std::vector<std::string>> TomlFields::strings_of(const toml::node& node, std::string_view what) const {
   std::vector<std::string> values;
-  const toml::node* node = table.get(name);
-  if (!node) return values;
-  const toml::array* array = node->as_array();
-  if (!array) return problem(*node, fmt::format("{} must be a list of strings: [\"...\"]", name));
+  const toml::array* array = node.as_array();
+  if (!array) return problem(node, fmt::format("{} must be a list of strings: [\"...\"]", what));
   for (const toml::node& one : *array) {
-    TRY_ASSIGN(std::string value, string_of(one, fmt::format("each of {}", name)));
+    TRY_ASSIGN(std::string value, string_of(one, fmt::format("each of {}", what)));
     values.push_back(std::move(value));
   }
   return values;
+}
+
+Result<std::vector<std::string>> TomlFields::texts(const toml::table& table, std::string_view name) const {
+  const toml::node* node = table.get(name);
+  return node ? strings_of(*node, name) : std::vector<std::string>();
 }
 
 Result<std::optional<bool>> TomlFields::flag(const toml::table& table, std::string_view name) const {

@@ -41,7 +41,9 @@ class TomlFields {
   /// The same by name, not empty.
   [[nodiscard]] Result<std::optional<std::string>> text(const toml::table& table, std::string_view name) const;
   [[nodiscard]] Result<std::string> needed_text(const toml::table& table, std::string_view name) const;
-  /// A list of strings; empty where there is none.
+  /// A list of strings; `what` is its name in messages.
+  [[nodiscard]] Result<std::vector<std::string>> strings_of(const toml::node& node, std::string_view what) const;
+  /// The same by name; empty where there is none.
   [[nodiscard]] Result<std::vector<std::string>> texts(const toml::table& table, std::string_view name) const;
   [[nodiscard]] Result<std::optional<bool>> flag(const toml::table& table, std::string_view name) const;
   /// A whole number from `least` to `most`.

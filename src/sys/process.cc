@@ -165,6 +165,11 @@ Result<ProgramResult> run_program(const std::vector<std::string>& argv, std::chr
   return result;
 }
 
+bool is_program(const std::string& path) {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0;
+}
+
 std::string program_on_path(const std::string& name) {
   const char* path = std::getenv("PATH");
   std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
@@ -173,8 +178,7 @@ std::string program_on_path(const std::string& name) {
     rest.remove_prefix(std::min(rest.size(), directory.size() + 1));
     if (!directory.starts_with('/')) continue;  // the current directory may be anybody's
     std::string found = fmt::format("{}/{}", directory, name);
-    struct stat info{};
-    if (::stat(found.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(found.c_str(), X_OK) == 0) return found;
+    if (is_program(found)) return found;
   }
   return "";
 }

@@ -71,6 +71,9 @@ struct ProgramResult {
 };
 Result<ProgramResult> run_program(const std::vector<std::string>& argv, std::chrono::milliseconds timeout);
 
+/// Whether the path is a file (through links) that we may execute.
+[[nodiscard]] bool is_program(const std::string& path);
+
 /// The path of the first executable file `name` in $PATH, whose relative directories don't count; "" if there is none.
 [[nodiscard]] std::string program_on_path(const std::string& name);
 

@@ -157,6 +157,14 @@ def test_shards_are_a_partition(numbered):
     assert sum(map(len, parts)) == len(every) and set().union(*parts) == set(every)
 
 
+def test_shards_are_a_partition_whatever_each_has_seen(numbered):
+    numbered.write("tests/test_d.py", "import pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_d(n): assert n != 3\n")
+    parts = [set(numbered("--shard", "%d/3" % part).results) for part in (1, 2, 3, 1, 2, 3)]  # the first ones have no past
+    assert parts[:3] == parts[3:] and sum(map(len, parts[:3])) == len(set().union(*parts)) == 20
+    failed = [set(numbered("--lf", "--shard", "%d/3" % part).results) for part in (1, 2, 3)]
+    assert sorted(failed, key=len) == [set(), set(), {"test_d[3]"}]
+
+
 def test_list_is_in_pytests_order_each_time(numbered):
     lists = [numbered("--list").out.splitlines() for _ in range(2)]
     expected = ["tests/test_%s.py::test_%s[%d]" % (name, name, n) for name in "abc" for n in range(5)]
@@ -209,6 +217,8 @@ def test_last_failed_and_failed_first(suite):
     assert len(failed) == 10
     again = suite("--lf")
     assert set(again.results) == failed
+    listed = suite("--lf", "--list").out.splitlines()
+    assert listed == ["test_it.py::test_it[%d]" % n for n in range(1, 20, 2)]
     first = suite("--ff", "--slots", 1)
     assert {event["id"].partition("::")[2] for event in first.of("test_started")[:10]} == failed
 
@@ -246,6 +256,22 @@ def test_retries_make_flaky(suite):
     assert (never["verdict"], never["flaky"], never["attempt"]) == ("failed", False, 4)
     assert ended.status == 1 and ended.of("run_finished")[0]["flaky"] == 1
     assert len(ended.finished) == 7
+
+
+def test_what_is_ignored_needs_no_image(suite):
+    suite.write("maelstrom-pytest.toml", '[[directives]]\nfilter = "name.equals(test_it)"\nimage = "oci:nowhere"\nignore = true\n')
+    suite.write("test_it.py", "def test_it(): assert False\ndef test_other(): pass\n")
+    ended = suite()
+    assert ended.status == 0, str(ended)
+    assert ended.verdicts == {"test_it": "ignored", "test_other": "passed"}
+    assert ended.results["test_it"]["container"] == "oci:nowhere"
+
+
+def test_a_timeout_of_its_own_needs_no_parent_of_its_own(suite):
+    suite.write("maelstrom-pytest.toml", '[[directives]]\nfilter = "name.equals(test_slow)"\ntimeout = 30\nretries = 1\n')
+    suite.write("test_it.py", "import os, pytest\nIMPORT = os.urandom(8).hex()\ndef test_it(): pytest.skip(IMPORT)\ndef test_slow(): pytest.skip(IMPORT)\n")
+    results = suite("--slots", 1).results
+    assert results["test_it"]["reason"] == results["test_slow"]["reason"], str(results)
 
 
 def test_ignored_by_a_directive(suite):

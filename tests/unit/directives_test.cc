@@ -353,5 +353,14 @@ TEST_F(DirectivesOfProject, the_tool_s_own_file_goes_before_the_project_s) {
   EXPECT_TRUE(Directives::of_project(directory_)) << "nor need it be right";
 }
 
+TEST(Directives, parents_are_shared_where_only_the_treatment_of_tests_differs) {
+  const TestContainer plain = of("[[directives]]\nimage = 'docker://python:3.12'");
+  for (const char* treatment : {"ignore = true", "isolation = 'module'", "retries = 2", "timeout = 5"})
+    EXPECT_TRUE(can_share_parents(plain, of(std::string("[[directives]]\nimage = 'docker://python:3.12'\n") + treatment))) << treatment;
+  for (const char* other : {"memory = '1M'", "network = 'local'", "user = 1", "requirements = 'x'", "added_environment = { A = 'b' }"})
+    EXPECT_FALSE(can_share_parents(plain, of(std::string("[[directives]]\nimage = 'docker://python:3.12'\n") + other))) << other;
+  EXPECT_FALSE(can_share_parents(plain, TestContainer{}));
+}
+
 }  // namespace
 }  // namespace casemate

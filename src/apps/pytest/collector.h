@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "apps/pytest/coverage.h"
@@ -16,9 +15,6 @@ namespace casemate {
 
 /// Hears the collector's stream: all tests, in pytest's order.
 struct Collector : JobListener {
-  struct File {
-    std::string hash;
-  };
   std::vector<TestCase> tests;
   std::map<std::string, std::string> hashes;  // by file
   std::vector<StreamProblem> problems;
@@ -27,24 +23,14 @@ struct Collector : JobListener {
   bool damaged = false;  // something else was written to the stream
   StreamReader reader;
 
-  void report(std::string_view bytes) override {
-    reader.add(bytes, [this](StreamLine line) {
-      if (auto* item = std::get_if<StreamItem>(&line)) {
-        tests.push_back(std::move(item->test));
-      } else if (auto* file = std::get_if<StreamFile>(&line)) {
-        hashes[file->file] = std::move(file->hash);
-      } else if (auto* problem = std::get_if<StreamProblem>(&line)) {
-        problems.push_back(std::move(*problem));
-      } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
-        coverage.add(measured->line);
-      } else if (auto* end = std::get_if<StreamDone>(&line)) {
-        damaged |= done.has_value();
-        done = std::move(*end);
-      }
-      damaged |= std::holds_alternative<std::monostate>(line);
-    });
-    damaged |= reader.dropped() > 0;
-  }
+  void report(std::string_view bytes) override;
 };
+
+/// The run's exit status, where all that came of collecting is how its interpreter ended, with pytest's own statuses.
+[[nodiscard]] int collecting_status(const JobResult& ended);
+/// What to tell of that: pytest's words, or how it ended.
+[[nodiscard]] std::string collecting_problem(const JobResult& ended);
+/// What could not be collected, or is skipped as a whole, as the result of a test of that name.
+[[nodiscard]] TestResult result_of(const StreamProblem& problem);
 
 }  // namespace casemate

@@ -61,16 +61,7 @@ Result<void> add_variables(PytestConfiguration& said, const ConfigurationPlaces&
 
 // One value of a file.
 Result<std::vector<std::string>> values_of(const PytestSetting& setting, const toml::node& node, const TomlFields& fields) {
-  if (setting.kind == Kind::list) {
-    std::vector<std::string> values;
-    const toml::array* array = node.as_array();
-    if (!array) return fields.problem(node, fmt::format("{} must be a list of strings: [\"...\"]", setting.key));
-    for (const toml::node& one : *array) {
-      TRY_ASSIGN(std::string value, fields.string_of(one, fmt::format("each of {}", setting.key)));
-      values.push_back(std::move(value));
-    }
-    return values;
-  }
+  if (setting.kind == Kind::list) return fields.strings_of(node, setting.key);
   if (setting.kind == Kind::flag) {
     if (!node.is_boolean()) return fields.problem(node, fmt::format("{} must be true or false", setting.key));
     return std::vector<std::string>{node.as_boolean()->get() ? "true" : "false"};

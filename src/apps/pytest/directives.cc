@@ -215,6 +215,15 @@ struct Directives::Parts {
   }
 };
 
+bool can_share_parents(const TestContainer& one, const TestContainer& other) {
+  TestContainer treated = one;
+  treated.ignore = other.ignore;
+  treated.isolation = other.isolation;
+  treated.retries = other.retries;
+  treated.container.limits.wall = other.container.limits.wall;
+  return treated == other;
+}
+
 bool is_python_image(std::string_view image) {
   constexpr std::string_view kDocker = "docker://";
   if (!image.starts_with(kDocker)) return false;

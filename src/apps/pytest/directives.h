@@ -30,8 +30,13 @@ struct TestContainer {
   std::optional<std::string> requirements;
   bool requirements_implied = false;  ///< nobody named the file: it may be missing, and then the environment must have pytest
 
+  /// Of its image: "host", "docker://...".
+  [[nodiscard]] std::string name() const { return container.image.value_or("host"); }
   bool operator==(const TestContainer&) const = default;
 };
+
+/// Whether tests of both may be forks of the same parents: all that differs is how a run treats them (ignore, isolation, retries, timeout).
+[[nodiscard]] bool can_share_parents(const TestContainer& one, const TestContainer& other);
 
 /// What maelstrom installs into an image called python.
 inline constexpr std::string_view kImpliedRequirements = "test-requirements.txt";

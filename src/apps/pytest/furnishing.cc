@@ -109,7 +109,6 @@ class Furnisher {
 
   Result<Furnishing> furnish() {
     const bool host = !spec_.image;
-    made_.name = spec_.image.value_or("host");
     made_.notes = spec_.notes;
     project_in_layers_ = !spec_.layers.empty();
     job_.name = "pytest";
@@ -181,7 +180,7 @@ class Furnisher {
     for (const auto& [name, value] : spec_.environment) {
       TRY_ASSIGN(job_.env[name], expand_value(value, before));
     }
-    if (const std::string wanted = user(); !wanted.empty()) {
+    if (const std::string wanted = user_words(spec_); !wanted.empty()) {
       auto known = resolve_user(Root(), wanted);
       if (!known) return fail(ErrorCode::invalid_input, fmt::format("user '{}': {}", printable_line(wanted), known.error().what));
       job_.user = *known;
@@ -241,7 +240,7 @@ class Furnisher {
   Result<void> root() {
     python_ = context_.request.python.value_or("python3");
     RootRequest wanted;
-    TRY_ASSIGN(wanted.image, read_image_name(made_.name));
+    TRY_ASSIGN(wanted.image, read_image_name(container_.name()));
     if (!wanted.image.path.empty() && wanted.image.path[0] != '/')
       wanted.image.path = absolute(wanted.image.path, context_.request.image ? context_.request.directory : context_.directory);
     PullWords words;
@@ -254,7 +253,7 @@ class Furnisher {
       if (!context_.directory.empty() && exists(context_.directory + name)) wanted.lock = context_.directory + name;
     }
     wanted.environment = spec_.environment;
-    wanted.user = user();
+    wanted.user = user_words(spec_);
     if (const auto file = requirements()) wanted.layers.push_back({directory_of(*file), {EnvironmentLayer{*file, true}}});
     if (project_in_layers_) {
       wanted.layers.push_back({context_.directory, spec_.layers});
@@ -281,11 +280,6 @@ class Furnisher {
     return {};
   }
 
-  [[nodiscard]] std::string user() const {
-    if (!spec_.group) return spec_.user.value_or("");
-    return fmt::format("{}:{}", spec_.user.value_or("0"), *spec_.group);
-  }
-
   const TestContainer& container_;
   const ContainerSpec& spec_;
   const FurnishingContext& context_;
@@ -301,12 +295,12 @@ class Furnisher {
 std::string without_pytest(const Furnishing& furnishing, const TestContainer& container, const std::string& directory) {
   const std::string& python = furnishing.request.parent.argv[0];
   if (container.requirements_implied)
-    return fmt::format("{} has no pytest, and there is no {} in {}: write one with pytest in it", printable_name(furnishing.name),
+    return fmt::format("{} has no pytest, and there is no {} in {}: write one with pytest in it", printable_name(container.name()),
                        *container.requirements, printable_name(directory));
   if (container.requirements) return fmt::format("pytest is not among the packages of {}: add it", printable_name(*container.requirements));
   if (container.container.image)
     return fmt::format("{} has no pytest: list it in a file of requirements, and name that in the directive or with --requirements",
-                       printable_name(furnishing.name));
+                       printable_name(container.name()));
   return fmt::format("{} has no pytest: install it there, activate the environment that has it, or name packages with --requirements",
                      printable_name(python));
 }
@@ -321,7 +315,7 @@ std::string what_is_missing(const Furnishing& furnishing, const TestContainer& c
                             const JobResult& ended) {
   const Outcome& outcome = ended.outcome;
   if (outcome.kind == Outcome::Kind::setup_failed && outcome.code == ENOENT && outcome.step.starts_with("execve"))
-    return fmt::format("{} has no {}; choose an image that has one, or name it with --python", printable_name(furnishing.name),
+    return fmt::format("{} has no {}; choose an image that has one, or name it with --python", printable_name(container.name()),
                        printable_name(outcome.step.substr(outcome.step.find(' ') + 1)));
   const bool no_pytest = ended.output.err.starts_with("pytest cannot be imported") && ended.output.err.contains("No module named 'pytest'");
   return no_pytest ? without_pytest(furnishing, container, directory) : "";

@@ -21,7 +21,6 @@ namespace casemate {
 
 /// One container, ready. Layers stay in the store while this lives.
 struct Furnishing {
-  std::string name;  ///< of its image: "host", "docker://..."
   WarmRequest request;
   std::vector<std::string> notes;
   std::unique_ptr<JobRoot> root;           ///< nullptr: plain host

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include "apps/pytest/arguments.h"
@@ -90,14 +91,19 @@ class Audience {
   HistorySink* history_ = nullptr;
 };
 
-int run(const PytestRequest& request, const std::vector<std::string>& typed, std::string_view program) {
-  std::optional<TestHistory> history;
-  if (auto opened = TestHistory::open()) {
-    history.emplace(std::move(*opened));
-    if (!history->note().empty()) complain(program, history->note());
-  } else {
-    complain(program, opened.error().what + "; this run is not recorded");
+// nullopt: there can't be one, as was said; `without` is what follows from that.
+std::optional<TestHistory> open_history(std::string_view program, std::string_view without) {
+  auto opened = TestHistory::open();
+  if (!opened) {
+    complain(program, fmt::format("{}; {}", opened.error().what, without));
+    return std::nullopt;
   }
+  if (!opened->note().empty()) complain(program, opened->note());
+  return std::move(*opened);
+}
+
+int run(const PytestRequest& request, const std::vector<std::string>& typed, std::string_view program) {
+  std::optional<TestHistory> history = open_history(program, "this run is not recorded");
   const Audience audience(request, history);
   SessionOptions options{.typed = typed, .sinks = audience.sinks(), .history = history ? &*history : nullptr};
   const int status = run_tests(request, options);
@@ -111,8 +117,12 @@ int list(const PytestRequest& request, const std::vector<std::string>& typed, st
   quiet.fd = STDERR_FILENO;
   quiet.display = ConsoleOptions::Display::quiet;
   TestConsole console(quiet);
+  std::optional<TestHistory> history;
+  if (request.last_failed) history = open_history(program, "what failed is not known");
   std::string ids;
-  SessionOptions options{.typed = typed, .sinks = {&console}, .list = [&](const TestCase& test) { ids += test.id + "\n"; }};
+  SessionOptions options{.typed = typed, .sinks = {&console}, .history = history ? &*history : nullptr, .list = [&](const TestCase& test) {
+                           ids += test.id + "\n";
+                         }};
   const int status = run_tests(request, options);
   return put(program, ids, status);
 }

@@ -48,6 +48,7 @@ std::deque<Unit> make_units(const std::vector<SelectedTest>& tests) {
   std::deque<Unit> units;
   std::map<std::string, Open> open;
   for (std::size_t i = 0; i < tests.size(); ++i) {
+    if (tests[i].ignored) continue;
     const bool cold = tests[i].isolation == Isolation::cold || tests[i].test.cold;
     const std::string key = cold ? "" : key_of(tests[i]);
     const std::size_t bytes = tests[i].test.id.size() + 1;
@@ -59,6 +60,10 @@ std::deque<Unit> make_units(const std::vector<SelectedTest>& tests) {
     }
     if (!key.empty()) open[key] = {units.size(), bytes};
     units.push_back({.tests = {i}, .cold = cold});
+  }
+  const auto parent_of = [&](const Unit& unit) -> const std::string& { return tests[unit.tests.front()].parent; };
+  for (std::size_t i = units.size(); i > 1; --i) {
+    if (parent_of(units[i - 2]) == parent_of(units[i - 1])) units[i - 2].alike = units[i - 1].alike + 1;
   }
   return units;
 }

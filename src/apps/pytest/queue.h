@@ -16,7 +16,10 @@ namespace casemate {
 /// A selected test with what decides where and how it runs.
 struct SelectedTest {
   TestCase test;
-  std::size_t container = 0;
+  std::size_t container = 0;  ///< which directives say (Directives::of)
+  std::size_t executor = 0;   ///< number of the warm executor; of an ignored one it means nothing
+  bool ignored = false;       ///< it is not run
+  std::size_t place = 0;      ///< in pytest's order of the selected
   Isolation isolation = Isolation::test;
   std::uint32_t retries = 0;
   std::optional<std::chrono::milliseconds> timeout;
@@ -38,9 +41,12 @@ struct Unit {
   std::uint32_t lost = 0;  ///< how often it was run and nobody knows how it ended
   bool cold = false;
   bool whole = false;  ///< from a parent that has collected every file, as a plain pytest has
+  /// It and the units right behind it that have the same parent, from make_units() until one of them leaves its place.
+  std::size_t alike = 1;
 };
 
-/// Groups tests as their isolation asks, in the order given. A unit's names stay below what one message to a warm parent holds.
+/// Groups tests that are not ignored as their isolation asks, in the order given. A unit's names stay below what one message to a warm
+/// parent holds.
 std::deque<Unit> make_units(const std::vector<SelectedTest>& tests);
 
 }  // namespace casemate

@@ -67,7 +67,6 @@ struct PytestRequest {
   std::string html;
   std::optional<bool> github;              ///< annotations and step summary; unset: where $GITHUB_ACTIONS is "true"
   std::optional<std::uint32_t> durations;  ///< --durations N: so many slowest phases at the end; 0: all; unset: pytest's default, none
-  std::string broker;                      ///< address of a remote engine; "": run here
   bool verify_tls = true;                  ///< of registries
   bool immortal = true;                    ///< Python 3.12 and later: objects alive after collection are made immortal (--no-immortal)
   std::vector<std::string> notes;          ///< for people: unknown keys of configuration files, flags that mean nothing here

@@ -6,14 +6,13 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "apps/pytest/bounds.h"
 #include "apps/pytest/keys.h"
 #include "apps/pytest/watch.h"
 #include "base/terminal.h"
 #include "report/printing.h"
+#include "sys/signals.h"
 
 namespace casemate {
 namespace {
@@ -25,14 +24,9 @@ constexpr int kMostEdits = 30;  // after so many it is tried anyway
 class Signals {
  public:
   Signals() {
-    sigset_t mask;
-    ::sigemptyset(&mask);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-      struct sigaction action{};
-      if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) ::sigaddset(&mask, number);
-    }
+    const sigset_t mask = ending_signals();
     ::sigprocmask(SIG_BLOCK, &mask, &before_);
-    fd_.reset(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (auto opened = open_signals(mask)) fd_ = std::move(*opened);
   }
   ~Signals() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
   Signals(const Signals&) = delete;
@@ -40,10 +34,7 @@ class Signals {
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   // The number of one that came; 0: none.
-  [[nodiscard]] int take() const {
-    signalfd_siginfo info{};
-    return ::read(fd_.get(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
-  }
+  [[nodiscard]] int take() const { return take_signal(fd_.get()); }
 
  private:
   sigset_t before_{};

@@ -9,7 +9,6 @@
 #include <thread>
 
 #include <fmt/format.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "apps/pytest/collector.h"
@@ -25,6 +24,7 @@
 #include "engine/run_job.h"
 #include "report/pull_progress.h"
 #include "report/test_words.h"
+#include "sys/signals.h"
 #include "warm/executor.h"
 #include "warm/protocol.h"
 #include "warm/stream.h"
@@ -36,23 +36,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kAhead = 2;         // units that wait in the engine's queue, so that it can make their cells
 constexpr std::size_t kFilesAhead = 2;    // files whose parents may begin before their tests do
-constexpr std::size_t kLookAhead = 3000;  // units looked at for them
+constexpr std::size_t kLookAhead = 3000;  // units that may lie before theirs
 constexpr std::uint32_t kMostLost = 1;    // how often a unit whose parent died is run again
 constexpr std::size_t kProgressColumns = 100;
 constexpr auto kTick = std::chrono::milliseconds(100);
-
-/// All sinks at once.
-class Audience {
- public:
-  explicit Audience(const std::vector<Sink*>& sinks) : sinks_(sinks) {}
-  template <class Call>
-  void tell(Call call) {
-    for (Sink* sink : sinks_) call(*sink);
-  }
-
- private:
-  const std::vector<Sink*>& sinks_;
-};
 
 class Session;
 
@@ -72,7 +59,7 @@ struct RunningUnit : JobListener {
 
 class Session {
  public:
-  Session(const PytestRequest& request, const SessionOptions& options) : request_(request), options_(options), audience_(options.sinks) {}
+  Session(const PytestRequest& request, const SessionOptions& options) : request_(request), options_(options) {}
 
   int go() {
     RunStart start{.front_end = "pytest",
@@ -83,7 +70,7 @@ class Session {
                    .slots = slots(),
                    .repetition = 1,
                    .repetitions = request_.repeat};
-    audience_.tell([&](Sink& sink) { sink.run_started(start); });
+    tell([&](Sink& sink) { sink.run_started(start); });
     for (const std::string& note : request_.notes) tell_note(note);
     for (Sink* sink : options_.sinks) {
       if (const std::string problem = sink->problem(); !problem.empty()) return finish(3, problem);
@@ -103,7 +90,7 @@ class Session {
         start.repetition = repetition;
         began_ = Clock::now();
         start.began = std::chrono::system_clock::now();
-        audience_.tell([&](Sink& sink) { sink.run_started(start); });
+        tell([&](Sink& sink) { sink.run_started(start); });
       }
       if (const int status = run_all(); status != 0) worst = status;
       if (interrupted() || !end_.stopped_because.empty()) break;
@@ -120,7 +107,7 @@ class Session {
     busy_.insert(running.slot);
     running.began = since_began();
     const TestStart start{&selected_[running.unit.tests.front()].test, running.slot, running.unit.attempt, running.began};
-    audience_.tell([&](Sink& sink) { sink.test_started(start); });
+    tell([&](Sink& sink) { sink.test_started(start); });
   }
 
   void unit_finished(RunningUnit& running, JobResult result) {
@@ -139,11 +126,15 @@ class Session {
     return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began_);
   }
   [[nodiscard]] bool interrupted() const { return engine_ && engine_->cancelled_by_signal() != 0; }
+  template <class Call>
+  void tell(Call call) {
+    for (Sink* sink : options_.sinks) call(*sink);
+  }
   void tell_note(std::string_view note) {
-    audience_.tell([&](Sink& sink) { sink.note(note); });
+    tell([&](Sink& sink) { sink.note(note); });
   }
   void tell_progress(std::string_view line, bool finished) {
-    audience_.tell([&](Sink& sink) { sink.progress(line, finished); });
+    tell([&](Sink& sink) { sink.progress(line, finished); });
   }
 
   // Pulls tell of themselves in threads of their own too; sinks are called by one.
@@ -163,7 +154,7 @@ class Session {
     end_.took = since_began();
     end_.problem = std::move(problem);
     end_.exit_status = status;
-    audience_.tell([&](Sink& sink) {
+    tell([&](Sink& sink) {
       if (const std::string trouble = sink.run_finished(end_); !trouble.empty()) {
         troubles_.push_back(trouble);
       }
@@ -195,8 +186,8 @@ class Session {
     TRY_ASSIGN(engine_, Engine::create({.slots = slots()}));
     TRY(engine_->cancel_on_signals());
     listen_for_questions();
-    engine_->every(kTick, [this] { audience_.tell([&](Sink& sink) { sink.tick(since_began()); }); });
-    TRY_ASSIGN(collecting_in_, container(directives_.of_all()));
+    engine_->every(kTick, [this] { tell([&](Sink& sink) { sink.tick(since_began()); }); });
+    TRY_ASSIGN(collecting_in_, executor(directives_.of_all()));
     return {};
   }
 
@@ -206,19 +197,21 @@ class Session {
     ::sigemptyset(&question);
     ::sigaddset(&question, SIGUSR1);
     ::sigprocmask(SIG_BLOCK, &question, nullptr);
-    questions_.reset(::signalfd(-1, &question, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (auto opened = open_signals(question)) questions_ = std::move(*opened);
     const auto answer = [this](int fd) {
       char asked[4096];
       if (::read(fd, asked, sizeof asked) <= 0) return engine_->unwatch(fd);
-      audience_.tell([](Sink& sink) { sink.show_running(); });
+      tell([](Sink& sink) { sink.show_running(); });
     };
     if (questions_) (void)engine_->watch(questions_.get(), [this, answer] { answer(questions_.get()); });
     if (keys_) (void)engine_->watch(keys_.fd(), [this, answer] { answer(keys_.fd()); });
   }
 
-  // A container's warm executor, made when the first test needs it.
-  Result<std::size_t> container(std::size_t index) {
-    if (furnished_.contains(index)) return index;
+  // The number of a container's warm executor, made when the first test needs it: that of the first container which can have the same.
+  Result<std::size_t> executor(std::size_t index) {
+    for (const auto& [other, furnishing] : furnished_) {
+      if (can_share_parents(directives_.container(other), directives_.container(index))) return other;
+    }
     const FurnishingContext context{.request = request_,
                                     .directory = directives_.directory().empty() ? request_.directory : directives_.directory(),
                                     .run = run_jobs_on(*engine_),
@@ -237,7 +230,7 @@ class Session {
     return index;
   }
 
-  static std::string executor_name(std::size_t container) { return fmt::format("warm {}", container); }
+  static std::string executor_name(std::size_t executor) { return fmt::format("warm {}", executor); }
 
   // nullopt: go on; else the run has ended, with this status.
   std::optional<int> collect() {
@@ -270,21 +263,6 @@ class Session {
     return std::nullopt;
   }
 
-  // pytest's words for its own statuses: 4 is a usage error, 5 nothing collected.
-  static int collecting_status(const JobResult& ended) {
-    if (ended.outcome.kind == Outcome::Kind::exited && (ended.outcome.code == 4 || ended.outcome.code == 2 || ended.outcome.code == 1))
-      return 2;
-    if (ended.outcome.kind == Outcome::Kind::exited && ended.outcome.code == 5) return 4;
-    return 3;
-  }
-
-  static std::string collecting_problem(const JobResult& ended) {
-    std::string text = ended.output.err.empty() ? ended.output.out : ended.output.err;
-    while (text.ends_with('\n')) text.pop_back();
-    if (!text.empty()) return text;
-    return fmt::format("the interpreter that collects ended: {}", words(ended.outcome));
-  }
-
   Result<void> select() {
     Collected collected;
     collected.deselected = collector_.done->deselected;
@@ -294,51 +272,51 @@ class Session {
     std::map<std::string, std::size_t> seen;
     for (const TestCase& test : collector_.tests) ++sizes[test.file];
     for (TestCase& test : collector_.tests) {
-      const std::size_t place = seen[test.file]++;
+      const std::size_t in_file = seen[test.file]++;
       if (!takes(test)) {
         ++collected.deselected;
         continue;
       }
-      TRY_ASSIGN(const std::size_t index, container(directives_.of(test)));
+      const std::size_t index = directives_.of(test);
       const TestContainer& directive = directives_.container(index);
-      SelectedTest selected{.test = std::move(test), .container = index};
+      SelectedTest selected{.test = std::move(test), .container = index, .ignored = directive.ignore, .place = selected_.size()};
       selected.parent = selected.test.file;
-      if (sizes[selected.test.file] > kMostItems) selected.parent += '\0' + std::to_string(place / kMostItems);
+      if (sizes[selected.test.file] > kMostItems) selected.parent += '\0' + std::to_string(in_file / kMostItems);
       selected.isolation = directive.isolation.value_or(Isolation::test);
       selected.retries = directive.retries.value_or(0);
       selected.timeout = directive.container.limits.wall;
       if (selected.timeout && selected.timeout->count() == 0) selected.timeout.reset();
-      const auto hash = collector_.hashes.find(selected.test.file);
-      // Another container's interpreter has another idea of a hash.
-      if (hash != collector_.hashes.end() && index == collecting_in_) selected.hash = hash->second;
       selected_.push_back(std::move(selected));
     }
     files_ = collector_.hashes.size();
     collector_.tests.clear();
     look_back();
     take_shard();
+    if (!options_.list) TRY(find_executors());
     collected.selected = selected_.size();
-    for (std::size_t i = 0; i < selected_.size(); ++i) {
-      if (directives_.container(selected_[i].container).ignore) ignored_.push_back(i);
-    }
-    collected.ignored = ignored_.size();
+    collected.ignored =
+        static_cast<std::size_t>(std::count_if(selected_.begin(), selected_.end(), [](const SelectedTest& one) { return one.ignored; }));
     for (StreamProblem& problem : collector_.problems)
       (problem.report.outcome == "skipped" ? skipped_files_ : collected.problems).push_back(result_of(problem));
     problems_ = collected.problems.size();
     collected.took = since_began();
-    audience_.tell([&](Sink& sink) { sink.collected(collected); });
+    tell([&](Sink& sink) { sink.collected(collected); });
     return {};
   }
 
-  static TestResult result_of(const StreamProblem& problem) {
-    TestResult result;
-    result.test.id = problem.id;
-    result.test.file = problem.id.substr(0, problem.id.find("::"));
-    result.verdict = problem.report.outcome == "skipped" ? Verdict::skipped : Verdict::error;
-    result.reason = first_line(problem.report.message.empty() ? problem.report.text : problem.report.message);
-    result.outcome = {Outcome::Kind::exited, 0};
-    result.reports.push_back(problem.report);
-    return result;
+  Result<void> find_executors() {
+    std::map<std::size_t, std::size_t> known;  // by container
+    for (SelectedTest& selected : selected_) {
+      if (selected.ignored) continue;
+      if (!known.contains(selected.container)) {
+        TRY_ASSIGN(known[selected.container], executor(selected.container));
+      }
+      selected.executor = known[selected.container];
+      const auto hash = collector_.hashes.find(selected.test.file);
+      // Another container's interpreter has another idea of a hash.
+      if (hash != collector_.hashes.end() && selected.executor == collecting_in_) selected.hash = hash->second;
+    }
+    return {};
   }
 
   [[nodiscard]] bool takes(const TestCase& test) const {
@@ -350,48 +328,45 @@ class Session {
   // What earlier runs tell of these tests.
   void look_back() {
     if (!options_.history) return;
-    std::map<std::size_t, std::unordered_map<std::string, TestTiming>> known;
+    std::map<std::string, std::unordered_map<std::string, TestTiming>> known;  // by container's name
     bool any_failed = false;
+    bool has_past = false;
     for (SelectedTest& selected : selected_) {
-      if (!known.contains(selected.container)) {
-        auto timings = options_.history->timings(request_.directory, furnished_.at(selected.container).name);
+      const auto [past, is_new] = known.try_emplace(directives_.container(selected.container).name());
+      if (is_new) {
+        auto timings = options_.history->timings(request_.directory, past->first);
         if (!timings) return tell_note(timings.error().what);
-        known[selected.container] = std::move(*timings);
+        past->second = std::move(*timings);
+        has_past |= !past->second.empty();
       }
-      const auto& timings = known[selected.container];
-      const auto found = timings.find(selected.test.id);
-      selected.known = found != timings.end();
+      const auto found = past->second.find(selected.test.id);
+      selected.known = found != past->second.end();
       if (!selected.known) continue;
       selected.failed = found->second.failed;
       selected.mean = std::chrono::microseconds(found->second.mean_us.value_or(0));
       any_failed |= selected.failed;
     }
     if (request_.last_failed && any_failed) std::erase_if(selected_, [](const SelectedTest& selected) { return !selected.failed; });
-    put_in_order(selected_, !known.empty() && std::any_of(known.begin(), known.end(), [](const auto& row) { return !row.second.empty(); }));
+    if (!options_.list) put_in_order(selected_, has_past);
   }
 
-  // Every shards-th test of each file's run of tests: all shards together have every test once.
+  // All shards together have every test once, whatever each of them knows of earlier runs.
   void take_shard() {
-    if (request_.shards <= 1) return;
-    std::vector<SelectedTest> kept;
-    for (std::size_t i = 0; i < selected_.size(); ++i) {
-      if (i % request_.shards == request_.shard - 1) kept.push_back(std::move(selected_[i]));
-    }
-    selected_ = std::move(kept);
+    std::erase_if(selected_, [&](const SelectedTest& selected) { return selected.place % request_.shards != request_.shard - 1; });
   }
 
   // ---- Tests
 
   int run_all() {
-    const std::set<std::size_t> ignored(ignored_.begin(), ignored_.end());
     queue_ = make_units(selected_);
-    std::erase_if(queue_, [&](const Unit& unit) { return ignored.contains(unit.tests.front()); });
     left_ = 0;
     for (const Unit& unit : queue_) left_ += unit.tests.size();
-    for (const std::size_t test : ignored) tell_ignored(test);
+    for (const SelectedTest& selected : selected_) {
+      if (selected.ignored) tell_ignored(selected);
+    }
     for (const TestResult& skipped : skipped_files_) {
       ++end_.counts[static_cast<std::size_t>(Verdict::skipped)];
-      audience_.tell([&](Sink& sink) { sink.test_finished(skipped); });
+      tell([&](Sink& sink) { sink.test_finished(skipped); });
     }
     if (selected_.empty() && problems_ == 0 && skipped_files_.empty()) return finish(4, "no tests");
     end_.counts[static_cast<std::size_t>(Verdict::error)] += problems_;
@@ -414,18 +389,19 @@ class Session {
     return !report.failed;
   }
 
-  void tell_ignored(std::size_t index) {
+  void tell_ignored(const SelectedTest& selected) {
     TestResult result;
-    result.test = selected_[index].test;
+    result.test = selected.test;
     result.verdict = Verdict::ignored;
     result.outcome = {Outcome::Kind::exited, 0};
-    tell_result(std::move(result), selected_[index]);
+    tell_result(std::move(result), selected);
   }
 
   void submit_more() {
     while (!stopped() && !queue_.empty() && running_.size() < slots() + kAhead) {
       Unit unit = std::move(queue_.front());
       queue_.pop_front();
+      unit.alike = 1;  // what was behind it may have gone when it comes back
       submit(std::move(unit));
     }
     prepare_files();
@@ -439,7 +415,7 @@ class Session {
     const SelectedTest& first = selected_[unit.tests.front()];
     Job job;
     job.name = first.test.id;
-    job.executor = executor_name(first.container);
+    job.executor = executor_name(first.executor);
     unit.whole |= whole_.contains(first.test.file);
     job.argv = {unit.cold ? "cold" : "test", unit.cold ? first.test.file : unit.whole ? "" : first.parent, first.hash};
     for (const std::size_t test : unit.tests) {
@@ -460,13 +436,13 @@ class Session {
   void prepare_files() {
     std::size_t ahead = 0;
     const std::string* last = nullptr;
-    for (std::size_t i = 0; i < std::min(queue_.size(), kLookAhead) && ahead < kFilesAhead; ++i) {
+    for (std::size_t i = 0; i < std::min(queue_.size(), kLookAhead) && ahead < kFilesAhead; i += queue_[i].alike) {
       const SelectedTest& next = selected_[queue_[i].tests.front()];
       if (last && *last == next.parent) continue;
       last = &next.parent;
       ++ahead;
       if (whole_.contains(next.test.file) || queue_[i].cold) continue;
-      warm_[next.container]->prepare(next.parent, next.hash);
+      warm_[next.executor]->prepare(next.parent, next.hash);
     }
   }
 
@@ -543,14 +519,14 @@ class Session {
   }
 
   void tell_result(TestResult result, const SelectedTest& selected) {
-    result.container = furnished_.at(selected.container).name;
+    result.container = directives_.container(selected.container).name();
     if (result.last) {
       ++end_.counts[static_cast<std::size_t>(result.verdict)];
       if (result.flaky) ++end_.flaky;
       if (is_bad(result.verdict)) ++bad_;
       if (result.verdict != Verdict::ignored) --left_;
     }
-    audience_.tell([&](Sink& sink) { sink.test_finished(result); });
+    tell([&](Sink& sink) { sink.test_finished(result); });
     stop_if_enough();
   }
 
@@ -567,17 +543,15 @@ class Session {
 
   const PytestRequest& request_;
   const SessionOptions& options_;
-  Audience audience_;
   Clock::time_point began_ = Clock::now();
   Directives directives_;
   std::vector<TestFilter> include_;
   std::vector<TestFilter> exclude_;
-  std::map<std::size_t, Furnishing> furnished_;
+  std::map<std::size_t, Furnishing> furnished_;  // by container, those that have an executor
   std::map<std::size_t, WarmExecutor*> warm_;
   std::size_t collecting_in_ = 0;
   Collector collector_;
   std::vector<SelectedTest> selected_;
-  std::vector<std::size_t> ignored_;
   std::set<std::string> with_threads_;     // files
   std::set<std::string> whole_;            // files whose tests need all others collected
   std::size_t files_ = 0;                  // that were collected

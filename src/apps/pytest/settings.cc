@@ -213,8 +213,7 @@ Result<void> store_immortal(PytestRequest& request, const Values& values) {
   return {};
 }
 
-Result<void> store_broker(PytestRequest& request, const Values& values) {
-  request.broker = values.front();
+Result<void> store_broker(PytestRequest& request, const Values& /*values*/) {
   request.notes.emplace_back("--broker: there are no remote engines yet; the tests run here");
   return {};
 }
@@ -289,7 +288,7 @@ constexpr PytestSetting kSettings[] = {
      store_list<&PytestRequest::pytest_test_arguments>},
     {"immortal", "", "", "", Kind::flag, kCells, "", "Python 3.12 and later: what lives after collection is not made immortal", "true",
      store_immortal},
-    {"broker", "-b", "-b", "", Kind::text, kRunning, "ADDRESS", "accepted as maelstrom's: a remote engine", "", store_broker},
+    {"broker", "-b", "-b", "", Kind::text, kRunning, "ADDRESS", "accepted as maelstrom's; the tests run here", "", store_broker},
     {"cache-size", "", "", "", Kind::text, kPackages, "SIZE", "accepted as maelstrom's", "", store_cache_size},
     {"container-image-depot-root", "", "", "", Kind::text, kPackages, "PATH", "accepted as maelstrom's", "", store_depot},
     {"accept-invalid-remote-container-tls-certs", "", "", "", Kind::flag, kPackages, "", "trust any registry's certificate", "false",

@@ -92,7 +92,6 @@ void UnitReport::hear_report(OneTest& test, StreamReport said) {
 void UnitReport::hear(StreamLine line) {
   if (auto* begin = std::get_if<StreamBegin>(&line)) {
     if (OneTest* test = test_of(begin->id)) test->begun = true;
-    current_ = std::move(begin->id);
   } else if (auto* report = std::get_if<StreamReport>(&line)) {
     if (OneTest* test = test_of(report->id)) hear_report(*test, std::move(*report));
   } else if (auto* warning = std::get_if<StreamWarning>(&line)) {
@@ -100,7 +99,6 @@ void UnitReport::hear(StreamLine line) {
     if (test) test->warnings.push_back(std::move(warning->warning));
   } else if (auto* end = std::get_if<StreamEnd>(&line)) {
     if (OneTest* test = test_of(end->id)) test->ended = true;
-    current_.clear();
   } else if (auto* missing = std::get_if<StreamMissing>(&line)) {
     if (OneTest* test = test_of(missing->id)) test->missing = true;
   } else if (auto* stop = std::get_if<StreamStop>(&line)) {

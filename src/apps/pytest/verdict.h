@@ -20,9 +20,6 @@ class UnitReport {
   void expect(const std::string& id) { tests_[id]; }
   /// Takes bytes of the stream.
   void add(std::string_view bytes);
-  /// The tests that have begun and have not ended: the fork is in the last of them.
-  [[nodiscard]] const std::string& current() const { return current_; }
-
   /// What was measured (StreamCoverage).
   [[nodiscard]] const std::vector<std::string>& coverage() const { return coverage_; }
 
@@ -52,10 +49,9 @@ class UnitReport {
   StreamReader reader_;
   std::map<std::string, OneTest> tests_;
   std::vector<std::string> coverage_;
-  std::string current_;
   std::string stop_;
   bool done_ = false;
-  bool damaged_ = false;  // something else was written to the stream
+  bool damaged_ = false;     // something else was written to the stream
   std::uint64_t heard_ = 0;  // bytes
 };
 

@@ -71,11 +71,6 @@ Result<std::vector<LayerGroup>> layers_of(const RootWords& words, const std::opt
   return groups;
 }
 
-std::string user_of(const ContainerSpec& container) {
-  if (!container.group) return container.user.value_or("");
-  return fmt::format("{}:{}", container.user.value_or("0"), *container.group);
-}
-
 }  // namespace
 
 void declare_root_options(CLI::App& app, RootWords& words) {
@@ -122,7 +117,7 @@ Result<std::optional<RootRequest>> root_request(const RootWords& words, const st
   request.lock = lock_path(words.pull);
   request.lock_grows = !request.lock.empty();
   if (container) {
-    request.user = user_of(*container);
+    request.user = user_words(*container);
     request.environment = container->environment;
     request.notes = container->notes;
     if (!words.image) {

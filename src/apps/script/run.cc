@@ -21,6 +21,7 @@
 #include "report/table.h"
 #include "store/history.h"
 #include "store/store.h"
+#include "sys/signals.h"
 
 namespace casemate {
 namespace {
@@ -294,26 +295,15 @@ void record(const ScriptRequest& request, const ScriptReport& report, const std:
   [[maybe_unused]] const auto spooled = spool_run(run);  // history is a convenience: without it the run is as good
 }
 
-// What may end a run, less what the caller has us ignore (nohup, a background job of a script).
-sigset_t interrupting() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-    struct sigaction action{};
-    if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) sigaddset(&set, number);
-  }
-  return set;
-}
-
 }  // namespace
 
 Interrupts::Interrupts() {
-  const sigset_t set = interrupting();
+  const sigset_t set = ending_signals();
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
 }
 
 Interrupts::~Interrupts() {
-  const sigset_t set = interrupting();
+  const sigset_t set = ending_signals();
   const timespec now{0, 0};
   while (::sigtimedwait(&set, nullptr, &now) > 0) {
   }  // what came has been answered: the exit status says so
