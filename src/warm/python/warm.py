@@ -80,23 +80,20 @@ def immortal_kinds():
 
 
 def random_state():
-    """The state of random's global generator, which stands inside a block of 624 words, so that a draw changes no word at once."""
+    """The state of random's global generator; None where nobody has imported it."""
     random = sys.modules.get("random")
-    if random is None:
-        return None
-    random.getrandbits(32)
-    return random.getstate()
+    return None if random is None else random.getstate()
 
 
 def seeded_state(before):
-    """The state of random's generator, if a module has seeded it on purpose since `before`; None if numbers have only been drawn."""
-    random = sys.modules.get("random")
-    if random is None or before is None:
+    """The state of random's generator, if it has been seeded on purpose since `before`; None if numbers have only been drawn."""
+    state = random_state()
+    if state is None or before is None:
         return None
-    state = random.getstate()
+    random = sys.modules["random"]
     walker = random.Random()
     walker.setstate(before)
-    for _ in range(200):
+    for _ in range(200):  # a block of 624 words at a time
         if walker.getstate()[1][:-1] == state[1][:-1]:
             return None
         walker.getrandbits(32 * 624)
@@ -142,7 +139,8 @@ class Warm:
         self.problems = 0
         self.notes = []
         self.collects_garbage = True
-        self.random_before = None
+        self.random_before = random_state()  # before conftests and modules
+        self.seeded = None  # the state to come back to in forks, if one of them has seeded random
         self.measured = None  # a Measured where pytest-cov measures
         self.report = None  # a CoverageReport
         self.began = time()
@@ -259,7 +257,8 @@ class Warm:
             self.listen_to_coverage()
         elif self.measured is not None:
             forget_coverage(coverage_of(self.config), self.measured)
-        self.renew = renewals(seeded_state(self.random_before))
+        self.look_at_random()
+        self.renew = renewals(self.seeded)
         self.collects_garbage = gc.isenabled()
         gc.collect()
         if self.immortal and can_be_immortal():
@@ -267,6 +266,17 @@ class Warm:
         gc.freeze()
         gc.disable()
         cells.fill_holes()
+
+    def look_at_random(self):
+        """Before forks."""
+        self.seeded = seeded_state(self.random_before) if self.seeded is None else random_state()
+
+    def come_back_to_random(self):
+        """In a fork that imports or forks itself: CPython has seeded random anew there, which is as good only where nobody has."""
+        if self.seeded is None:
+            self.random_before = random_state()
+        else:
+            sys.modules["random"].setstate(self.seeded)
 
     def look_up_streams(self):
         """Which descriptors are stdout and stderr, and copies of them, and which are files that pytest captures into."""
@@ -303,7 +313,7 @@ class Warm:
             self.whole = file is None
             if file is not None:
                 self.config.args = [str(self.config.rootpath / file)]
-        self.random_before = random_state()
+        self.come_back_to_random()
         if self.collects_garbage:
             gc.enable()
 
@@ -407,13 +417,16 @@ class Warm:
         about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": thread_names(), "problems": self.problems}
         while True:  # forks for a part of the items come round again
             forks_parts = not self.whole and len(session.items) > PART
-            if not forks_parts:
+            if forks_parts:
+                self.look_at_random()
+            else:
                 self.know_items(session)
                 self.get_ready_to_fork()
             cells.send(b"R" + to_json(about).encode())
             order = self.next_order(forks_parts)
             if order[0] == "T":
                 self.run_tests(order[1], order[2])
+            self.come_back_to_random()
             words = read_json(order[1].decode("utf-8"))
             self.keep_part(session, words["first"], words["count"])
             cells.control(order[2][0])
