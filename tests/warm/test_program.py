@@ -323,6 +323,14 @@ def test_too_little_coverage_is_a_failure(program):
         assert f"Required test coverage of {least}%" in ours.text
 
 
+def test_a_report_of_coverage_that_fails_is_told(program):
+    program.write("test_it.py", "def test_x(): pass\n")
+    program.write("file", "")
+    ours = program.casemate("-p", "pytest_cov.plugin", "--cov=.", "--cov-report=xml:file/coverage.xml", **ALONE)
+    assert ours.verdicts == {"test_it.py::test_x": "passed"}
+    assert any("there is no report" in note and re.search(r"(NotADirectory|FileExists)Error: .*file", note) for note in ours.notes), ours.text
+
+
 MIXED = {
     "pytest.ini": """
         [pytest]

@@ -143,6 +143,7 @@ class Warm:
         self.seeded = None  # the state to come back to in forks, if one of them has seeded random
         self.measured = None  # a Measured where pytest-cov measures
         self.report = None  # a CoverageReport
+        self.broken = ""  # why there is none
         self.began = time()
         self.immortal = "CASEMATE_MORTAL" not in os.environ
         os.environ.pop("CASEMATE_MORTAL", None)
@@ -224,10 +225,15 @@ class Warm:
             return True
         self.serve_tests(session)
 
+    def pytest_internalerror(self, excinfo):
+        """The session is finished all the same."""
+        if self.role == "coverage":
+            self.broken = as_text(excinfo.exconly()).strip().split("\n")[-1]
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session):
-        """Only the last interpreter comes here."""
-        if self.role == "coverage":
+        """Of interpreters without problems only the last one comes here."""
+        if self.role == "coverage" and not self.broken:
             self.report.end(self.config, session)
             self.stream.add('{"done": true}\n')
             self.stream.flush()
@@ -300,7 +306,6 @@ class Warm:
     def begin_fork(self, letter, words, fds):
         """In a fork of the base: what makes it a collector or a module parent."""
         take_own_output(*fds[1:])
-        self.look_up_streams()
         fd = fds[0]
         if letter == "C":
             self.role = "collector"
@@ -367,7 +372,7 @@ class Warm:
             done = {"done": True, "deselected": self.deselected, "threads": [], "status": int(status), "text": text}
             self.stream.add(to_json(done) + "\n")
             self.stream.flush()
-        elif self.role == "cold":
+        elif self.role in ("cold", "coverage"):  # without a control
             sys.__stderr__.write(what + "\n")
             flush_output()
         elif self.role != "test":
@@ -379,14 +384,12 @@ class Warm:
     def tell_items(self, session):
         """Writes the stream of message C."""
         stream = self.stream
+        places = [place_of(item) for item in session.items]
         files = {}
-        left = {}
-        for item in session.items:
-            file = place_of(item)[0]
-            files.setdefault(file, []).append(item)
-            left[file] = left.get(file, 0) + 1
-        for item in session.items:
-            file, group, name = place_of(item)
+        for item, place in zip(session.items, places):
+            files.setdefault(place[0], []).append(item)
+        left = {file: len(items) for file, items in files.items()}
+        for item, (file, group, name) in zip(session.items, places):
             markers = markers_of(item)
             line = item.location[1]
             told = {"item": item.nodeid, "file": file, "group": group, "name": name, "line": 0 if line is None else line + 1, "markers": markers}
@@ -518,7 +521,7 @@ def main():
     except BaseException as problem:
         text = "%s: %s" % (type(problem).__name__, as_text(problem))
         warm.give_up(text.split("\n", 1)[0], status)
-    warm.give_up("pytest ended before it could run a test (exit status %d)" % int(status), status)
+    warm.give_up(warm.broken or "pytest ended before it could run a test (exit status %d)" % int(status), status)
 
 
 main()
