@@ -155,6 +155,17 @@ def test_a_flood_is_bounded_and_keeps_both_ends(project):
     assert len(report["message"]) <= 16384 and report["message"].startswith("ValueError: yyy")
 
 
+@pytest.mark.parametrize("count", [3, 4])
+def test_sections_are_bounded_and_counted(project, count):
+    project.write("test_it.py", f"""
+        def test_sections(request):
+            for n in range({count}): request.node.add_report_section("call", str(n), "x" * (1 << 20))
+    """)
+    sections = project.module().run("test_it.py::test_sections").reports[1]["sections"]
+    assert [title for title, _ in sections] == ["Captured 0 call", "Captured 1 call", "Captured 2 call", *["casemate"] * (count - 3)]
+    assert count == 3 or sections[-1][1] == "1 more sections left out"
+
+
 def test_forks_leak_nothing_into_the_parent_and_each_other(project):
     project.write("test_it.py", """
         import os

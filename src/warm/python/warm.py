@@ -232,7 +232,7 @@ class Warm:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session):
-        """Of interpreters without problems only the last one comes here."""
+        """Where pytest does not give up, only the last interpreter comes here."""
         if self.role == "coverage" and not self.broken:
             self.report.end(self.config, session)
             self.stream.add('{"done": true}\n')
