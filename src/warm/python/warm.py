@@ -176,6 +176,7 @@ class Warm:
     def pytest_collection(self, session):
         """In the base: serves. A collector and a module parent return from here to collect."""
         self.session = session
+        self.args = session.config.args
         silence_terminal(session.config.pluginmanager)
         if COLD:
             return self.begin_cold(cells.serve())
@@ -214,6 +215,7 @@ class Warm:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
         """Collection is over."""
+        self.config.args = self.args
         if self.role == "collector":
             self.tell_items(session)
             cells.leave(0)
