@@ -245,16 +245,7 @@ class Warm:
 
     def announce(self):
         """Message B."""
-        manager = self.config.pluginmanager
-        plugins = ["%s-%s" % (dist.project_name, dist.version) for _, dist in manager.list_plugin_distinfo()]
-        about = {
-            "python": "%d.%d.%d" % sys.version_info[:3],
-            "pytest": pytest.__version__,
-            "plugins": sorted(set(plugins)),
-            "rootdir": str(self.config.rootpath),
-            "pid": os.getpid(),
-            "notes": self.notes,
-        }
+        about = {"python": "%d.%d.%d" % sys.version_info[:3], "pytest": pytest.__version__, "notes": self.notes}
         cells.send(b"B" + to_json(about).encode())
 
     def get_ready_to_fork(self):
@@ -276,7 +267,7 @@ class Warm:
         cells.fill_holes()
 
     def look_at_random(self):
-        """Before forks."""
+        """Before forks: whether somebody has seeded random on purpose, and what it comes back to in them."""
         self.seeded = seeded_state(self.random_before) if self.seeded is None else random_state()
 
     def come_back_to_random(self):
