@@ -10,7 +10,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+Measured = TypeVar("Measured")
 TREE = Path(__file__).resolve().parent.parent
 CASEMATE = os.environ.get("CASEMATE") or str(TREE / "build/bin/casemate")
 
@@ -41,24 +43,24 @@ def spawn(argv: list[str], env: dict[str, str] | None = None, cwd: str | None = 
     return took / 1e9
 
 
-def in_turns(cases: dict[str, Callable[[], float]], rounds: int, warm_up: int = 1, settle: float = 0) -> dict[str, list[float]]:
+def in_turns(cases: dict[str, Callable[[], Measured]], rounds: int, warm_up: int = 1, settle: float = 0) -> dict[str, list[Measured]]:
     """Runs ABC ABC ...: what disturbs the machine for a while disturbs all of them. The first `warm_up` rounds are not counted. A case that
     raises Skipped is told about and left out. `settle`: seconds of rest before each, where a daemon still tidies up after the one before."""
-    times: dict[str, list[float]] = {name: [] for name in cases}
+    measured: dict[str, list[Measured]] = {name: [] for name in cases}
     for turn in range(warm_up + rounds):
         for name, case in cases.items():
-            if name not in times:
+            if name not in measured:
                 continue
             time.sleep(settle)
             try:
-                seconds = case()
+                found = case()
             except Skipped as reason:
                 print(f"  {name}: skipped: {reason}")
-                del times[name]
+                del measured[name]
                 continue
             if turn >= warm_up:
-                times[name].append(seconds)
-    return times
+                measured[name].append(found)
+    return measured
 
 
 def milliseconds(times: list[float]) -> str:
@@ -66,6 +68,11 @@ def milliseconds(times: list[float]) -> str:
     ordered = sorted(times)
     low, high = ordered[len(ordered) // 10], ordered[-1 - len(ordered) // 10]
     return f"{statistics.median(ordered) * 1e3:10.2f} ms  ({low * 1e3:.2f} to {high * 1e3:.2f})"
+
+
+def verdict(ratio: float, goal: float | None) -> str:
+    """What to print behind a ratio with a goal; nothing without."""
+    return "" if goal is None else f", goal <= {goal}x: {'held' if ratio <= goal else 'MISSED'}"
 
 
 def compare(times: dict[str, list[float]], ours: str, goals: dict[str, float | None]) -> None:
@@ -76,8 +83,7 @@ def compare(times: dict[str, list[float]], ours: str, goals: dict[str, float | N
         if not times.get(name):
             continue
         ratio = statistics.median(times[ours]) / statistics.median(times[name])
-        verdict = "" if goal is None else f", goal <= {goal}x: {'held' if ratio <= goal else 'MISSED'}"
-        print(f"  {name:{width}} {milliseconds(times[name])}  ratio {ratio:.3f}x{verdict}")
+        print(f"  {name:{width}} {milliseconds(times[name])}  ratio {ratio:.3f}x{verdict(ratio, goal)}")
     sys.stdout.flush()
 
 

@@ -39,7 +39,7 @@ MAELSTROM = "maelstrom-pytest"
 MAELSTROM_MS = 300.0  # a test; 282 to 326 were measured on this kind of machine, cold or warm alike
 MAELSTROM_TESTS = 50  # it takes the same time for each; 1000 would be five minutes
 GOALS = {MAELSTROM: 0.01, FORK: 1.0, FORK_313: 0.8, XDIST: None, PLAIN: None, FORKED: None}
-IMAGE_313 = "oci:build/images/python3.13"
+IMAGE_313 = f"oci:{measure.TREE / 'build/images/python3.13'}"
 QUIET = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
 Seconds = float
 
@@ -52,7 +52,7 @@ class Cost:
 
 
 def timed(argv: list[str], cwd: Path, env: dict[str, str], good: tuple[int, ...] = (0,)) -> Cost:
-    """Runs it to its end. Ends the benchmark if the exit status is none of `good`: a run that failed must not look fast."""
+    """Runs it to its end. Raises Skipped if the exit status is none of `good`: a run that failed must not look fast."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
     try:
@@ -90,28 +90,15 @@ class Machine:
                 return []
         return [str(venv / "bin/python"), "-m", "pytest", *QUIET]
 
-    def wanted(self, name: str) -> bool:
-        return not self.references or not name.startswith(OURS)
+    def measured(self, cases: dict[str, Callable[[], Cost]]) -> dict[str, list[Cost]]:
+        """Of those that are wanted."""
+        wanted = {name: case for name, case in cases.items() if not self.references or not name.startswith(OURS)}
+        return measure.in_turns(wanted, self.rounds, warm_up=0)
 
 
 def pinned(package: str) -> str:
     lines = (prepare.HERE / "requirements.txt").read_text().splitlines()
     return next(line for line in lines if line.startswith(package + "=="))
-
-
-def alternating(cases: dict[str, Callable[[], Cost]], rounds: int) -> dict[str, list[Cost]]:
-    """ABC ABC ...; a runner that can't is told about once."""
-    costs: dict[str, list[Cost]] = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, case in cases.items():
-            if name not in costs:
-                continue
-            try:
-                costs[name].append(case())
-            except measure.Skipped as reason:
-                print(f"  {name}: left out: {reason}")
-                del costs[name]
-    return costs
 
 
 def median(costs: list[Cost], what: str) -> float:
@@ -136,10 +123,9 @@ def trivial(machine: Machine) -> None:
     project = trivial_project(machine.root / "trivial")
     bare = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     run = lambda argv, env=machine.env: timed(argv, project, env | bare)
-    image = ["--image", str(measure.TREE / IMAGE_313.removeprefix("oci:"))]
     cases: dict[str, Callable[[], Cost]] = {
         OURS: lambda: run(machine.ours),
-        OURS_IMAGE: lambda: run([*machine.ours, "--image=oci:" + image[1], "--requirements=test-requirements.txt"]),
+        OURS_IMAGE: lambda: run([*machine.ours, f"--image={IMAGE_313}", "--requirements=test-requirements.txt"]),
         PLAIN: lambda: run(machine.python),
         XDIST: lambda: run([*machine.python, "-p", "xdist", "-n", "2"]),
         FORK: lambda: run([*machine.python, "-p", "forking"], machine.plugins),
@@ -150,7 +136,7 @@ def trivial(machine: Machine) -> None:
         env_313 = machine.env | {"PATH": f"{bin_313}:{machine.env['PATH']}", "VIRTUAL_ENV": os.path.dirname(bin_313)}
         cases[OURS_313] = lambda: run(machine.ours, env_313)
         cases[FORK_313] = lambda: run([*machine.python_313, "-p", "forking"], machine.plugins)
-    costs = alternating({name: case for name, case in cases.items() if machine.wanted(name)}, machine.rounds)
+    costs = machine.measured(cases)
     print(f"  {count} trivial tests, medians of {machine.rounds}: ms a test of wall, of CPU, page faults a test")
     for name, its in costs.items():
         print(f"    {name:45} {median(its, 'wall') * 1e3 / count:8.2f} {median(its, 'cpu') * 1e3 / count:8.2f} {median(its, 'faults') / count:8.0f}")
@@ -189,9 +175,7 @@ def maelstrom(machine: Machine) -> float | None:
 
 
 def ratio(ours: str, name: str, value: float, goal: float | None = None) -> None:
-    goal = GOALS.get(name) if goal is None else goal
-    verdict = "" if goal is None else f", goal <= {goal}x: {'held' if value <= goal else 'MISSED'}"
-    print(f"    {ours} / {name}: {value:.4g}x{verdict}")
+    print(f"    {ours} / {name}: {value:.4g}x{measure.verdict(value, GOALS.get(name) if goal is None else goal)}")
 
 
 # --- suites ----------------------------------------------------------------------------------------------------------------------------------
@@ -211,7 +195,7 @@ def one_suite(machine: Machine, suite: prepare.Suite) -> dict[str, list[Cost]]:
         XDIST: lambda: run([*machine.python, "-n", "2"]),
         FORK: lambda: run([*machine.python, "-p", "forking"], machine.plugins),
     }
-    return alternating({name: case for name, case in cases.items() if machine.wanted(name)}, machine.rounds)
+    return machine.measured(cases)
 
 
 def suites(machine: Machine) -> None:
@@ -320,7 +304,8 @@ def cases(machine: Machine) -> None:
         quarters = [watched.samples[len(watched.samples) * i // 4] for i in range(4)] + watched.samples[-1:] if watched.samples else []
         print(f"  {count} cases: {took:.1f} s, collected after {collected:.2f} s, first result {tested - collected:.2f} s later, {costs[count]:.2f} ms a case after that, {cpu:.2f} ms of CPU a case in all")
         print("    RSS of the engine, PSS of all (MB) at: " + ", ".join(f"{when:.0f} s {rss >> 20}, {pss >> 20}" for when, rss, pss in quarters), flush=True)
-    print(f"  a case of {counts[-1]} against one of {counts[0]}: {costs[counts[-1]] / costs[counts[0]]:.2f}x, goal <= 1.1x")
+    growth = costs[counts[-1]] / costs[counts[0]]
+    print(f"  a case of {counts[-1]} against one of {counts[0]}: {growth:.2f}x{measure.verdict(growth, 1.1)}")
     watched = Watched(machine, counts[-1])
     watched.follow(until=lambda: watched.lines.get("test_finished", 0) > 100)
     sent = time.monotonic()

@@ -1,13 +1,16 @@
-"""`casemate pytest` on a project of the test's own."""
+"""A project of a test's own, and `casemate pytest` (or `maelstrom-pytest`, which is the same program) run in it."""
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
 
 import pytest
 from py_test_runner import CASEMATE
+
+SIMPLE = ("OK", "FAIL", "TIMEOUT", "ERR", "IGNORED")
 
 
 class Ended:
@@ -17,8 +20,10 @@ class Ended:
         self.status, self.out, self.err = status, out, err
         self.events = [json.loads(line) for line in events.split("\n") if line]
         self.finished = [event for event in self.events if event["event"] == "test_finished"]
+        #: By their ids.
+        self.tests = {event["id"]: event for event in self.finished if event["last"]}
         #: By the part of the id behind the file.
-        self.results = {event["id"].partition("::")[2]: event for event in self.finished if event["last"]}
+        self.results = {name.partition("::")[2]: event for name, event in self.tests.items()}
 
     def of(self, event):
         return [one for one in self.events if one["event"] == event]
@@ -40,7 +45,7 @@ class Ended:
 
 
 class Suite:
-    """A project, and casemate to run it."""
+    """A project, and casemate to run it, by default with the interpreter that runs these tests."""
 
     def __init__(self, directory, environment):
         self.directory = directory
@@ -52,17 +57,17 @@ class Suite:
         path.write_text(textwrap.dedent(text), encoding="utf-8")
         return path
 
-    def start(self, *arguments, **options):
-        environment = self.environment | options.pop("environment", {})
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.directory} | options
-        command = [CASEMATE, "pytest", "--color", "never", "--json-lines", self.events_file, *map(str, arguments)]
-        return subprocess.Popen(command, env=environment, **options)
+    def start(self, *words, name="casemate", **options):
+        # The name a program is called by decides what it is.
+        program = [CASEMATE, "pytest", "--color", "never", "--json-lines", self.events_file] if name == "casemate" else [CASEMATE.parent / name]
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.directory, "env": self.environment} | options
+        return subprocess.Popen([*map(str, program), *map(str, words)], **options)
 
     @property
     def events_file(self):
         return self.directory.parent / "events.jsonl"
 
-    def ended(self, process, timeout=240):
+    def ended(self, process, timeout=300):
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -72,23 +77,44 @@ class Suite:
         whole = events[: events.rfind("\n") + 1]
         return Ended(process.returncode, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"), whole)
 
-    def __call__(self, *arguments, timeout=240, **options):
+    def __call__(self, *words, timeout=300, **options):
         self.events_file.unlink(missing_ok=True)
-        return self.ended(self.start(*arguments, **options), timeout)
+        return self.ended(self.start(*words, **options), timeout)
 
-    def one(self, body, *arguments, **options):
+    def maelstrom(self, *words, **options):
+        return self(*words, name="maelstrom-pytest", **options)
+
+    def tests(self, *words, status=0, **options):
+        """{id: result} of a run that ends with `status`."""
+        ended = self(*words, **options)
+        assert ended.status == status, str(ended)
+        return ended.tests
+
+    def one(self, body, *words, **options):
         """The result of a project that has this one file with one test, and the whole run."""
         self.write("test_it.py", body)
-        ended = self(*arguments, **options)
+        ended = self(*words, **options)
         assert len(ended.results) == 1, str(ended)
         return next(iter(ended.results.values())), ended
+
+
+def simple_lines(text):
+    """{node id: status} of --ui simple as maelstrom-pytest prints it."""
+    found = {}
+    for line in text.splitlines():
+        name, dots, rest = line.partition("...")
+        status = rest.lstrip(".").split()
+        if dots and status and status[0] in SIMPLE:
+            found[name] = status[0]
+    return found
 
 
 @pytest.fixture
 def suite(tmp_path, casemate_directories):
     (tmp_path / "project").mkdir()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_"))}
-    return Suite(tmp_path / "project", kept | casemate_directories | {"VIRTUAL_ENV": sys.prefix})
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_")) and name not in ("COLUMNS", "NO_COLOR")}
+    path = f"{pathlib.Path(sys.executable).parent}:{kept.get('PATH', '/usr/bin:/bin')}"
+    return Suite(tmp_path / "project", kept | casemate_directories | {"PATH": path, "VIRTUAL_ENV": sys.prefix})
 
 
-__all__ = ["Ended", "Suite", "suite"]
+__all__ = ["Ended", "Suite", "simple_lines", "suite"]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from images import UV
-from projects import simple_lines, suite  # noqa: F401  (a fixture of another make than in test_pytest.py)
+from suites import simple_lines
 
 # The document's advice for seeing tests side by side.
 CLIENT_TEST = """
@@ -26,8 +26,8 @@ def test_expands(number):
 
 def with_packages(done):
     """Skips where no package index can be reached."""
-    said = done.stdout + done.stderr
-    if done.returncode != 0 and re.search("error sending request|dns error|Could not fetch|No matching distribution|Connection", said):
+    said = done.out + done.err
+    if done.status != 0 and re.search("error sending request|dns error|Could not fetch|No matching distribution|Connection", said):
         pytest.skip("no package index can be reached: " + said[-300:])
     return done
 
@@ -37,7 +37,7 @@ def seed(suite, docker_hub):
     """A project after all steps of the document but the last."""
     suite.environment |= docker_hub.environment | {"CASEMATE_UV": UV or "none"}
     done = suite.maelstrom("--init")
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert (done.status, done.err) == (0, ""), done.err
     path = suite.directory / "maelstrom-pytest.toml"
     text = path.read_text()
     assert 'image = "docker://python:3.11-slim"' in text
@@ -52,15 +52,15 @@ def seed(suite, docker_hub):
 
 def test_the_document_step_by_step(seed):
     done = with_packages(seed.maelstrom("--ui", "simple", "--slots", 8, "--include", "file.equals(py/maelstrom_client_test.py)"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = simple_lines(done.stdout)
+    assert done.status == 0, done.out + done.err
+    lines = simple_lines(done.out)
     assert lines == {f"py/maelstrom_client_test.py::test_expands[{number}]": "OK" for number in range(8)}
-    assert re.search(r"Successful Tests: +8\n", done.stdout)
+    assert re.search(r"Successful Tests: +8\n", done.out)
     done = seed.maelstrom("--ui", "simple")
-    assert done.returncode == 1
-    assert simple_lines(done.stdout)["test_other.py::test_fails"] == "FAIL"
-    assert "assert 1 == 2" in done.stdout
-    assert re.search(r"Failed Tests +: +1\n    test_other.py::test_fails: failure\n", done.stdout), done.stdout
+    assert done.status == 1
+    assert simple_lines(done.out)["test_other.py::test_fails"] == "FAIL"
+    assert "assert 1 == 2" in done.out
+    assert re.search(r"Failed Tests +: +1\n    test_other.py::test_fails: failure\n", done.out), done.out
     # The files lie there as they did, and nothing of ours beside them.
     assert sorted(path.name for path in seed.directory.iterdir()) == ["maelstrom-pytest.toml", "notes.txt", "py", "test-requirements.txt", "test_other.py"]
     assert not list(seed.directory.rglob("__pycache__"))
@@ -111,31 +111,31 @@ def test_the_documents_settings_for_wsl2(seed):
     seed.write("py/test_wsl2.py", WSL2_TEST)
     seed.write("test-requirements.txt", "pytest==8.1.1\npytest-xdist\nprotobuf==5.29.3\n")
     done = with_packages(seed.maelstrom("--ui", "simple", "--include", "file.equals(py/test_wsl2.py)"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert simple_lines(done.stdout) == {"py/test_wsl2.py::test_settings": "OK", "py/test_wsl2.py::test_fresh": "OK"}
+    assert done.status == 0, done.out + done.err
+    assert simple_lines(done.out) == {"py/test_wsl2.py::test_settings": "OK", "py/test_wsl2.py::test_fresh": "OK"}
 
 
 def test_the_file_of_init_as_it_is(seed):
     (seed.directory / "maelstrom-pytest.toml").unlink()
-    assert seed.maelstrom("--init").returncode == 0
+    assert seed.maelstrom("--init").status == 0
     done = with_packages(seed.maelstrom("--list"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(done.stdout.splitlines()) == sorted([f"py/maelstrom_client_test.py::test_expands[{n}]" for n in range(8)] + ["test_other.py::test_fails", "test_other.py::test_other"])
+    assert done.status == 0, done.out + done.err
+    assert sorted(done.out.splitlines()) == sorted([f"py/maelstrom_client_test.py::test_expands[{n}]" for n in range(8)] + ["test_other.py::test_fails", "test_other.py::test_other"])
     done = seed.maelstrom("--ui", "simple", "test_other.py::test_other", "py/maelstrom_client_test.py")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(simple_lines(done.stdout)) == 9
+    assert done.status == 0, done.out + done.err
+    assert len(simple_lines(done.out)) == 9
     again = seed.maelstrom("--init")
-    assert again.returncode == 2 and "is there already" in again.stderr
+    assert again.status == 2 and "is there already" in again.err
 
 
 def test_without_what_the_image_needs(seed):
     (seed.directory / "test-requirements.txt").unlink()
     done = seed.maelstrom("--ui", "simple")
-    assert done.returncode == 2
-    said = done.stdout + done.stderr
+    assert done.status == 2
+    said = done.out + done.err
     assert "test-requirements.txt" in said and "pytest" in said, said
     assert "Traceback" not in said
-    assert seed.maelstrom("--list").returncode == 2
+    assert seed.maelstrom("--list").status == 2
 
 
 FILTERED = """
@@ -182,29 +182,29 @@ def test_filters(suite, expression, wanted):
     suite.write("py/test_a.py", FILTERED)
     suite.write("py/test_other.txt", "")
     done = suite.maelstrom("--list", "--include", expression)
-    assert (done.returncode, sorted(done.stdout.splitlines())) == (0, sorted(wanted)), done.stderr
+    assert (done.status, sorted(done.out.splitlines())) == (0, sorted(wanted)), done.err
     left = suite.maelstrom("--list", "-x", expression)
-    assert sorted(left.stdout.splitlines() + wanted) == sorted([ONE, WORDS, SKIP, PASS, OUTPUT])
+    assert sorted(left.out.splitlines() + wanted) == sorted([ONE, WORDS, SKIP, PASS, OUTPUT])
 
 
 def test_a_filter_that_cannot_be_read(suite):
     done = suite.maelstrom("--include", "fiel.equals(a)")
-    assert done.returncode == 2
-    assert done.stderr == "maelstrom-pytest: --include 'fiel.equals(a)': column 1: there is no selector 'fiel', did you mean 'file'?\n"
+    assert done.status == 2
+    assert done.err == "maelstrom-pytest: --include 'fiel.equals(a)': column 1: there is no selector 'fiel', did you mean 'file'?\n"
 
 
 def test_words_for_pytest(suite):
     suite.write("test_a.py", "def test_a(pytestconfig):\n    assert pytestconfig.option.tbstyle == 'line' and not pytestconfig.pluginmanager.hasplugin('cacheprovider')\n    assert pytestconfig.option.verbose == 2\n")
     suite.write("test_b.py", "def test_b():\n    assert 0\n")
     done = suite.maelstrom("--ui", "simple", "--extra-pytest-args=-p", "--extra-pytest-args=no:cacheprovider", "--extra-pytest-collect-args=--ignore=test_b.py", "-v", "-v", "--", "--tb=line")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert simple_lines(done.stdout) == {"test_a.py::test_a": "OK"}
+    assert done.status == 0, done.out + done.err
+    assert simple_lines(done.out) == {"test_a.py::test_a": "OK"}
     done = suite("--durations", "1", "-vv", "-k", "test_a")
-    assert re.search(r"slowest 1 durations:\n\d+\.\d\ds (setup|call|teardown) +test_a.py::test_a\n", done.stdout), done.stdout
+    assert re.search(r"slowest 1 durations:\n\d+\.\d\ds (setup|call|teardown) +test_a.py::test_a\n", done.out), done.out
 
 
 def test_the_lock_of_maelstrom_pins_an_image(seed):
     digest = "sha256:" + "1" * 64
     seed.write("maelstrom-container-tags.lock", f'version = 1\n\n[python]\n"3.11-slim" = "{digest}"\n')
     done = seed.maelstrom("--list")
-    assert done.returncode == 2 and digest in done.stderr, done.stderr
+    assert done.status == 2 and digest in done.err, done.err

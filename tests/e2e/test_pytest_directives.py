@@ -4,7 +4,7 @@ import os
 
 import pytest
 from images import UV, image_layout
-from projects import simple_lines, suite  # noqa: F401  (a fixture of another make than in test_pytest.py)
+from suites import simple_lines
 
 DIRECTIVES = """
 [containers.debian]
@@ -211,22 +211,22 @@ def project(suite):
 
 def test_each_test_gets_what_its_directives_say(project):
     done = project.maelstrom("--ui", "simple")
-    said = done.stdout + done.stderr
+    said = done.out + done.err
     if "packages.txt" in said and "pytest==8.1.1" in said:
         pytest.skip("no package index can be reached: " + said[-300:])
-    lines = {name.rpartition("::")[2]: status for name, status in simple_lines(done.stdout).items()}
+    lines = {name.rpartition("::")[2]: status for name, status in simple_lines(done.out).items()}
     bad = {"test_memory": "FAIL", "test_disk": "FAIL", "test_slow": "TIMEOUT", "test_ignored": "IGNORED"}
     expected = {line[4:].split("(")[0]: "OK" for line in TESTS.splitlines() if line.startswith("def test_")} | bad
     assert lines == expected, said
-    assert done.returncode == 1
+    assert done.status == 1
     assert not (project.directory / "made").exists() and not (project.directory / "shared").exists()
 
 
 def test_a_command_line_is_laid_over_directives(project):
-    by_name = {name.rpartition("::")[2]: test for name, test in project.verdicts("-k", "test_loopback or test_slow or test_ignored", "--timeout", "2", status=1).items()}
+    by_name = {name.rpartition("::")[2]: test for name, test in project.tests("-k", "test_loopback or test_slow or test_ignored", "--timeout", "2", status=1).items()}
     assert {name: test["verdict"] for name, test in by_name.items()} == {"test_loopback": "passed", "test_slow": "failed", "test_ignored": "ignored"}
     assert "2.00 s" in by_name["test_slow"]["reason"]
-    by_name = project.verdicts("-k", "test_lonely or test_host_network", "--network", "none", status=1)
+    by_name = project.tests("-k", "test_lonely or test_host_network", "--network", "none", status=1)
     assert {name.rpartition("::")[2]: test["verdict"] for name, test in by_name.items()} == {"test_lonely": "passed", "test_host_network": "failed"}
 
 
@@ -237,6 +237,6 @@ def test_directives_of_pyproject(suite):
         "[[tool.casemate.directives]]\nfilter = 'name.equals(test_b)'\nparent = 'other'\n[tool.casemate.containers.other]\nenvironment = { A = '2' }\n",
     )
     suite.write("sub/test_it.py", "import os\ndef test_a(): assert os.environ['A'] == '1'\ndef test_b(): assert os.environ['A'] == '2'\n")
-    assert {test["verdict"] for test in suite.verdicts().values()} == {"passed"}
+    assert {test["verdict"] for test in suite.tests().values()} == {"passed"}
     # They are the project's, wherever in it one is.
-    assert {test["verdict"] for test in suite.verdicts(cwd=suite.directory / "sub").values()} == {"passed"}
+    assert {test["verdict"] for test in suite.tests(cwd=suite.directory / "sub").values()} == {"passed"}

@@ -8,7 +8,6 @@ import sys
 import sysconfig
 
 import pytest
-from projects import suite  # noqa: F401  (a fixture of another make than in test_pytest.py)
 
 PACKAGES = sysconfig.get_paths()["purelib"]  # where pytest is
 PLAIN = "def test_it(tmp_path):\n    (tmp_path / 'x').write_text('x')\n"
@@ -24,10 +23,10 @@ def environment_at(path, *options, packages=True):
 
 
 def passes(suite, *words, **options):
-    verdicts = suite.verdicts(*words, **options)
-    assert verdicts
-    assert {test["verdict"] for test in verdicts.values()} == {"passed"}
-    return verdicts
+    tests = suite.tests(*words, **options)
+    assert tests
+    assert {test["verdict"] for test in tests.values()} == {"passed"}
+    return tests
 
 
 @pytest.mark.parametrize("name", [".venv", "env", "../env of mine"])

@@ -3,9 +3,10 @@
 import os
 import re
 import signal
+import subprocess
 
 import pytest
-from projects import suite  # noqa: F401  (a fixture of another make than in test_pytest.py)
+from py_test_runner import CASEMATE
 from terminal import Terminal
 
 FIRST = "def test_it():\n    assert 1 + 1 == 2\n"
@@ -17,7 +18,7 @@ def on_terminal(suite):
 
     def begin(*words):
         environment = suite.environment | {"TERM": "xterm-256color"}
-        begun.append(Terminal(suite.command(words, "casemate"), cwd=suite.directory, env=environment))
+        begun.append(Terminal([str(CASEMATE), "pytest", *words], cwd=suite.directory, env=environment))
         return begun[-1]
 
     yield begin
@@ -38,7 +39,7 @@ def test_an_edit_begins_another_run(suite):
     suite.write("test_a.py", FIRST)
     (suite.directory / ".git").mkdir()
     (suite.directory / "__pycache__").mkdir()
-    process = suite.start("--watch", "--ui", "simple", "--junit-xml", "report.xml")
+    process = suite.start("--watch", "--ui", "simple", "--junit-xml", "report.xml", stderr=subprocess.STDOUT, text=True)
     try:
         wait_for_line(process, "waiting for changes")
         # None of these is an edit: our own report was written, too.

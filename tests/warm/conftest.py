@@ -9,10 +9,12 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from stand_in import PAYLOAD, Base  # noqa: E402
+from stand_in import PAYLOAD, REPOSITORY, Base  # noqa: E402
 
 # Any interpreter with pytest: `CASEMATE_WARM_PYTHON=/path/to/python3.13 python -m pytest tests/warm`.
 PYTHON = os.environ.get("CASEMATE_WARM_PYTHON", sys.executable)
+VENV = REPOSITORY / "build/warm-venv"
+PLUGINS = pathlib.Path(__file__).with_name("plugins.txt")
 
 RECORDER = """
 import json, os
@@ -36,6 +38,7 @@ class Project:
     def __init__(self, directory, request):
         self.directory = directory
         self.request = request
+        self.python = PYTHON
         self.write("pytest.ini", "[pytest]\naddopts = -p no:cacheprovider -p no:randomly\n")
 
     def write(self, name, text):
@@ -46,7 +49,7 @@ class Project:
 
     def start(self, *args, out=None, err=None, **env):
         """A base that is not ready yet."""
-        base = Base(self.directory, *args, python=PYTHON, env=environment(**env), out=out, err=err)
+        base = Base(self.directory, *args, python=self.python, env=environment(**env), out=out, err=err)
         self.request.addfinalizer(base.close)
         return base
 
@@ -73,7 +76,7 @@ class Project:
     def plain(self, *args, **env):
         """`python -m pytest ARGS` here."""
         return subprocess.run(
-            [PYTHON, "-m", "pytest", *args],
+            [self.python, "-m", "pytest", *args],
             cwd=self.directory,
             env=environment(**env),
             stdin=subprocess.DEVNULL,
@@ -103,3 +106,22 @@ def project(tmp_path, request):
     directory = tmp_path / "project"
     directory.mkdir()
     return Project(directory, request)
+
+
+@pytest.fixture(scope="session")
+def python_with_plugins():
+    """An interpreter with all of plugins.txt, made once and kept; $CASEMATE_WARM_PLUGINS is another one."""
+    if "CASEMATE_WARM_PLUGINS" in os.environ:
+        return os.environ["CASEMATE_WARM_PLUGINS"]
+    python = str(VENV / "bin/python")
+    stamp = VENV / PLUGINS.name
+    if stamp.exists() and stamp.read_text() == PLUGINS.read_text():
+        return python
+    uv = str(REPOSITORY / "build/venv/bin/uv")
+    for command in ([uv, "venv", "-q", "--clear", "-p", "/usr/bin/python3", str(VENV)],
+                    [uv, "pip", "install", "-q", "-p", python, "-r", str(PLUGINS)]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode:
+            pytest.skip(f"the plugins can't be installed: {done.stderr.strip().splitlines()[-1:]}")
+    stamp.write_text(PLUGINS.read_text())
+    return python

@@ -158,8 +158,20 @@ class Module:
     def run(self, ids, fds=None):
         return self.finish(self.start(ids, fds))
 
+    def part(self, first, count):
+        """A parent for this part of more items than kMostItems."""
+        return Module(ask_for_parent(self.control, {"first": first, "count": count}))
+
     def close(self):
         self.control.close()
+
+
+def ask_for_parent(control, words, files=()):
+    """Sends M; our end of the new parent's socket."""
+    made = Control()
+    control.send(b"M" + json.dumps(words).encode(), [made.theirs.fileno(), *files])
+    made.theirs.close()
+    return made
 
 
 class Base:
@@ -216,10 +228,7 @@ class Base:
         return module
 
     def ask_for_module(self, file, *files, **words):
-        control = Control()
-        self.control.send(b"M" + json.dumps({"file": file, **words}).encode(), [control.theirs.fileno(), *files])
-        control.theirs.close()
-        return control
+        return ask_for_parent(self.control, {"file": file, **words}, files)
 
     def close(self):
         for module in self.modules:

@@ -1,6 +1,6 @@
 """Forks: each its own streams, random numbers and names; crashes, floods and leaks of one are its own."""
-import json
 import os
+import random
 import signal
 
 import pytest
@@ -80,6 +80,38 @@ def test_a_deliberate_seed_of_a_module_stays(project):
     assert len({parent.run("test_draws.py::test_draws").reports[-1]["properties"][0][1] for _ in range(3)}) == 3
 
 
+def test_a_deliberate_seed_of_a_conftest_stays(project):
+    project.write("conftest.py", "import random\nrandom.seed(7)\n")
+    project.write("test_it.py", """
+        import random
+        AT_IMPORT = random.random()
+        def test_seeded():
+            wanted = random.Random(7)
+            assert [AT_IMPORT, random.random()] == [wanted.random(), wanted.random()]
+    """)
+    parent = project.module()
+    for _ in range(2):
+        result = parent.run("test_it.py::test_seeded")
+        assert result.outcomes()["call"] == "passed", result.text()
+
+
+@pytest.mark.parametrize("seed", ["", "random.seed(7)"])
+def test_random_numbers_of_a_part_are_as_those_of_a_whole(project, seed):
+    project.write("test_it.py", f"""
+        import random, pytest
+        {seed}
+        @pytest.mark.parametrize("n", range(4001))
+        def test_draws(record_property, n): record_property("drawn", random.random())
+    """)
+    whole = project.module()
+    parts = [whole.part(0, 4000), whole.part(4000, 1)]
+    results = [parts[0].run("test_it.py::test_draws[0]"), parts[0].run("test_it.py::test_draws[1]"), parts[1].run("test_it.py::test_draws[4000]")]
+    drawn = {result.reports[-1]["properties"][0][1] for result in results}
+    assert drawn == {str(random.Random(7).random())} if seed else len(drawn) == 3
+    for part in parts:
+        part.close()
+
+
 CRASHES = {
     "os._exit(3)": 3 << 8,
     "os.kill(os.getpid(), signal.SIGKILL)": signal.SIGKILL,
@@ -121,6 +153,17 @@ def test_a_flood_is_bounded_and_keeps_both_ends(project):
     assert len(captured.encode()) <= 1 << 20
     assert len(report["text"].encode()) <= 1 << 20
     assert len(report["message"]) <= 16384 and report["message"].startswith("ValueError: yyy")
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_sections_are_bounded_and_counted(project, count):
+    project.write("test_it.py", f"""
+        def test_sections(request):
+            for n in range({count}): request.node.add_report_section("call", str(n), "x" * (1 << 20))
+    """)
+    sections = project.module().run("test_it.py::test_sections").reports[1]["sections"]
+    assert [title for title, _ in sections] == ["Captured 0 call", "Captured 1 call", "Captured 2 call", *["casemate"] * (count - 3)]
+    assert count == 3 or sections[-1][1] == "1 more sections left out"
 
 
 def test_forks_leak_nothing_into_the_parent_and_each_other(project):

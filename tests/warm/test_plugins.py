@@ -1,45 +1,50 @@
-"""Plugins that people use, in forks. Those that the interpreter has not got are skipped."""
+"""Plugins that people use, in forks of an interpreter that has all of them at once; what needs none, in those of any."""
 import subprocess
 
 import pytest
 
-from conftest import PYTHON
+
+@pytest.fixture
+def plugged(project, python_with_plugins):
+    project.python = python_with_plugins
+    return project
 
 
-def needs(*modules):
+def needs(project, *modules):
+    """$CASEMATE_WARM_PLUGINS may have fewer."""
     for module in modules:
-        if subprocess.run([PYTHON, "-c", "import " + module], stderr=subprocess.DEVNULL, check=False).returncode:
-            pytest.skip(f"{PYTHON} has no {module}")
+        if subprocess.run([project.python, "-c", "import " + module], stderr=subprocess.DEVNULL, check=False).returncode:
+            pytest.skip(f"{project.python} has no {module}")
 
 
-def test_xdist_is_told_to_stay_out(project):
-    needs("xdist")
-    project.write("test_it.py", "import os\ndef test_x(worker_id): assert worker_id == 'master' and 'PYTEST_XDIST_WORKER' not in os.environ\n")
+def test_xdist_is_told_to_stay_out(plugged):
+    needs(plugged, "xdist")
+    plugged.write("test_it.py", "import os\ndef test_x(worker_id): assert worker_id == 'master' and 'PYTEST_XDIST_WORKER' not in os.environ\n")
     for options in (("-n", "2"), ("-n", "auto", "--dist=loadfile"), ("-f",)):
-        base = project.base(*options)
+        base = plugged.base(*options)
         assert "xdist" in base.begun["notes"][0]
         assert base.module("test_it.py").run("test_it.py::test_x").outcomes()["call"] == "passed"
 
 
-def test_timeouts_of_pytest_timeout(project):
-    needs("pytest_timeout")
-    project.write("test_it.py", """
+def test_timeouts_of_pytest_timeout(plugged):
+    needs(plugged, "pytest_timeout")
+    plugged.write("test_it.py", """
         import time, pytest
         @pytest.mark.timeout(0.2)
         def test_signal(): time.sleep(20)
         @pytest.mark.timeout(0.2, method="thread")
         def test_thread(): time.sleep(20)
     """)
-    parent = project.module()
+    parent = plugged.module()
     result = parent.run("test_it.py::test_signal")
     assert result.outcomes()["call"] == "failed" and "Timeout" in result.reports[1]["message"]
     result = parent.run("test_it.py::test_thread")
     assert result.status == 1 << 8 and "Timeout" in result.out + result.err
 
 
-def test_reruns_of_pytest_rerunfailures(project):
-    needs("pytest_rerunfailures")
-    project.write("test_it.py", """
+def test_reruns_of_pytest_rerunfailures(plugged):
+    needs(plugged, "pytest_rerunfailures")
+    plugged.write("test_it.py", """
         import pytest
         count = []
         @pytest.mark.flaky(reruns=2)
@@ -48,40 +53,40 @@ def test_reruns_of_pytest_rerunfailures(project):
             assert len(count) == 2
     """)
     for options in ((), ("--reruns", "1")):
-        parent = project.module("test_it.py", *options)
+        parent = plugged.module("test_it.py", *options)
         assert parent.ready["threads"] == []
         result = parent.run("test_it.py::test_flaky")
         assert [r["outcome"] for r in result.reports if r["when"] == "call"] == ["rerun", "passed"]
         assert result.lines[-1] == {"done": True}
 
 
-def test_pytest_randomly_seeds_each_fork_as_it_does(project):
-    needs("pytest_randomly")
-    project.write("pytest.ini", "[pytest]\naddopts = -p no:cacheprovider\n")
-    project.write("test_it.py", "import random\n" + "".join(f"def test_{n}(): print(random.random())\n" for n in range(5)))
-    parent = project.module()
+def test_pytest_randomly_seeds_each_fork_as_it_does(plugged):
+    needs(plugged, "pytest_randomly")
+    plugged.write("pytest.ini", "[pytest]\naddopts = -p no:cacheprovider\n")
+    plugged.write("test_it.py", "import random\n" + "".join(f"def test_{n}(): print(random.random())\n" for n in range(5)))
+    parent = plugged.module()
     one, other = parent.run("test_it.py::test_1"), parent.run("test_it.py::test_1")
     assert one.section("Captured stdout call") == other.section("Captured stdout call") != ""
 
 
-def test_hypothesis(project):
-    needs("hypothesis")
-    project.write("test_it.py", """
+def test_hypothesis(plugged):
+    needs(plugged, "hypothesis")
+    plugged.write("test_it.py", """
         from hypothesis import given, strategies
         @given(strategies.integers())
         def test_fine(x): assert x + 0 == x
         @given(strategies.integers())
         def test_falsified(x): assert x < 100
     """)
-    parent = project.module()
+    parent = plugged.module()
     assert parent.run("test_it.py::test_fine").outcomes()["call"] == "passed"
     result = parent.run("test_it.py::test_falsified")
     assert result.outcomes()["call"] == "failed" and "x=100" in result.text() + str(result.lines)
 
 
-def test_asyncio_anyio_and_mock(project):
-    needs("pytest_asyncio", "pytest_mock", "anyio")
-    project.write("test_it.py", """
+def test_asyncio_anyio_and_mock(plugged):
+    needs(plugged, "pytest_asyncio", "pytest_mock", "anyio")
+    plugged.write("test_it.py", """
         import asyncio, pytest
         @pytest.mark.asyncio
         async def test_asyncio(): await asyncio.sleep(0)
@@ -92,7 +97,7 @@ def test_asyncio_anyio_and_mock(project):
             import os
             assert os.getcwd() == "x"
     """)
-    base = project.base("-k", "not trio")
+    base = plugged.base("-k", "not trio")
     parent = base.module("test_it.py")
     for line in base.collect():
         if "item" in line:
@@ -111,10 +116,10 @@ def test_subtests_fixture(project):
     assert [r["subtest"] for r in result.reports if r.get("subtest") and r["outcome"] == "failed"] == ["[part] (i=1)"]
 
 
-def test_sugar_finds_a_terminal_reporter(project):
-    needs("pytest_sugar")
-    project.write("test_it.py", "def test_x(request): assert request.config.pluginmanager.getplugin('terminalreporter')\n")
-    assert project.module("test_it.py", "--force-sugar").run("test_it.py::test_x").outcomes()["call"] == "passed"
+def test_sugar_finds_a_terminal_reporter(plugged):
+    needs(plugged, "pytest_sugar")
+    plugged.write("test_it.py", "def test_x(request): assert request.config.pluginmanager.getplugin('terminalreporter')\n")
+    assert plugged.module("test_it.py", "--force-sugar").run("test_it.py::test_x").outcomes()["call"] == "passed"
 
 
 def test_the_terminal_reporter_is_there_for_who_asks(project):

@@ -1,41 +1,16 @@
 """`casemate pytest` itself, beside a plain pytest with the same plugins: the same reports of every test."""
-import os
-import pathlib
 import re
-import subprocess
 
 import pytest
 
-from program import ROOT, Program, difference
+from program import Program, difference
 from test_outcomes import SUITE
 
-VENV = ROOT / "build/warm-venv"
-WANTED = pathlib.Path(__file__).with_name("plugins.txt")
-
-
-@pytest.fixture(scope="session")
-def python():
-    """An interpreter with all plugins, made once and kept; $CASEMATE_WARM_PLUGINS is another one."""
-    if "CASEMATE_WARM_PLUGINS" in os.environ:
-        return os.environ["CASEMATE_WARM_PLUGINS"]
-    stamp = VENV / "plugins.txt"
-    if stamp.exists() and stamp.read_text() == WANTED.read_text():
-        return str(VENV / "bin/python")
-    uv = str(ROOT / "build/venv/bin/uv")
-    for command in ([uv, "venv", "-q", "--clear", "-p", "/usr/bin/python3", str(VENV)],
-                    [uv, "pip", "install", "-q", "-p", str(VENV / "bin/python"), "-r", str(WANTED)]):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            pytest.skip(f"the plugins can't be installed: {done.stderr.strip().splitlines()[-1:]}")
-    stamp.write_text(WANTED.read_text())
-    return str(VENV / "bin/python")
-
-
 @pytest.fixture
-def program(tmp_path, python):
+def program(tmp_path, python_with_plugins):
     for name in ("project", "scratch", "cache", "state"):
         (tmp_path / name).mkdir()
-    made = Program(tmp_path / "project", python, tmp_path / "scratch")
+    made = Program(tmp_path / "project", python_with_plugins, tmp_path / "scratch")
     made.more = {"CASEMATE_CACHE_DIR": str(tmp_path / "cache"), "CASEMATE_STATE_DIR": str(tmp_path / "state")}
     made.write("pytest.ini", "[pytest]\naddopts = -p no:cacheprovider -p no:randomly\n")
     return made
@@ -346,6 +321,14 @@ def test_too_little_coverage_is_a_failure(program):
         ours = program.casemate("-p", "pytest_cov.plugin", *options, **ALONE)
         assert (ours.status, "failed" in ours.verdicts.values()) == (status, False), ours.text
         assert f"Required test coverage of {least}%" in ours.text
+
+
+def test_a_report_of_coverage_that_fails_is_told(program):
+    program.write("test_it.py", "def test_x(): pass\n")
+    program.write("file", "")
+    ours = program.casemate("-p", "pytest_cov.plugin", "--cov=.", "--cov-report=xml:file/coverage.xml", **ALONE)
+    assert ours.verdicts == {"test_it.py::test_x": "passed"}
+    assert any("there is no report" in note and re.search(r"(NotADirectory|FileExists)Error: .*file", note) for note in ours.notes), ours.text
 
 
 MIXED = {

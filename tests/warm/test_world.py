@@ -31,6 +31,7 @@ WORLD = """
         manager = request.config.pluginmanager
         world["plugins"] = sorted(name for name, _ in manager.list_name_plugin() if not name.isdigit())
         world["option"] = {k: repr(v) for k, v in sorted(vars(request.config.option).items())}
+        world["args"] = [request.config.args, repr(request.config.invocation_params)]
         world["flags"] = repr(sys.flags)
         logging = sys.modules.get("logging")
         world["handlers"] = [type(h).__name__ for h in logging.getLogger().handlers] if logging else None

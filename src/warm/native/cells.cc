@@ -126,7 +126,7 @@ void remember(int pid, std::uint64_t job, bool told = true) {
   forks[forks_count++] = {pid, static_cast<int>(call(SYS_pidfd_open, pid, 0)), job, told};
 }
 
-// In a fresh fork: what belongs to its parent alone. `keep_control`: it may still have to say that it failed.
+// In a fresh fork: what belongs to its parent alone, but for the control: it may still have to say that it failed.
 void forget_parent() {
   for (int i = 0; i < forks_count; ++i) close_fd(forks[i].pidfd);
   forks_count = 0;
@@ -146,7 +146,7 @@ void reap(int index, int options) {
   if (ended.told) send_ended(ended.job, status, used);
 }
 
-// Forks into the cell of `order`. In the child 0, in the parent a pid, or -1 with a Python error set, which is for the log alone.
+// Forks into the cell of `order`. In the child 0, in the parent a pid, or -1 after an F.
 int fork_into_cell(Order& order) {
   if (order.pid_namespace >= 0) {
     const long joined = call(SYS_setns, order.pid_namespace, CLONE_NEWPID);

@@ -60,11 +60,11 @@ int drop_capabilities() {
   return static_cast<int>(-call(SYS_capset, at(&header), at(none)));
 }
 
-int dup_over(int fd, const int* targets, int count, int cloexec_from) {
+int dup_over(int fd, const int* targets, int count) {
   for (int i = 0; i < count; ++i) {
     if (targets[i] == fd) continue;
     // 0, 1 and 2 are inherited by programs that a test starts, copies of them are not.
-    const long result = call(SYS_dup3, fd, targets[i], targets[i] >= cloexec_from ? O_CLOEXEC : 0);
+    const long result = call(SYS_dup3, fd, targets[i], targets[i] > 2 ? O_CLOEXEC : 0);
     if (result < 0) return static_cast<int>(-result);
   }
   return 0;
@@ -99,10 +99,10 @@ int nameless_file() {
 
 int take_streams(const Streams& streams, int out, int err) {
   if (out >= 0) {
-    if (const int problem = dup_over(out, streams.out, streams.out_count, 3); problem != 0) return problem;
+    if (const int problem = dup_over(out, streams.out, streams.out_count); problem != 0) return problem;
   }
   if (err >= 0) {
-    if (const int problem = dup_over(err, streams.err, streams.err_count, 3); problem != 0) return problem;
+    if (const int problem = dup_over(err, streams.err, streams.err_count); problem != 0) return problem;
   }
   for (int group = 0; group < Streams::kMostFiles; ++group) {
     int fresh = -1;
@@ -110,7 +110,7 @@ int take_streams(const Streams& streams, int out, int err) {
       if (streams.file_group[i] != group) continue;
       if (fresh < 0) fresh = nameless_file();
       if (fresh < 0) return -fresh;
-      if (const int problem = dup_over(fresh, &streams.file[i], 1, 3); problem != 0) return problem;
+      if (const int problem = dup_over(fresh, &streams.file[i], 1); problem != 0) return problem;
     }
     close_fd(fresh);
   }

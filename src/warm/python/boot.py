@@ -1,6 +1,6 @@
 """The first part of a warm parent: loads the native half, takes stdout and stderr, becomes `python -m pytest ARGS`.
 
-reports.py comes before it in the text, warm.py after it.
+reports.py and coverage.py come before it in the text, warm.py after it.
 """
 CONTROL, NATIVE = 3, 5  # descriptors given by the engine; 4 is this text
 
@@ -62,13 +62,15 @@ def run_pytest(code, plugin):
     """Runs pytest's __main__ with one more plugin, and gives its exit status: the same frames, arguments and environment as without."""
     import _pytest.config as config
 
-    original = config._prepareconfig
+    original = config.get_config
 
-    def prepare(args=None, plugins=None, *rest, **more):
-        config._prepareconfig = original
-        return original(args, [plugin, *(plugins or ())], *rest, **more)
+    def get_config(*args, **more):
+        config.get_config = original
+        made = original(*args, **more)
+        made.pluginmanager.register(plugin)  # not among the arguments, which tests can see in invocation_params
+        return made
 
-    config._prepareconfig = prepare
+    config.get_config = get_config
     try:
         exec(code, sys.modules["__main__"].__dict__)
     except SystemExit as end:

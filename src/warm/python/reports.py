@@ -1,6 +1,6 @@
 """Reports of pytest as lines of JSON for the engine (src/warm/protocol.h), without importing a module that a plain pytest would not have.
 
-This file and warm.py are one text when casemate is built: names of one are names of the other.
+All files here are one text when casemate is built (cmake/warm.cmake): names of one are names of the others.
 """
 import os
 import sys
@@ -91,11 +91,11 @@ def as_text(value):
         return "<%s without a text: %s>" % (type(value).__name__, type(problem).__name__)
 
 
-def crash_of(longrepr):
-    """(message, path, line) of where it failed, in one line; empty strings and None where pytest does not say."""
+def crash_of(longrepr, text):
+    """(message, path, line) of where it failed, in one line; empty strings and None where neither pytest nor `text`, all of it, says so."""
     crash = getattr(longrepr, "reprcrash", None)
     if crash is None:
-        lines = [line for line in as_text(longrepr).splitlines() if line.strip()]
+        lines = [line for line in text.splitlines() if line.strip()]
         marked = [line[1:].strip() for line in lines if line.startswith("E ")]
         return (marked[-1] if marked else lines[-1].strip() if lines else ""), "", None
     lines = as_text(crash.message).splitlines()
@@ -132,7 +132,7 @@ def explain_outcome(report, fields):
         except Exception as problem:
             text = "<the report has no text: %s: %s>" % (type(problem).__name__, as_text(problem))
         fields["text"] = bounded(text)
-        message, path, line = crash_of(longrepr)
+        message, path, line = crash_of(longrepr, text)
         if path:
             fields["path"] = path
         if line is not None:
@@ -151,7 +151,7 @@ def sections_of(report):
         content = bounded(as_text(content), min(MOST_TEXT, left))
         left -= len(content) if content.isascii() else len(content.encode("utf-8", "backslashreplace"))
         sections.append((bounded(as_text(title), 4096), content))
-        if left < 65536:
+        if left < 65536 and len(sections) < len(report.sections):
             sections.append(("casemate", "%d more sections left out" % (len(report.sections) - len(sections))))
             break
     return sections

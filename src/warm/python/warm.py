@@ -80,23 +80,20 @@ def immortal_kinds():
 
 
 def random_state():
-    """The state of random's global generator, which stands inside a block of 624 words, so that a draw changes no word at once."""
+    """The state of random's global generator; None where nobody has imported it."""
     random = sys.modules.get("random")
-    if random is None:
-        return None
-    random.getrandbits(32)
-    return random.getstate()
+    return None if random is None else random.getstate()
 
 
 def seeded_state(before):
-    """The state of random's generator, if a module has seeded it on purpose since `before`; None if numbers have only been drawn."""
-    random = sys.modules.get("random")
-    if random is None or before is None:
+    """The state of random's generator, if it has been seeded on purpose since `before`; None if numbers have only been drawn."""
+    state = random_state()
+    if state is None or before is None:
         return None
-    state = random.getstate()
+    random = sys.modules["random"]
     walker = random.Random()
     walker.setstate(before)
-    for _ in range(200):
+    for _ in range(200):  # a block of 624 words at a time
         if walker.getstate()[1][:-1] == state[1][:-1]:
             return None
         walker.getrandbits(32 * 624)
@@ -142,9 +139,11 @@ class Warm:
         self.problems = 0
         self.notes = []
         self.collects_garbage = True
-        self.random_before = None
+        self.random_before = random_state()  # before conftests and modules
+        self.seeded = None  # the state to come back to in forks, if one of them has seeded random
         self.measured = None  # a Measured where pytest-cov measures
         self.report = None  # a CoverageReport
+        self.broken = ""  # why there is none
         self.began = time()
         self.immortal = "CASEMATE_MORTAL" not in os.environ
         os.environ.pop("CASEMATE_MORTAL", None)
@@ -177,6 +176,7 @@ class Warm:
     def pytest_collection(self, session):
         """In the base: serves. A collector and a module parent return from here to collect."""
         self.session = session
+        self.args = session.config.args
         silence_terminal(session.config.pluginmanager)
         if COLD:
             return self.begin_cold(cells.serve())
@@ -215,6 +215,7 @@ class Warm:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
         """Collection is over."""
+        self.config.args = self.args
         if self.role == "collector":
             self.tell_items(session)
             cells.leave(0)
@@ -226,10 +227,15 @@ class Warm:
             return True
         self.serve_tests(session)
 
+    def pytest_internalerror(self, excinfo):
+        """The session is finished all the same."""
+        if self.role == "coverage":
+            self.broken = as_text(excinfo.exconly()).strip().split("\n")[-1]
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session):
-        """Only the last interpreter comes here."""
-        if self.role == "coverage":
+        """Where pytest does not give up, only the last interpreter comes here."""
+        if self.role == "coverage" and not self.broken:
             self.report.end(self.config, session)
             self.stream.add('{"done": true}\n')
             self.stream.flush()
@@ -239,16 +245,7 @@ class Warm:
 
     def announce(self):
         """Message B."""
-        manager = self.config.pluginmanager
-        plugins = ["%s-%s" % (dist.project_name, dist.version) for _, dist in manager.list_plugin_distinfo()]
-        about = {
-            "python": "%d.%d.%d" % sys.version_info[:3],
-            "pytest": pytest.__version__,
-            "plugins": sorted(set(plugins)),
-            "rootdir": str(self.config.rootpath),
-            "pid": os.getpid(),
-            "notes": self.notes,
-        }
+        about = {"python": "%d.%d.%d" % sys.version_info[:3], "pytest": pytest.__version__, "notes": self.notes}
         cells.send(b"B" + to_json(about).encode())
 
     def get_ready_to_fork(self):
@@ -259,7 +256,8 @@ class Warm:
             self.listen_to_coverage()
         elif self.measured is not None:
             forget_coverage(coverage_of(self.config), self.measured)
-        self.renew = renewals(seeded_state(self.random_before))
+        self.look_at_random()
+        self.renew = renewals(self.seeded)
         self.collects_garbage = gc.isenabled()
         gc.collect()
         if self.immortal and can_be_immortal():
@@ -267,6 +265,17 @@ class Warm:
         gc.freeze()
         gc.disable()
         cells.fill_holes()
+
+    def look_at_random(self):
+        """Before forks: whether somebody has seeded random on purpose, and what it comes back to in them."""
+        self.seeded = seeded_state(self.random_before) if self.seeded is None else random_state()
+
+    def come_back_to_random(self):
+        """In a fork that imports or forks itself: CPython has seeded random anew there, which is as good only where nobody has."""
+        if self.seeded is None:
+            self.random_before = random_state()
+        else:
+            sys.modules["random"].setstate(self.seeded)
 
     def look_up_streams(self):
         """Which descriptors are stdout and stderr, and copies of them, and which are files that pytest captures into."""
@@ -290,7 +299,6 @@ class Warm:
     def begin_fork(self, letter, words, fds):
         """In a fork of the base: what makes it a collector or a module parent."""
         take_own_output(*fds[1:])
-        self.look_up_streams()
         fd = fds[0]
         if letter == "C":
             self.role = "collector"
@@ -303,7 +311,7 @@ class Warm:
             self.whole = file is None
             if file is not None:
                 self.config.args = [str(self.config.rootpath / file)]
-        self.random_before = random_state()
+        self.come_back_to_random()
         if self.collects_garbage:
             gc.enable()
 
@@ -357,7 +365,7 @@ class Warm:
             done = {"done": True, "deselected": self.deselected, "threads": [], "status": int(status), "text": text}
             self.stream.add(to_json(done) + "\n")
             self.stream.flush()
-        elif self.role == "cold":
+        elif self.role in ("cold", "coverage"):  # without a control
             sys.__stderr__.write(what + "\n")
             flush_output()
         elif self.role != "test":
@@ -369,14 +377,12 @@ class Warm:
     def tell_items(self, session):
         """Writes the stream of message C."""
         stream = self.stream
+        places = [place_of(item) for item in session.items]
         files = {}
-        left = {}
-        for item in session.items:
-            file = place_of(item)[0]
-            files.setdefault(file, []).append(item)
-            left[file] = left.get(file, 0) + 1
-        for item in session.items:
-            file, group, name = place_of(item)
+        for item, place in zip(session.items, places):
+            files.setdefault(place[0], []).append(item)
+        left = {file: len(items) for file, items in files.items()}
+        for item, (file, group, name) in zip(session.items, places):
             markers = markers_of(item)
             line = item.location[1]
             told = {"item": item.nodeid, "file": file, "group": group, "name": name, "line": 0 if line is None else line + 1, "markers": markers}
@@ -407,13 +413,16 @@ class Warm:
         about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": thread_names(), "problems": self.problems}
         while True:  # forks for a part of the items come round again
             forks_parts = not self.whole and len(session.items) > PART
-            if not forks_parts:
+            if forks_parts:
+                self.look_at_random()
+            else:
                 self.know_items(session)
                 self.get_ready_to_fork()
             cells.send(b"R" + to_json(about).encode())
             order = self.next_order(forks_parts)
             if order[0] == "T":
                 self.run_tests(order[1], order[2])
+            self.come_back_to_random()
             words = read_json(order[1].decode("utf-8"))
             self.keep_part(session, words["first"], words["count"])
             cells.control(order[2][0])
@@ -505,7 +514,7 @@ def main():
     except BaseException as problem:
         text = "%s: %s" % (type(problem).__name__, as_text(problem))
         warm.give_up(text.split("\n", 1)[0], status)
-    warm.give_up("pytest ended before it could run a test (exit status %d)" % int(status), status)
+    warm.give_up(warm.broken or "pytest ended before it could run a test (exit status %d)" % int(status), status)
 
 
 main()
