@@ -305,6 +305,46 @@ def test_an_interpreter_without_pytest_is_one_clear_text(suite):
     assert "pytest" in ended.err + ended.out and "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("passes", [range(2, 20), [2], [2, 4, 5], [3, 4]], ids=["later", "once", "twice", "thrice"])
+def test_a_test_that_fails_now_and_then_has_failed(suite, passes):
+    """What a test needs other files for is found out by trying it with them. One that passes then for reasons of its own is told as it was first."""
+    marks = suite.directory.parent / "marks"
+    marks.mkdir()
+    marks.chmod(0o777)
+    suite.write("maelstrom-pytest.toml", "[[directives]]\nmounts = [{ type = 'bind', local_path = '%s', mount_point = '/marks' }]\n" % marks)
+    suite.write("test_other.py", "def test_it(): pass\n")
+    suite.write(
+        "test_now_and_then.py",
+        """
+        import os, tempfile
+        def test_it():
+            tempfile.mkstemp(dir="/marks")
+            assert len(os.listdir("/marks")) in %r
+        """
+        % list(passes),
+    )
+    ended = suite("--slots", 2)
+    assert ended.status == 1 and len(ended.finished) == 2, str(ended)
+    assert [one["verdict"] for one in ended.finished if "now_and_then" in one["id"]] == ["failed"], str(ended)
+    assert not [note for note in ended.notes if "need what other files import" in note], str(ended)
+    if len(passes) > 3:
+        for mark in marks.iterdir():
+            mark.unlink()
+        ended = suite("--retries", 1)
+        told = [(one["verdict"], one["attempt"], one["flaky"]) for one in ended.finished if "now_and_then" in one["id"]]
+        assert told == [("failed", 1, False), ("passed", 2, True)], str(ended)
+
+
+def test_a_test_that_needs_what_another_file_imports_passes(suite):
+    """As in a plain pytest, which collects all before the first test. It is found out once a file."""
+    suite.write("test_a.py", "import pytest, sys\n@pytest.mark.parametrize('n', range(6))\ndef test_it(n): assert hasattr(sys, 'mark')\n")
+    suite.write("test_b.py", "import sys\nsys.mark = 1\ndef test_it(): pass\n")
+    ended = suite()
+    assert ended.status == 0, str(ended)
+    assert set(ended.verdicts.values()) == {"passed"} and not any(one["flaky"] for one in ended.results.values())
+    assert [note for note in ended.notes if note.startswith("test_a.py: tests need what other files import")], str(ended)
+
+
 def test_collection_that_leaves_a_thread_makes_tests_cold(suite):
     suite.write("test_thread.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True, name='sleeper').start()\n"
                 + "".join("def test_%d(): assert any(t.name == 'sleeper' for t in threading.enumerate())\n" % n for n in range(6)))

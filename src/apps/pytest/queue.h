@@ -38,6 +38,7 @@ struct Unit {
   std::uint32_t lost = 0;  ///< how often it was run and nobody knows how it ended
   bool cold = false;
   bool whole = false;  ///< from a parent that has collected every file, as a plain pytest has
+  bool alone = false;  ///< from one that has collected its file alone, whatever is known of that file by now
 };
 
 /// Groups tests as their isolation asks, in the order given. A unit's names stay below what one message to a warm parent holds.
