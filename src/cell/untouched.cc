@@ -90,9 +90,9 @@ bool loopback_is_quiet(const char* text) {
 }
 
 // What every cell has, made by us or by the image.
-constexpr const char* kKnown[] = {"/",    "/tmp",       "/var",          "/var/tmp",         "/root",
-                                  "/run", "/home",      "/dev",          "/dev/shm",         "/dev/pts",
-                                  "/etc", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/resolv.conf",
+constexpr const char* kKnown[] = {"/",    "/tmp",         "/var",          "/var/tmp",         "/root",
+                                  "/run", "/home",        "/dev",          "/dev/shm",         "/dev/pts",
+                                  "/etc", "/etc/hosts",   "/etc/hostname", "/etc/resolv.conf", "/run/resolv.conf",
                                   "/sys", "/dev/pts/ptmx"};
 
 bool no_system_v_objects() {

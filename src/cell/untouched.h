@@ -11,8 +11,8 @@ namespace casemate {
 /// How a cell's writable places look when nobody has been in it.
 class CellTraces {
  public:
-  /// Looks at them: the directories, files and links that the plan makes, and the file systems they lie on. Called by the cell's init, after the
-  /// last of the plan's steps.
+  /// Looks at them: the directories, files and links that the plan makes, and the file systems they lie on. Called by the cell's init,
+  /// after the last of the plan's steps.
   void note(const Plan& plan);
   /// True if nothing was made, removed or changed in any of them since, there is no other process in the cell, and no System V object. Not
   /// for POSIX message queues, which can't be seen: they go with the ipc namespace, which is to be renewed; where their file system is
@@ -46,9 +46,9 @@ class CellTraces {
 };
 
 /// True if no packet was ever sent in the calling process's network namespace, nor tried to be, and there is no socket but unix ones and
-/// netlink's: /proc/net/{dev,snmp,snmp6,sockstat,sockstat6} are as in a new one with its loopback up. Without CAP_NET_ADMIN nothing else of it
-/// can be changed (/proc/sys is read-only in a cell). False if that can't be read. To be
-/// asked when no process of the cell is left that could still do something.
+/// netlink's: /proc/net/{dev,snmp,snmp6,sockstat,sockstat6} are as in a new one with its loopback up. Without CAP_NET_ADMIN nothing else of
+/// it can be changed (/proc/sys is read-only in a cell). False if that can't be read. To be asked when no process of the cell is left that
+/// could still do something.
 [[nodiscard]] bool network_untouched();
 
 }  // namespace casemate

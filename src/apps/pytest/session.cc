@@ -493,7 +493,7 @@ class Session {
     if (!judged.not_begun.empty() && !stopped()) run_rest(unit, judged.not_begun.size());
   }
 
-  // A fork would not have the threads that run: its tests get fresh interpreters, and so do all of their file.
+  // A fork would not have the threads that run, and more (python/ties.py): its tests get fresh interpreters, and so do all of their file.
   void run_cold(Unit& unit, const Outcome& outcome) {
     const std::string& file = selected_[unit.tests.front()].test.file;
     if (unit.whole) {  // another file's thread
@@ -502,8 +502,7 @@ class Session {
       return;
     }
     if (with_threads_.insert(file).second)
-      tell_note(fmt::format("{} leaves a thread running when it is collected ({}): its tests get fresh interpreters", printable_name(file),
-                            outcome.detail));
+      tell_note(fmt::format("{} leaves {} when it is collected: its tests get fresh interpreters", printable_name(file), outcome.detail));
     for (Unit& other : queue_) other.cold |= selected_[other.tests.front()].test.file == file;
     unit.cold = true;
     queue_.push_front(std::move(unit));
@@ -582,9 +581,9 @@ class Session {
   Collector collector_;
   std::vector<SelectedTest> selected_;
   std::vector<std::size_t> ignored_;
-  std::set<std::string> with_threads_;     // files
-  std::set<std::string> whole_;            // files whose tests need all others collected
-  std::size_t files_ = 0;                  // that were collected
+  std::set<std::string> with_threads_;  // files
+  std::set<std::string> whole_;         // files whose tests need all others collected
+  std::size_t files_ = 0;               // that were collected
   SecondTries second_tries_;
   std::vector<TestResult> skipped_files_;  // whole files that said so when they were collected
   std::size_t problems_ = 0;
