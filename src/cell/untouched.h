@@ -11,16 +11,16 @@ namespace casemate {
 /// How a cell's writable places look when nobody has been in it.
 class CellTraces {
  public:
-  /// Looks at them: the directories and files that the plan makes, and the file systems they lie on. Called by the cell's init, after the
-  /// last of the plan's steps.
+  /// Looks at them: the directories, files and links that the plan makes, and the file systems they lie on. Called by the cell's init,
+  /// after the last of the plan's steps.
   void note(const Plan& plan);
   /// True if nothing was made, removed or changed in any of them since, there is no other process in the cell, and no System V object. Not
-  /// for POSIX message queues, which can't be seen: they go with the ipc namespace, which is to be renewed. What is mounted from the host
-  /// to be written is no part of the cell.
+  /// for POSIX message queues, which can't be seen: they go with the ipc namespace, which is to be renewed; where their file system is
+  /// mounted, never true. What is mounted from the host to be written is no part of the cell.
   [[nodiscard]] bool none() const;
 
  private:
-  static constexpr int kMost = 96;
+  static constexpr int kMost = 192;
   struct Place {
     const char* path = nullptr;
     std::uint64_t inode = 0;

@@ -32,8 +32,8 @@
 // Parent to engine
 //   B <json>                 base: ready, `pytest_sessionstart` is over. {"python": "3.11.7", "pytest": "8.1.1", "plugins": [...],
 //                            "rootdir", "pid", "notes": [...]}; after that it only serves C, M and Q
-//   R <json>                 a module parent has collected. {"count", "hash", "threads": [names of those that run], "problems": n}; it
-//                            serves T and Q now. `hash` is over ids and markers in order, equal to the collector's for the same file
+//   R <json>                 a module parent has collected. {"count", "hash", "threads": [words for what it has left, see
+//                            python/ties.py], "problems": n}; it serves T and Q now. `hash` is over ids and markers in order, equal to the collector's for the same file
 //                            (of all files it is another: the collector's are one a file)
 //   E <EndedMessage>         a fork (of T, or of C or M with a job) has ended; it has been reaped. A fork that could not be made has status
 //   -1 F <FailedMessage>        a test's fork could not be made or not enter its cell, and has ended. E follows X <json> the parent gives

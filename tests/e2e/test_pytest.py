@@ -331,13 +331,85 @@ def test_an_interpreter_without_pytest_is_one_clear_text(suite):
     assert "pytest" in ended.err + ended.out and "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("passes", [range(2, 20), [2], [2, 4, 5], [3, 4]], ids=["later", "once", "twice", "thrice"])
+def test_a_test_that_fails_now_and_then_has_failed(suite, passes):
+    """What a test needs other files for is found out by trying it with them. One that passes then for reasons of its own is told as it was first."""
+    marks = suite.directory.parent / "marks"
+    marks.mkdir()
+    marks.chmod(0o777)
+    suite.write("maelstrom-pytest.toml", "[[directives]]\nmounts = [{ type = 'bind', local_path = '%s', mount_point = '/marks' }]\n" % marks)
+    suite.write("test_other.py", "def test_it(): pass\n")
+    suite.write(
+        "test_now_and_then.py",
+        """
+        import os, tempfile
+        def test_it():
+            tempfile.mkstemp(dir="/marks")
+            assert len(os.listdir("/marks")) in %r
+        """
+        % list(passes),
+    )
+    ended = suite("--slots", 2)
+    assert ended.status == 1 and len(ended.finished) == 2, str(ended)
+    assert [one["verdict"] for one in ended.finished if "now_and_then" in one["id"]] == ["failed"], str(ended)
+    assert not [note for note in ended.notes if "need what other files import" in note], str(ended)
+    if len(passes) > 3:
+        for mark in marks.iterdir():
+            mark.unlink()
+        ended = suite("--retries", 1)
+        told = [(one["verdict"], one["attempt"], one["flaky"]) for one in ended.finished if "now_and_then" in one["id"]]
+        assert told == [("failed", 1, False), ("passed", 2, True)], str(ended)
+
+
+def test_a_test_that_needs_what_another_file_imports_passes(suite):
+    """As in a plain pytest, which collects all before the first test. It is found out once a file."""
+    suite.write("test_a.py", "import pytest, sys\n@pytest.mark.parametrize('n', range(6))\ndef test_it(n): assert hasattr(sys, 'mark')\n")
+    suite.write("test_b.py", "import sys\nsys.mark = 1\ndef test_it(): pass\n")
+    ended = suite()
+    assert ended.status == 0, str(ended)
+    assert set(ended.verdicts.values()) == {"passed"} and not any(one["flaky"] for one in ended.results.values())
+    assert [note for note in ended.notes if note.startswith("test_a.py: tests need what other files import")], str(ended)
+
+
 def test_collection_that_leaves_a_thread_makes_tests_cold(suite):
     suite.write("test_thread.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True, name='sleeper').start()\n"
                 + "".join("def test_%d(): assert any(t.name == 'sleeper' for t in threading.enumerate())\n" % n for n in range(6)))
     ended = suite("--slots", 2)
     assert set(ended.verdicts.values()) == {"passed"} and len(ended.results) == 6, str(ended)
     assert all(result["cold"] for result in ended.results.values())
-    assert any("sleeper" in note for note in ended.notes)
+    assert any("leaves a thread (sleeper) when it is collected" in note for note in ended.notes), str(ended)
+
+
+@pytest.mark.parametrize(
+    "left, use, words",
+    [
+        ("import multiprocessing; LEFT = multiprocessing.Value('i', 0)", "assert LEFT.value == 0; LEFT.value = 1", "shared memory"),
+        ("import multiprocessing; LEFT = multiprocessing.Lock()", "assert LEFT.acquire(timeout=0)", "shared memory"),
+        ("import mmap; LEFT = mmap.mmap(-1, 4096)", "assert LEFT[0] == 0; LEFT[0] = 1", "shared memory"),
+        ("LEFT = open('log.txt', 'w+')", "assert LEFT.read() == ''; LEFT.write('x'); LEFT.flush()", "log.txt"),
+        ("LEFT = open(__file__)", "assert LEFT.read().startswith('import')", "test_it.py"),
+        ("LEFT = os.pipe()", "os.write(LEFT[1], b'x'); assert os.read(LEFT[0], 9) == b'x'; os.write(LEFT[1], b'x')", "pipe"),
+        ("import tempfile; LEFT = tempfile.mkdtemp()", "assert os.listdir(LEFT) == []; open(LEFT + '/x', 'w').close()", "/tmp"),
+        ("import tempfile; LEFT = tempfile.NamedTemporaryFile()", "assert os.path.getsize(LEFT.name) == 0; LEFT.write(b'x'); LEFT.flush()", "/tmp"),
+    ],
+)
+def test_what_a_file_leaves_when_it_is_collected_is_each_tests_own(suite, left, use, words):
+    """Forks would share it, or not have it: the tests get fresh interpreters, and no other file's do."""
+    suite.write("test_it.py", "import os, pytest\n%s\n@pytest.mark.parametrize('n', range(4))\ndef test_it(n): %s\n" % (left, use))
+    suite.write("test_other.py", "import mmap, multiprocessing, os, tempfile\nassert open(__file__).read()\ndef test_other(): pass\n")
+    ended = suite("--slots", 2)
+    assert ended.status == 0 and len(ended.results) == 5, str(ended)
+    assert {name: result["cold"] for name, result in ended.results.items()} == {"test_it[%d]" % n: True for n in range(4)} | {"test_other": False}
+    notes = [note for note in ended.notes if note.startswith("test_it.py leaves ")]
+    assert len(notes) == 1 and words in notes[0], str(ended)
+
+
+def test_temporary_files_of_a_conftest_are_there_for_tests(suite):
+    suite.write("conftest.py", "import os, tempfile\nos.environ['PLACE'] = tempfile.mkdtemp()\nos.makedirs('out', exist_ok=True)\n")
+    suite.write("test_it.py", "import os\ndef test_it(): assert os.listdir(os.environ['PLACE']) == os.listdir('out') == []\n")
+    ended = suite()
+    assert ended.status == 0, str(ended)
+    assert not (suite.directory / "out").exists()
 
 
 def test_only_the_marked_test_is_cold(suite):

@@ -72,6 +72,57 @@ def test_nothing_of_a_test_is_left_for_another(suite):
 @pytest.mark.parametrize(
     "touch",
     [
+        "os.chmod('/dev/pts/ptmx', 0)",
+        "os.chmod('/dev/pts', 0o700)",
+        "os.utime('/dev/stdin', (1, 1), follow_symlinks=False)",
+        "os.utime('/dev/ptmx', (1, 1), follow_symlinks=False)",
+        "os.chmod(os.path.dirname(os.getcwd()), 0o700)",
+        "os.setxattr('/var', 'user.mark', b'1')",
+        "os.rename('/dev/stdin', '/dev/mark'); os.rename('/dev/mark', '/dev/stdin')",
+        "os.symlink('/proc/self/fd/1', '/dev/mark'); os.rename('/dev/mark', '/dev/stdin')",
+    ],
+)
+def test_a_place_that_was_touched_is_never_used_again(suite, touch):
+    suite.write(
+        "test_it.py",
+        """
+        import os, pytest
+        @pytest.mark.parametrize("n", range(8))
+        def test_it(n):
+            for place in ("/dev/pts/ptmx", "/dev/pts", "/dev/stdin", "/dev/ptmx", "/var", os.path.dirname(os.getcwd())):
+                found = os.lstat(place)
+                assert found.st_mtime > 1 and found.st_mode & 0o777 in (0o666, 0o755, 0o777), place
+            assert os.listxattr("/var") == [] and os.readlink("/dev/stdin") == "fd/0", os.readlink("/dev/stdin")
+            %s
+        """
+        % touch,
+    )
+    ended = suite("--slots", 1)
+    assert ended.status == 0, str(ended)
+
+
+def test_message_queues_are_seen_where_they_are_mounted(suite):
+    """Also by a test whose cell would have served another one before."""
+    suite.write("maelstrom-pytest.toml", "[[directives]]\nmounts = [{ type = 'mqueue', mount_point = '/dev/mqueue' }]\n")
+    suite.write(
+        "test_it.py",
+        """
+        import ctypes, os, pytest
+        @pytest.mark.parametrize("n", range(8))
+        def test_it(n):
+            assert os.listdir("/dev/mqueue") == []
+            if n > 3:
+                assert ctypes.CDLL("librt.so.1").mq_open(b"/mine", os.O_CREAT | os.O_RDWR, 0o600, None) >= 0
+                assert os.listdir("/dev/mqueue") == ["mine"]
+        """,
+    )
+    ended = suite("--slots", 1)
+    assert ended.status == 0, str(ended)
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
         "os.fork() or (time.sleep(0.02), socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9)), os._exit(0))",
         "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); c = socket.create_connection(s.getsockname()); s.accept()[0].close(); c.close()",
         "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', ('127.0.0.1', 9))",

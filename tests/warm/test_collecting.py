@@ -119,8 +119,8 @@ def test_threads_that_collection_leaves_are_named(project):
         def test_x(): pass
     """)
     base = project.base()
-    assert base.collect()[-1]["threads"] == ["waits"]
-    assert base.module("test_it.py").ready["threads"] == ["waits"]
+    assert base.collect()[-1]["threads"] == ["a thread (waits)"]
+    assert base.module("test_it.py").ready["threads"] == ["a thread (waits)"]
 
 
 def test_files_outside_the_rootdir_and_conftests_beside_them(project):

@@ -41,6 +41,7 @@ struct Unit {
   std::uint32_t lost = 0;  ///< how often it was run and nobody knows how it ended
   bool cold = false;
   bool whole = false;  ///< from a parent that has collected every file, as a plain pytest has
+  bool alone = false;  ///< from one that has collected its file alone, whatever is known of that file by now
   /// It and the units right behind it that have the same parent, from make_units() until one of them leaves its place.
   std::size_t alike = 1;
 };

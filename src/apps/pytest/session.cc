@@ -18,6 +18,7 @@
 #include "apps/pytest/furnishing.h"
 #include "apps/pytest/keys.h"
 #include "apps/pytest/queue.h"
+#include "apps/pytest/second_try.h"
 #include "apps/pytest/verdict.h"
 #include "base/terminal.h"
 #include "casemate/engine.h"
@@ -416,7 +417,7 @@ class Session {
     Job job;
     job.name = first.test.id;
     job.executor = executor_name(first.executor);
-    unit.whole |= whole_.contains(first.test.file);
+    unit.whole |= !unit.alone && whole_.contains(first.test.file);
     job.argv = {unit.cold ? "cold" : "test", unit.cold ? first.test.file : unit.whole ? "" : first.parent, first.hash};
     for (const std::size_t test : unit.tests) {
       job.argv.push_back(selected_[test].test.id);
@@ -468,7 +469,7 @@ class Session {
     if (!judged.not_begun.empty() && !stopped()) run_rest(unit, judged.not_begun.size());
   }
 
-  // A fork would not have the threads that run: its tests get fresh interpreters, and so do all of their file.
+  // A fork would not have the threads that run, and more (python/ties.py): its tests get fresh interpreters, and so do all of their file.
   void run_cold(Unit& unit, const Outcome& outcome) {
     const std::string& file = selected_[unit.tests.front()].test.file;
     if (unit.whole) {  // another file's thread
@@ -477,8 +478,7 @@ class Session {
       return;
     }
     if (with_threads_.insert(file).second)
-      tell_note(fmt::format("{} leaves a thread running when it is collected ({}): its tests get fresh interpreters", printable_name(file),
-                            outcome.detail));
+      tell_note(fmt::format("{} leaves {} when it is collected: its tests get fresh interpreters", printable_name(file), outcome.detail));
     for (Unit& other : queue_) other.cold |= selected_[other.tests.front()].test.file == file;
     unit.cold = true;
     queue_.push_front(std::move(unit));
@@ -491,25 +491,28 @@ class Session {
     queue_.push_front(std::move(rest));
   }
 
-  // A test may need what other files did when they were imported. Alone with its file it fails then; a plain pytest collects all first.
-  bool is_tried_whole(const RunningUnit& running, std::size_t index, const TestResult& result) {
-    const Unit& unit = running.unit;
+  // See second_try.h.
+  bool is_tried_again(const Unit& unit, std::size_t index, TestResult& result) {
     const bool told = result.outcome.succeeded() && (result.verdict == Verdict::failed || result.verdict == Verdict::error);
-    if (!told || unit.cold || unit.whole || files_ < 2 || stopped()) return false;
-    queue_.push_front({.tests = {index}, .attempt = unit.attempt, .whole = true});
+    const bool in_doubt = told && !unit.cold && !unit.whole && files_ > 1 && !stopped();
+    if (!in_doubt && !second_tries_.await(index)) return false;
+    const SecondTries::Next next = second_tries_.after(index, result);
+    const std::string& file = selected_[index].test.file;
+    if (second_tries_.needs_others() && whole_.insert(file).second)
+      tell_note(fmt::format("{}: tests need what other files import; they are run after all files were collected", printable_name(file)));
+    if (next == SecondTries::Next::report) return false;
+    const bool whole = next == SecondTries::Next::try_whole;
+    queue_.push_front({.tests = {index}, .attempt = unit.attempt, .whole = whole, .alone = !whole});
     return true;
   }
 
   void one_result(const RunningUnit& running, std::size_t index, TestResult result) {
     const SelectedTest& selected = selected_[index];
-    if (is_tried_whole(running, index, result)) return;
-    if (running.unit.whole && !is_bad(result.verdict) && whole_.insert(selected.test.file).second)
-      tell_note(fmt::format("{}: tests need what other files import; they are run after all files were collected",
-                            printable_name(selected.test.file)));
     result.slot = running.slot;
     result.began = running.began;
     result.attempt = running.unit.attempt;
     result.cold = running.unit.cold;
+    if (is_tried_again(running.unit, index, result)) return;
     const bool again = is_bad(result.verdict) && running.unit.attempt <= selected.retries && !stopped();
     result.last = !again;
     result.flaky = result.verdict == Verdict::passed && running.unit.attempt > 1;
@@ -552,9 +555,10 @@ class Session {
   std::size_t collecting_in_ = 0;
   Collector collector_;
   std::vector<SelectedTest> selected_;
-  std::set<std::string> with_threads_;     // files
-  std::set<std::string> whole_;            // files whose tests need all others collected
-  std::size_t files_ = 0;                  // that were collected
+  std::set<std::string> with_threads_;  // files
+  std::set<std::string> whole_;         // files whose tests need all others collected
+  std::size_t files_ = 0;               // that were collected
+  SecondTries second_tries_;
   std::vector<TestResult> skipped_files_;  // whole files that said so when they were collected
   std::size_t problems_ = 0;
   std::deque<Unit> queue_;

@@ -16,10 +16,10 @@ def thread_names():
     names, known = [], 0
     if threading is not None:
         threads = [t for t in threading.enumerate() if t is not threading.main_thread()]
-        names = [as_text(t.name) for t in threads if not is_harmless(t)]
+        names = ["a thread (%s)" % as_text(t.name) for t in threads if not is_harmless(t)]
         known = len(threads)
     native = len(os.listdir("/proc/self/task")) - 1 - known
-    return names + ["native thread"] * max(native, 0)
+    return names + ["a thread"] * max(native, 0)
 
 
 def is_harmless(thread):
@@ -144,6 +144,7 @@ class Warm:
         self.measured = None  # a Measured where pytest-cov measures
         self.report = None  # a CoverageReport
         self.broken = ""  # why there is none
+        self.ties = Ties()
         self.began = time()
         self.immortal = "CASEMATE_MORTAL" not in os.environ
         os.environ.pop("CASEMATE_MORTAL", None)
@@ -253,6 +254,7 @@ class Warm:
         flush_output()  # or each fork would write it once more
         self.look_up_streams()
         if self.role == "base":
+            self.ties.end_base()
             self.listen_to_coverage()
         elif self.measured is not None:
             forget_coverage(coverage_of(self.config), self.measured)
@@ -311,6 +313,7 @@ class Warm:
             self.whole = file is None
             if file is not None:
                 self.config.args = [str(self.config.rootpath / file)]
+            self.ties.begin_file()
         self.come_back_to_random()
         if self.collects_garbage:
             gc.enable()
@@ -410,7 +413,8 @@ class Warm:
 
     def serve_tests(self, session):
         """Message R, then forks until the engine has had enough. Never returns."""
-        about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": thread_names(), "problems": self.problems}
+        left = thread_names() + self.ties.found()
+        about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": left[:16], "problems": self.problems}
         while True:  # forks for a part of the items come round again
             forks_parts = not self.whole and len(session.items) > PART
             if forks_parts:

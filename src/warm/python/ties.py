@@ -1,0 +1,90 @@
+"""Ties: what collection has left that a fork in its cell would share with all others (memory, open files), or not have (temporary files).
+Tests of such a file get fresh interpreters, which collect it where they run.
+"""
+
+
+def names_in(directory):
+    """What lies in it, without what nobody means to leave: caches, and what is hidden."""
+    try:
+        return {name for name in os.listdir(directory) if name[:1] != "." and name != "__pycache__"}
+    except OSError:
+        return set()
+
+
+def temporary_directory():
+    """Where tempfile makes its files, without importing it."""
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        if os.path.isdir(os.environ.get(name, "")):
+            return os.environ[name]
+    return "/tmp"
+
+
+def shared_memory():
+    """Mappings that forks write to together: values and locks of multiprocessing, mmap."""
+    found = []
+    with open("/proc/self/maps", "rb") as maps:
+        for line in maps:
+            fields = line.split(None, 5)
+            if fields[1][1:2] == b"w" and fields[1][3:4] == b"s":
+                found.append("shared memory (%s)" % os.fsdecode(fields[5].strip() if len(fields) > 5 else b"anonymous"))
+    return found
+
+
+def numbered_descriptors():
+    """{number: (device, inode)} of those whose state forks would share: no devices, which have none."""
+    found = {}
+    for (device, inode), numbers in open_descriptors().items():
+        for number in numbers:
+            try:
+                kind = os.fstat(number).st_mode & 0o170000
+            except OSError:
+                continue
+            if kind != 0o020000:
+                found[number] = device, inode
+    return found
+
+
+def names_drawn():
+    """How far tempfile has come with its random names; None: not begun. Files of other parents lie in the same directory."""
+    sequence = getattr(sys.modules.get("tempfile"), "_name_sequence", None)
+    generator = getattr(sequence, "_rng", None)
+    return None if generator is None else (id(sequence), generator.getstate())
+
+
+class Ties:
+    """Made before anything of the project is imported. The base looks once conftests and plugins are, a file's parent before and after it
+    collects."""
+
+    def __init__(self):
+        self.temporary = temporary_directory()
+        self.here = os.getcwd()
+        self.names = names_in(self.temporary)
+        self.names_here = names_in(self.here)
+        self.drawn = None
+        self.descriptors = {}
+        self.of_base = []
+
+    def end_base(self):
+        """Nobody else has written there yet."""
+        made = sorted(names_in(self.here) - self.names_here)
+        self.of_base = self.made() + ["%s in %s" % (name, self.here) for name in made if os.path.isdir(os.path.join(self.here, name))]
+
+    def begin_file(self):
+        """Before a file is collected, or all of them."""
+        self.descriptors = numbered_descriptors()
+        self.names = names_in(self.temporary)
+        self.drawn = names_drawn()
+
+    def made(self):
+        """Words for each new name in the temporary directory."""
+        return ["%s in %s" % (name, self.temporary) for name in sorted(names_in(self.temporary) - self.names)]
+
+    def found(self):
+        """In words, what is left once a file has been collected; empty where there is nothing."""
+        words = self.of_base + shared_memory()
+        if names_drawn() != self.drawn:
+            words += self.made()
+        for number, identity in sorted(numbered_descriptors().items()):
+            if self.descriptors.get(number) != identity:
+                words.append("an open file (%s)" % os.readlink("/proc/self/fd/%d" % number))
+        return words
