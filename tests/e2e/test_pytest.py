@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import pytest
 
@@ -265,6 +266,17 @@ def test_what_is_ignored_needs_no_image(suite):
     assert ended.status == 0, str(ended)
     assert ended.verdicts == {"test_it": "ignored", "test_other": "passed"}
     assert ended.results["test_it"]["container"] == "oci:nowhere"
+
+
+def test_the_interpreter_is_asked_once_for_all_containers(suite):
+    asked = suite.directory.parent / "asked"
+    python = suite.write("python", '#!/bin/sh\necho asked >>"%s"\nexec "%s" "$@"\n' % (asked, sys.executable))
+    python.chmod(0o755)
+    suite.write("maelstrom-pytest.toml", "".join('[[directives]]\nfilter = "name.equals(test_%d)"\npids = %d\n' % (n, 100 + n) for n in range(3)))
+    suite.write("test_it.py", "".join("def test_%d(): pass\n" % n for n in range(3)))
+    ended = suite("--python", python)
+    assert ended.status == 0, str(ended)
+    assert asked.read_text() == "asked\n"
 
 
 def test_a_timeout_of_its_own_needs_no_parent_of_its_own(suite):

@@ -195,7 +195,10 @@ class Furnisher {
     if (const auto file = requirements()) {
       TRY(environment(*file));
     } else {
-      TRY_ASSIGN(const ActivePython active, find_active_python(context_.request.python.value_or("")));
+      if (!context_.active) {
+        TRY_ASSIGN(context_.active, find_active_python(context_.request.python.value_or("")));
+      }
+      const ActivePython& active = *context_.active;
       python_ = active.program;
       for (Mount& mount : active_python_mounts(active, shown)) job_.mounts.push_back(std::move(mount));
       keep_user_site(active);

@@ -30,8 +30,9 @@ struct Furnishing {
 /// What making one needs.
 struct FurnishingContext {
   const PytestRequest& request;
-  std::string directory;  ///< what relative paths of the directives are of
-  RunJob run;             ///< for layers that commands and installers make
+  std::optional<ActivePython>& active;  ///< the host's interpreter, once a container has asked: one answer does for all
+  std::string directory;                ///< what relative paths of the directives are of
+  RunJob run;                           ///< for layers that commands and installers make
   TellPull tell;
   Progress progress;
 };

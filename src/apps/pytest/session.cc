@@ -214,6 +214,7 @@ class Session {
       if (can_share_parents(directives_.container(other), directives_.container(index))) return other;
     }
     const FurnishingContext context{.request = request_,
+                                    .active = active_python_,
                                     .directory = directives_.directory().empty() ? request_.directory : directives_.directory(),
                                     .run = run_jobs_on(*engine_),
                                     .tell = [this](const PullProgress& progress) { tell_pull(progress); },
@@ -551,6 +552,7 @@ class Session {
   std::vector<TestFilter> include_;
   std::vector<TestFilter> exclude_;
   std::map<std::size_t, Furnishing> furnished_;  // by container, those that have an executor
+  std::optional<ActivePython> active_python_;
   std::map<std::size_t, WarmExecutor*> warm_;
   std::size_t collecting_in_ = 0;
   Collector collector_;
