@@ -216,6 +216,9 @@ def tests_of_json_lines(lines: list[dict]) -> dict[str, Test]:
             outcome = result["outcome"]
             if outcome["kind"] != "exited" or outcome.get("code"):
                 test.texts += (f"its process: {outcome['words']}; stderr: {result['output']['stderr'][-1000:]}",)
+            before = tests.get(result["id"])
+            if before:  # pytest collects some files twice, and tells twice why they skip themselves
+                test.reasons, test.texts = before.reasons + test.reasons, before.texts + test.texts
             tests[result["id"]] = test
     return tests
 
