@@ -15,6 +15,7 @@ import fnmatch
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -85,8 +86,14 @@ class Run:
         return ", ".join(f"{counted[verdict]} {verdict}" for verdict in sorted(counted))
 
 
+def as_started_by_a_shell() -> None:
+    """For a child before its exec: nohup and some CIs ignore SIGHUP, which plain pytest would inherit, and a cell does not."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def loopback_only() -> None:
-    """For a child before its exec: a network namespace of its own, with its loopback up."""
+    """The same, and a network namespace of its own, with its loopback up."""
+    as_started_by_a_shell()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET | (0 if os.geteuid() == 0 else CLONE_NEWUSER)) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
@@ -159,7 +166,7 @@ def run(argv: list[str], suite: prepare.Suite, env: dict[str, str], alone: bool)
     began = time.monotonic()
     try:
         done = subprocess.run(argv, cwd=suite.directory, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                              preexec_fn=loopback_only if alone else None, timeout=MOST_SECONDS)
+                              preexec_fn=loopback_only if alone else as_started_by_a_shell, timeout=MOST_SECONDS)
     except subprocess.TimeoutExpired as ended:
         said = (ended.stdout or b"").decode(errors="replace")[-2000:]
         raise prepare.Problem(f"{' '.join(argv)} in {suite.directory} did not end within {MOST_SECONDS} s: {said}") from None

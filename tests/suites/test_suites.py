@@ -2,6 +2,7 @@
 
 
 import dataclasses
+import functools
 
 import outcomes
 import prepare
@@ -17,14 +18,18 @@ def prepared():
     prepare.prepare()
 
 
+@functools.cache
+def plain_in_order(name):
+    return outcomes.plain(SUITES[name])
+
+
 def told(differences):
     return "\n".join(str(difference) for difference in differences)
 
 
 @pytest.mark.parametrize("name", SUITES)
 def test_comes_out_as_in_plain_pytest(name):
-    suite = SUITES[name]
-    plain, ours = outcomes.plain(suite), outcomes.casemate(suite)
+    plain, ours = plain_in_order(name), outcomes.casemate(SUITES[name])
     assert len(plain.tests) > 20
     found = outcomes.differences(name, plain.tests, ours.tests)
     unexplained = [difference for difference in found if not difference.why]
@@ -43,8 +48,7 @@ def test_leaks_when_shuffled_in_plain_pytest(name):
 @pytest.mark.parametrize("seed", SHUFFLES)
 @pytest.mark.parametrize("name", LEAKY)
 def test_comes_out_the_same_in_cells_in_any_order(name, seed):
-    suite = SUITES[name]
-    in_order, shuffled = outcomes.plain(suite), outcomes.casemate(suite, f"--randomly-seed={seed}")
+    in_order, shuffled = plain_in_order(name), outcomes.casemate(SUITES[name], f"--randomly-seed={seed}")
     unexplained = [difference for difference in outcomes.differences(name, in_order.tests, shuffled.tests) if not difference.why]
     assert not unexplained, told(unexplained)
 
