@@ -63,14 +63,16 @@ std::unique_ptr<Sink> console_for(const PytestRequest& request, bool on_github) 
 std::shared_ptr<CodeSurvey> code_of(const PytestRequest& request) {
   CodePlace place;
   place.directory = project_directory(request.directory, request.pytest_arguments);
+  std::error_code problem;
   for (const std::string* report : {&request.junit_xml, &request.json_lines, &request.html}) {
-    if (!report->empty()) place.without.push_back(fs::absolute(*report).lexically_normal());
+    if (!report->empty()) place.without.push_back(fs::absolute(*report, problem).lexically_normal());
   }
   const char* environment = std::getenv("VIRTUAL_ENV");
-  std::error_code problem;
-  for (auto entry = fs::directory_iterator(fs::path(environment ? environment : "") / "lib", problem);
-       environment && !problem && entry != fs::directory_iterator(); entry.increment(problem))
-    place.installed.push_back(entry->path() / "site-packages");
+  if (environment && *environment) {
+    for (auto entry = fs::directory_iterator(fs::path(environment) / "lib", problem); !problem && entry != fs::directory_iterator();
+         entry.increment(problem))
+      place.installed.push_back(entry->path() / "site-packages");
+  }
   return std::make_shared<CodeSurvey>(std::move(place));
 }
 
