@@ -70,7 +70,7 @@ void HistorySink::run_started(const RunStart& run) {
   run_.project = run.directory;
   run_.front_end = run.front_end;
   run_.arguments = run.arguments;
-  run_.source = options_.source;
+  if (options_.code) options_.code->begin();
   run_.began_ms = milliseconds_of(run.began);
   pending_.clear();
   log_.reset();
@@ -110,6 +110,7 @@ void HistorySink::progress(std::string_view line, bool finished) {
 }
 
 void HistorySink::collected(const Collected& collected) {
+  versions_ = fmt::format("python {}, pytest {}", collected.python, collected.pytest);
   for (const TestResult& problem : collected.problems) keep(problem);
   log(event_line(collected));
 }
@@ -159,6 +160,8 @@ void HistorySink::spool() const {
 
 std::string HistorySink::run_finished(const RunEnd& end) {
   flush();
+  if (options_.code) run_.source = options_.code->end();
+  if (!run_.source.empty()) run_.source += ", " + versions_;
   run_.took_us = end.took.count();
   for (std::size_t i = 0; i < std::size(end.counts); ++i) {
     if (end.counts[i] > 0) run_.counts[std::string(word(static_cast<Verdict>(i)))] = static_cast<std::int64_t>(end.counts[i]);

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/events.h"
+#include "store/code_digest.h"
 #include "store/run_log.h"
 #include "store/test_history.h"
 
@@ -15,8 +17,8 @@ namespace casemate {
 
 /// How a run is kept.
 struct HistorySinkOptions {
-  std::string directory;  ///< that of the TestHistory; "": state_directory()
-  std::string source;     ///< equal for runs of the same code; "" where that is not known
+  std::string directory;             ///< that of the TestHistory; "": state_directory()
+  std::shared_ptr<CodeSurvey> code;  ///< asked for TestRunRecord::source; nullptr: it isn't known
   TestHistoryBounds bounds = {};
   std::size_t log_bytes = 64 << 20;  ///< past these, events keep no long texts, and past four times as many, none is kept
 };
@@ -50,7 +52,8 @@ class HistorySink : public Sink {
   TestHistory& history_;
   HistorySinkOptions options_;
   TestRunRecord run_;
-  bool rows_ = false;  ///< they can be written
+  std::string versions_;  ///< of what runs the code
+  bool rows_ = false;     ///< they can be written
   std::vector<TestResultRecord> pending_;
   Clock::time_point flushed_ = Clock::now();
   std::optional<RunLogWriter> log_;

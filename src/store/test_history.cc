@@ -177,11 +177,11 @@ Result<void> TestHistory::add_all(std::int64_t run, std::int64_t project, std::s
 Result<void> TestHistory::finish(const TestRunRecord& run, const TestHistoryBounds& bounds) {
   return transaction(database_, [&]() -> Result<void> {
     TRY_ASSIGN(Statement update, database_.prepare("UPDATE test_runs SET took_us = ?2, counts = ?3, flaky = ?4, not_run = ?5, "
-                                                   "stopped_because = ?6, problem = ?7, exit_status = ?8 WHERE id = ?1"));
+                                                   "stopped_because = ?6, problem = ?7, exit_status = ?8, source = ?9 WHERE id = ?1"));
     const std::string counts = Json(run.counts).dump(-1, ' ', false, Json::error_handler_t::replace);
     update.bind(1, run.id).bind(2, run.took_us).bind(3, counts).bind(4, run.flaky).bind(5, run.not_run);
     update.bind(6, cut(run.stopped_because, kLineBytes)).bind(7, cut(run.problem, kLineBytes));
-    TRY(update.bind(8, std::int64_t{run.exit_status}).run());
+    TRY(update.bind(8, std::int64_t{run.exit_status}).bind(9, cut(run.source, 256)).run());
     TRY_ASSIGN(Statement find, database_.prepare("SELECT project FROM test_runs WHERE id = ?1"));
     TRY_ASSIGN(const bool there, find.bind(1, run.id).step());
     if (!there) return {};  // pruned meanwhile

@@ -2,6 +2,7 @@
 
 
 import dataclasses
+import functools
 
 import outcomes
 import prepare
@@ -17,17 +18,23 @@ def prepared():
     prepare.prepare()
 
 
+@functools.cache
+def plain_in_order(name):
+    return outcomes.plain(SUITES[name])
+
+
 def told(differences):
     return "\n".join(str(difference) for difference in differences)
 
 
 @pytest.mark.parametrize("name", SUITES)
 def test_comes_out_as_in_plain_pytest(name):
-    suite = SUITES[name]
-    plain, ours = outcomes.plain(suite), outcomes.casemate(suite)
+    plain, ours = plain_in_order(name), outcomes.casemate(SUITES[name])
     assert len(plain.tests) > 20
-    unexplained = [difference for difference in outcomes.differences(name, plain.tests, ours.tests) if not difference.why]
+    found = outcomes.differences(name, plain.tests, ours.tests)
+    unexplained = [difference for difference in found if not difference.why]
     assert not unexplained, told(unexplained)
+    assert not outcomes.idle_explanations(name, found, outcomes.explanations())
 
 
 @pytest.mark.parametrize("name", LEAKY)
@@ -41,8 +48,7 @@ def test_leaks_when_shuffled_in_plain_pytest(name):
 @pytest.mark.parametrize("seed", SHUFFLES)
 @pytest.mark.parametrize("name", LEAKY)
 def test_comes_out_the_same_in_cells_in_any_order(name, seed):
-    suite = SUITES[name]
-    in_order, shuffled = outcomes.plain(suite), outcomes.casemate(suite, f"--randomly-seed={seed}")
+    in_order, shuffled = plain_in_order(name), outcomes.casemate(SUITES[name], f"--randomly-seed={seed}")
     unexplained = [difference for difference in outcomes.differences(name, in_order.tests, shuffled.tests) if not difference.why]
     assert not unexplained, told(unexplained)
 
@@ -51,6 +57,21 @@ def test_explanations_are_of_suites_that_are_there():
     for entry in outcomes.explanations():
         assert entry["suite"] in SUITES
         assert entry["why"]
+
+
+def test_an_entry_that_explains_nothing_is_an_error():
+    entry = {"suite": "one", "id": "test_a.py::*", "plain": "passed", "ours": "failed", "why": "it leans on another"}
+    found = outcomes.Difference("one", "test_a.py::test_b", "verdict", "passed", "failed")
+    assert outcomes.idle_explanations("one", [found], [entry]) == []
+    assert outcomes.idle_explanations("two", [], [entry]) == []
+    others = [
+        outcomes.Difference("one", "test_b.py::test_b", "verdict", "passed", "failed"),
+        outcomes.Difference("one", "test_a.py::test_b", "verdict", "failed", "passed"),
+        outcomes.Difference("one", "test_a.py::test_b", "reasons", "passed", "failed"),
+        outcomes.Difference("two", "test_a.py::test_b", "verdict", "passed", "failed"),
+    ]
+    for found in ([], others):
+        assert outcomes.idle_explanations("one", found, [entry]) == ["explained.toml: one test_a.py::* explains nothing: remove it"]
 
 
 @pytest.mark.parametrize("entry", [entry for entry in outcomes.explanations() if "proof" in entry], ids=lambda entry: entry["id"])

@@ -104,8 +104,11 @@ class TestViews : public HistoryApp {
   void SetUp() override {
     HistoryApp::SetUp();
     TestHistory tests = TestHistory::open(directory_).value();
+    std::ofstream(directory_ + "/code.py") << "1";
+    const CodePlace code{.directory = directory_, .without = {}, .installed = {}};
     for (int i = 0; i < 2; ++i) {
-      HistorySink sink(tests, {.directory = directory_, .source = "source"});
+      HistorySink sink(tests, {.directory = directory_,
+                               .code = std::make_shared<CodeSurvey>(code, CodeSurveyTimes{.patience = std::chrono::minutes(1)})});
       play_sample_run(sink, directory_);
     }
   }

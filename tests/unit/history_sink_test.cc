@@ -59,12 +59,15 @@ class HistorySinkTest : public ::testing::Test {
 
 TEST_F(HistorySinkTest, keeps_rows_and_events) {
   TestHistory history = open();
-  HistorySink sink(history, {.directory = directory_, .source = "code 1"});
+  std::ofstream(directory_ + "/code.py") << "1";
+  const CodePlace code{.directory = directory_, .without = {}, .installed = {}};
+  HistorySink sink(
+      history, {.directory = directory_, .code = std::make_shared<CodeSurvey>(code, CodeSurveyTimes{.patience = std::chrono::minutes(1)})});
   EXPECT_EQ(play_sample_run(sink), "");
   EXPECT_EQ(sink.trouble(), "");
   const auto run = history.last_run(kProject).value().value();
   EXPECT_TRUE(run.finished);
-  EXPECT_EQ(run.source, "code 1");
+  EXPECT_EQ(run.source, code_digest(code).value() + ", python 3.11.7, pytest 8.1.1");
   EXPECT_EQ(run.exit_status, 1);
   EXPECT_EQ(run.took_us, 1'000'000);
   EXPECT_EQ(run.counts.at("failed"), 3);

@@ -203,7 +203,10 @@ class Furnisher {
       for (Mount& mount : active_python_mounts(active, shown)) job_.mounts.push_back(std::move(mount));
       keep_user_site(active);
     }
-    job_.env["PATH"] = fmt::format("{}:{}", directory_of(python_), job_.env.contains("PATH") ? job_.env["PATH"] : "/usr/bin:/bin");
+    // An environment that is activated leads PATH already.
+    const std::string first = directory_of(python_) + ":";
+    const std::string path = job_.env.contains("PATH") ? job_.env["PATH"] : "/usr/bin:/bin";
+    job_.env["PATH"] = path.starts_with(first) ? path : first + path;
     add_least_environment(job_);
     return {};
   }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "apps/pytest/arguments.h"
+#include "apps/pytest/bounds.h"
 #include "apps/pytest/init.h"
 #include "apps/pytest/rerun.h"
 #include "apps/pytest/session.h"
@@ -20,10 +21,13 @@
 #include "report/junit.h"
 #include "report/printing.h"
 #include "report/test_console.h"
+#include "store/code_digest.h"
 #include "store/test_history.h"
 
 namespace casemate {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr int kUsage = 2;
 
@@ -56,6 +60,23 @@ std::unique_ptr<Sink> console_for(const PytestRequest& request, bool on_github) 
   return std::make_unique<TestConsole>(options);
 }
 
+// The project's code, but for what this run writes itself; and the packages that an activated environment has, as far as names tell them.
+std::shared_ptr<CodeSurvey> code_of(const PytestRequest& request) {
+  CodePlace place;
+  place.directory = project_directory(request.directory, request.pytest_arguments);
+  std::error_code problem;
+  for (const std::string* report : {&request.junit_xml, &request.json_lines, &request.html}) {
+    if (!report->empty()) place.without.push_back(fs::absolute(*report, problem).lexically_normal());
+  }
+  const char* environment = std::getenv("VIRTUAL_ENV");
+  if (environment && *environment) {
+    for (auto entry = fs::directory_iterator(fs::path(environment) / "lib", problem); !problem && entry != fs::directory_iterator();
+         entry.increment(problem))
+      place.installed.push_back(entry->path() / "site-packages");
+  }
+  return std::make_shared<CodeSurvey>(std::move(place));
+}
+
 /// Everybody who hears of a run, and what they write to.
 class Audience {
  public:
@@ -73,7 +94,7 @@ class Audience {
       add(std::make_unique<HtmlReport>(std::move(html)));
     }
     if (!history) return;
-    auto sink = std::make_unique<HistorySink>(*history);
+    auto sink = std::make_unique<HistorySink>(*history, HistorySinkOptions{.code = code_of(request)});
     history_ = sink.get();
     add(std::move(sink));
   }
