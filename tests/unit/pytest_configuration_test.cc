@@ -95,6 +95,8 @@ TEST_F(PytestFiles, home_stands_in_for_the_configuration_s_directory) {
   variables_["HOME"] = root_ + "/me";
   write("me/.config/" + std::string(kMaelstrom), "stop_after = 2\n");
   EXPECT_EQ(good().at("stop-after").values, Words{"2"}) << "a key may be written with '_'";
+  variables_["XDG_CONFIG_HOME"] = "relative";
+  EXPECT_EQ(good().at("stop-after").values, Words{"2"}) << "a relative one is ignored";
 }
 
 TEST_F(PytestFiles, one_file_may_stand_for_all_or_none) {
@@ -166,7 +168,7 @@ TEST_F(PytestFiles, the_first_directives_are_written_once_and_are_right) {
   const std::string project = root_ + "/project";
   const auto told = write_first_directives(project, true);
   ASSERT_TRUE(told) << told.error().what;
-  EXPECT_NE(told->find("maelstrom-pytest.toml"), std::string::npos);
+  EXPECT_TRUE(told->starts_with("Wrote default config to " + project + "/maelstrom-pytest.toml.\n")) << *told;
   auto directives = Directives::of_project(project);
   ASSERT_TRUE(directives) << directives.error().what;
   const TestContainer& container = directives->container(directives->of_all());
@@ -177,7 +179,8 @@ TEST_F(PytestFiles, the_first_directives_are_written_once_and_are_right) {
   const auto again = write_first_directives(project, true);
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, ErrorCode::refused);
-  EXPECT_EQ(again.error().what, project + "/maelstrom-pytest.toml is there already; it stays as it is");
+  EXPECT_EQ(again.error().what, "Config already exists at " + project + "/maelstrom-pytest.toml. Doing nothing.");
+  EXPECT_EQ(write_first_directives(project, false).error().what, project + "/maelstrom-pytest.toml is there already; it stays as it is");
   EXPECT_FALSE(write_first_directives(root_ + "/missing", true));
 }
 
