@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/events.h"
+#include "report/event_json.h"
 #include "store/run_log.h"
 #include "store/test_history.h"
 
@@ -18,7 +19,8 @@ struct HistorySinkOptions {
   std::string directory;  ///< that of the TestHistory; "": state_directory()
   std::string source;     ///< equal for runs of the same code; "" where that is not known
   TestHistoryBounds bounds = {};
-  std::size_t log_bytes = 64 << 20;  ///< past these, events keep no long texts, and past four times as many, none is kept
+  std::size_t event_bytes = kEventLineLimit;  ///< one that would be longer loses texts
+  std::size_t log_bytes = 64 << 20;           ///< past these, events keep no long texts, and past four times as many, none is kept
 };
 
 /// Writes what it hears once a second or every thousand results. What it can't write is no reason for a run to fail: it says so by
