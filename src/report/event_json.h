@@ -17,7 +17,7 @@ namespace casemate {
 
 /// "format" of the first line; goes up when a key changes its meaning. New keys do not change it: readers skip what they don't know.
 inline constexpr int kEventFormat = 1;
-/// No line that is longer (bytes) is read back. A result's texts are bounded by their senders far below it.
+/// No line that is longer (bytes) is read back; whoever writes events down leaves texts out before.
 inline constexpr std::size_t kEventLineLimit = 64 << 20;
 
 /// Each event as one line without its newline.

@@ -9,8 +9,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Of one event. A result's reports, sections and properties are as many as its test made, within a line.
-constexpr JsonBounds kBounds{.depth = 8, .values = kEventLineLimit / 8};
+// Of one event. A result's reports, sections and properties are as many as its test made, and a line holds.
+constexpr JsonBounds kBounds{.depth = 8, .values = kEventLineLimit};
 
 // Reads the members of an object into fields; one that has the wrong type is remembered, one that is missing keeps the field's value.
 class Fields {

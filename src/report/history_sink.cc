@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kBatch = 1000;
 constexpr std::chrono::seconds kPeriod(1);
 constexpr std::size_t kMostPending = 100'000;  // while another program holds the database
-constexpr std::size_t kTrimmedText = 4096;
+constexpr std::size_t kTrimmedText = 4096, kTrimmedReports = 100;
 
 TestResultRecord record_of(const TestResult& result) {
   TestResultRecord record;
@@ -43,7 +43,8 @@ TestResultRecord record_of(const TestResult& result) {
   return record;
 }
 
-// What remains of a result where the log is full: of one that failed, the beginnings of its failures' texts.
+// What remains of a result where the log, or a line of it, has no room for more: of one that failed, the beginnings of its first
+// failures' texts.
 TestResult trimmed(const TestResult& result) {
   TestResult rest = result;
   const bool had_texts = !rest.output.merged.empty() || !rest.reports.empty();
@@ -51,12 +52,33 @@ TestResult trimmed(const TestResult& result) {
   rest.warnings.clear();
   rest.properties.clear();
   std::erase_if(rest.reports, [](const TestReport& report) { return report.outcome == "passed"; });
+  if (rest.reports.size() > kTrimmedReports) rest.reports.resize(kTrimmedReports);
   for (TestReport& report : rest.reports) {
     report.sections.clear();
     report.text.resize(std::min(report.text.size(), kTrimmedText));
+    report.message.resize(std::min(report.message.size(), kTrimmedText));
   }
   if (is_bad(rest.verdict) && had_texts) rest.notes.emplace_back("its output is not kept: the record of this run is full");
   return rest;
+}
+
+// The event in at most about `limit` bytes, so that it is read back.
+std::string line_within(const TestResult& result, std::size_t limit) {
+  std::string line = event_line(result);
+  return line.size() <= limit ? line : event_line(trimmed(result));
+}
+
+std::string line_within(const Collected& collected, std::size_t limit) {
+  std::string line = event_line(collected);
+  if (line.size() <= limit) return line;
+  Collected rest = collected;
+  std::size_t kept = 0;
+  for (TestResult& problem : rest.problems) {
+    problem = trimmed(problem);
+    kept += event_line(problem).size();
+    if (kept > limit / 2) problem.reports.clear();  // its name and reason remain
+  }
+  return event_line(rest);
 }
 
 std::int64_t milliseconds_of(std::chrono::system_clock::time_point time) {
@@ -94,7 +116,7 @@ void HistorySink::give_up_rows(const Error& error) {
 }
 
 void HistorySink::log(const std::string& line) {
-  if (!log_) return;
+  if (!log_ || line.size() > kEventLineLimit) return;  // nobody would read the log beyond such a line
   const auto added = log_->append(line);
   if (added) return;
   if (problem_.empty()) problem_ = "the events of this run are not kept: " + added.error().what;
@@ -112,13 +134,13 @@ void HistorySink::progress(std::string_view line, bool finished) {
 void HistorySink::collected(const Collected& collected) {
   versions_ = fmt::format("python {}, pytest {}", collected.python, collected.pytest);
   for (const TestResult& problem : collected.problems) keep(problem);
-  log(event_line(collected));
+  if (log_) log(line_within(collected, options_.event_bytes));
 }
 
 void HistorySink::test_finished(const TestResult& result) {
   keep(result);
   if (log_ && log_->bytes() < options_.log_bytes)
-    log(event_line(result));
+    log(line_within(result, options_.event_bytes));
   else if (log_ && log_->bytes() < 4 * options_.log_bytes)
     log(event_line(trimmed(result)));
   if (pending_.size() >= kBatch || Clock::now() - flushed_ >= kPeriod) flush();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/events.h"
+#include "report/event_json.h"
 #include "store/code_digest.h"
 #include "store/run_log.h"
 #include "store/test_history.h"
@@ -20,7 +21,8 @@ struct HistorySinkOptions {
   std::string directory;             ///< that of the TestHistory; "": state_directory()
   std::shared_ptr<CodeSurvey> code;  ///< asked for TestRunRecord::source; nullptr: it isn't known
   TestHistoryBounds bounds = {};
-  std::size_t log_bytes = 64 << 20;  ///< past these, events keep no long texts, and past four times as many, none is kept
+  std::size_t event_bytes = kEventLineLimit;  ///< one that would be longer loses texts
+  std::size_t log_bytes = 64 << 20;           ///< past these, events keep no long texts, and past four times as many, none is kept
 };
 
 /// Writes what it hears once a second or every thousand results. What it can't write is no reason for a run to fail: it says so by

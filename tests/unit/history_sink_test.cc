@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -23,6 +24,10 @@ const std::string kProject = "/home/me/project";
 class Counting : public Sink {
  public:
   void run_started(const RunStart& run) override { directory = run.directory; }
+  void collected(const Collected& collected) override {
+    problems = collected.problems.size();
+    for (const TestResult& problem : collected.problems) problem_texts.insert(problem.reports.empty() ? 0 : problem.reports[0].text.size());
+  }
   void test_finished(const TestResult& result) override {
     ++tests;
     text_bytes += result.reports.empty() ? 0 : result.reports[0].text.size();
@@ -32,6 +37,8 @@ class Counting : public Sink {
     return "";
   }
   std::string directory;
+  std::size_t problems = 0;
+  std::set<std::size_t> problem_texts;
   int tests = 0;
   int status = -1;
   std::size_t text_bytes = 0;
@@ -157,6 +164,28 @@ TEST_F(HistorySinkTest, a_large_run_loses_long_texts_but_no_verdicts) {
   EXPECT_GT(counting->text_bytes, 1u << 20);
   EXPECT_LT(counting->text_bytes, 2u << 20);
   EXPECT_EQ(history.results(history.last_run(kProject).value()->id).value().size(), 100u);
+}
+
+TEST_F(HistorySinkTest, an_event_that_would_be_too_long_to_be_read_back_loses_texts) {
+  constexpr std::size_t kMost = 1 << 20;
+  TestHistory history = open();
+  HistorySink sink(history, {.directory = directory_, .event_bytes = kMost});
+  sink.run_started({"pytest", "project", kProject, {}, {}, 1, 1, 1});
+  TestResult big = sample_failure("test_big");
+  big.reports.resize(150, big.reports[0]);
+  for (TestReport& report : big.reports) report.text = report.message = std::string(10 << 10, 'x');
+  Collected collected;
+  collected.problems.assign(500, sample_failure("test_module"));
+  for (TestResult& problem : collected.problems) problem.reports[0].text = std::string(10 << 10, 'x');
+  sink.collected(collected);
+  sink.test_finished(big);
+  sink.run_finished({});
+  ASSERT_TRUE(read_run_log(kProject, kMost, [](std::string_view) { return Result<void>(); }, directory_));
+  const auto counting = replayed();
+  EXPECT_EQ(counting->problems, 500u);
+  EXPECT_EQ(counting->problem_texts, (std::set<std::size_t>{0, 4096}));
+  EXPECT_EQ(counting->tests, 1);
+  EXPECT_EQ(counting->text_bytes, 4096u);
 }
 
 TEST_F(HistorySinkTest, a_log_that_is_full_still_has_its_end) {
