@@ -32,7 +32,8 @@ struct WarmRequest {
 ///   {"coverage", FAILED}  a fresh interpreter that reports the coverage in Job::stdin_fd, a file; its stream goes to report()
 /// Outcomes are those of the fork. What pytest says when the base can't begin is in the collecting job's output, its outcome `exited` with
 /// pytest's status. `lost` with step "warm parent": a parent died and the tests can be run again. `lost` with step "threads": threads
-/// run after collection, and a fork would not have them: the tests are for a fresh interpreter; detail names them.
+/// run after collection, or there is more that a fork would not have (python/ties.py): the tests are for a fresh interpreter; detail names
+/// it.
 class WarmExecutor : public Executor {
  public:
   /// `file` will be wanted soon: its parent may begin now.

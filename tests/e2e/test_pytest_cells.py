@@ -101,6 +101,30 @@ def test_a_place_that_was_touched_is_never_used_again(suite, touch):
     assert ended.status == 0, str(ended)
 
 
+def test_flags_of_descriptors_are_no_others(suite):
+    """A test that makes its pipes non-blocking, as asyncio does with stdout, takes nothing of the reports and the output of the next."""
+    suite.write(
+        "test_it.py",
+        """
+        import fcntl, os, pytest
+        @pytest.mark.parametrize("n", range(9))
+        def test_it(n, record_property):
+            for fd in (0, 1, 2):
+                assert os.get_blocking(fd)
+            fcntl.flock(0, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if n % 3:
+                for i in range(20): record_property("big%d" % i, "x" * 60000)
+                os.write(1, b"y" * 300_000)
+            else:
+                for fd in map(int, os.listdir("/proc/self/fd")):
+                    try: os.set_blocking(fd, False)
+                    except OSError: pass  # the listing's own
+        """,
+    )
+    ended = suite("--slots", 1, "-s")
+    assert ended.status == 0, str(ended)
+
+
 def test_message_queues_are_seen_where_they_are_mounted(suite):
     """Also by a test whose cell would have served another one before."""
     suite.write("maelstrom-pytest.toml", "[[directives]]\nmounts = [{ type = 'mqueue', mount_point = '/dev/mqueue' }]\n")

@@ -53,6 +53,14 @@ TEST(UnitReport, OneTestsWordsDoNotCountForAnother) {
   EXPECT_EQ(judged.results[1].reason, "signaled 9 (SIGKILL)");
 }
 
+TEST(UnitReport, ALimitIsToldOnce) {
+  const auto reason = [](Outcome outcome) { return judge({"a"}, "", ended(std::move(outcome))).results.at(0).reason; };
+  EXPECT_EQ(reason({Outcome::Kind::timed_out, 0, "", "wall time 8.00 s"}), "timed out (wall time 8.00 s)");
+  EXPECT_EQ(reason({Outcome::Kind::out_of_memory, 0, "", "limit 300.0 MiB"}), "out of memory (limit 300.0 MiB)");
+  EXPECT_EQ(reason({Outcome::Kind::lost, 0, "", "the cell's init exited 0"}).find("the cell's init exited 0"),
+            reason({Outcome::Kind::lost, 0, "", "the cell's init exited 0"}).rfind("the cell's init exited 0"));
+}
+
 TEST(UnitReport, WhatHasNotBegunGetsAnotherCell) {
   const auto judged = judge({"a", "b", "c"}, line("begin", "a"), ended({Outcome::Kind::exited, 3}));
   EXPECT_EQ(judged.results.size(), 1u);

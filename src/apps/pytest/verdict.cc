@@ -26,7 +26,9 @@ const TestReport* find(const std::vector<TestReport>& reports, std::string_view 
 // How a process ended that had not told all: what people want to know first.
 std::string reason_of_end(const Outcome& outcome) {
   if (outcome.kind == Outcome::Kind::exited) return fmt::format("the test ended its own process (exit status {})", outcome.code);
-  return outcome.detail.empty() ? words(outcome) : fmt::format("{}: {}", words(outcome), outcome.detail);
+  std::string told = words(outcome);
+  if (told.find(outcome.detail) == std::string::npos) told += ": " + outcome.detail;
+  return told;
 }
 
 bool is_limit(Outcome::Kind kind) {

@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include "warm/native/kernel.h"
 #include "warm/protocol.h"
@@ -68,6 +69,25 @@ int dup_over(int fd, const int* targets, int count) {
     if (result < 0) return static_cast<int>(-result);
   }
   return 0;
+}
+
+// A cell that serves again has the pipes of the test before, which may have made them non-blocking (asyncio does, with stdout).
+void forget_flags(const Order& order) {
+  const int pipes[] = {order.out, order.err, order.report};
+  for (const int fd : pipes) {
+    if (fd >= 0) call(SYS_fcntl, fd, F_SETFL, 0);
+  }
+}
+
+// All forks have their parent's stdin, and with it its flags and locks. Where it is /dev/null each gets its own.
+void renew_stdin() {
+  struct stat info{};
+  constexpr unsigned long kNull = 1 << 8 | 3;  // major 1, minor 3
+  if (call(SYS_fstat, 0, at(&info)) < 0 || (info.st_mode & S_IFMT) != S_IFCHR || info.st_rdev != kNull) return;
+  const long fresh = call(SYS_openat, AT_FDCWD, at("/dev/null"), O_RDONLY | O_CLOEXEC, 0);
+  if (fresh <= 0) return;
+  call(SYS_dup3, fresh, 0, 0);
+  close_fd(static_cast<int>(fresh));
 }
 
 }  // namespace
@@ -147,6 +167,8 @@ Failure enter_cell(Order& order, const Streams& streams, const char* cwd) {
     if (const int problem = refuse_setns(); problem != 0) return {filter, problem};
   }
   call(SYS_setsid);
+  forget_flags(order);
+  renew_stdin();
   if (const int problem = take_streams(streams, order.out, order.err); problem != 0) return {streams_taken, problem};
   return {};
 }

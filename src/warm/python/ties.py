@@ -21,13 +21,10 @@ def temporary_directory():
 
 def shared_memory():
     """Mappings that forks write to together: values and locks of multiprocessing, mmap."""
-    found = []
     with open("/proc/self/maps", "rb") as maps:
-        for line in maps:
-            fields = line.split(None, 5)
-            if fields[1][1:2] == b"w" and fields[1][3:4] == b"s":
-                found.append("shared memory (%s)" % os.fsdecode(fields[5].strip() if len(fields) > 5 else b"anonymous"))
-    return found
+        lines = [line.split(None, 5) for line in maps]
+    writable = [fields for fields in lines if fields[1][1:2] == b"w" and fields[1][3:4] == b"s"]
+    return ["shared memory (%s)" % os.fsdecode(fields[-1].strip()) for fields in writable]
 
 
 def numbered_descriptors():
@@ -42,6 +39,13 @@ def numbered_descriptors():
             if kind != 0o020000:
                 found[number] = device, inode
     return found
+
+
+def target_of(number):
+    try:
+        return os.readlink("/proc/self/fd/%d" % number)
+    except OSError:
+        return "descriptor %d" % number
 
 
 def names_drawn():
@@ -86,5 +90,5 @@ class Ties:
             words += self.made()
         for number, identity in sorted(numbered_descriptors().items()):
             if self.descriptors.get(number) != identity:
-                words.append("an open file (%s)" % os.readlink("/proc/self/fd/%d" % number))
+                words.append("an open file (%s)" % target_of(number))
         return words

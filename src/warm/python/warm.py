@@ -496,8 +496,8 @@ class Warm:
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         except BaseException as problem:
-            text = "%s: %s" % (type(problem).__name__, as_text(problem))
-            self.session.shouldstop = bounded(text, 16384)
+            text = type(problem).__name__, as_text(problem)
+            self.session.shouldstop = bounded(": ".join(filter(None, text)), 16384)
 
 
 def silence_terminal(manager):
