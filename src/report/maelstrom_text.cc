@@ -13,6 +13,7 @@ namespace casemate {
 namespace {
 
 constexpr std::string_view kGreen = "32", kRed = "31", kYellow = "33", kBold = "1";
+constexpr std::size_t kPytestColumns = 80;  // pytest's own where its output is no terminal
 
 // `text` with `prefix` before each line, printable.
 std::string prefixed(std::string_view prefix, const std::string& text) {
@@ -25,7 +26,42 @@ std::string prefixed(std::string_view prefix, const std::string& text) {
   return lines;
 }
 
-std::string_view column_of(std::string_view title) { return title.find("stderr") == std::string_view::npos ? "stdout" : "stderr"; }
+// What the result's process or casemate says, before what pytest says.
+std::string about_the_process(const TestResult& result) {
+  const Outcome& outcome = result.outcome;
+  if (outcome.succeeded()) return result.verdict == Verdict::lost ? "system error: " + printable_line(result.reason) + "\n" : "";
+  if (outcome.kind == Outcome::Kind::signaled) return fmt::format("killed by signal {}\n", outcome.code);
+  const char* const whose = outcome.kind == Outcome::Kind::setup_failed ? "execution error: "
+                            : outcome.kind == Outcome::Kind::lost       ? "system error: "
+                                                                        : "";
+  return whose + printable_name(words(outcome)) + "\n";
+}
+
+// pytest strips the text of a report; on a screen it has an empty line first, and the code is indented.
+std::string unstripped(std::string_view text) {
+  if (!text.starts_with('>') && text.find("\n>") == std::string_view::npos) return std::string(text);
+  constexpr std::string_view kCode[] = {"def ", "async def ", "class ", "@"};
+  const bool is_code = std::any_of(std::begin(kCode), std::end(kCode), [&](std::string_view begin) { return text.starts_with(begin); });
+  return fmt::format("\n{}{}", is_code ? "    " : "", text);
+}
+
+struct Piece {
+  std::string heading;  // printable, with newline; "" none
+  std::string_view stream;
+  std::string_view prefix;
+  std::string text;
+};
+
+void add_report(std::vector<Piece>& pieces, const TestResult& result, const TestReport& report) {
+  std::string heading;
+  if (report.when == "setup" || report.when == "teardown")
+    heading = rule(printable_name(fmt::format("ERROR at {} of {}", report.when, result.test.name)), '_', kPytestColumns) + "\n";
+  pieces.push_back({std::move(heading), "text", "", unstripped(report.text)});
+  for (const auto& [title, text] : report.sections) {
+    const std::string_view stream = title.find("stderr") == std::string_view::npos ? "stdout" : "stderr";
+    if (!text.empty()) pieces.push_back({rule(printable_name(title), '-', kPytestColumns) + "\n", stream, "", text});
+  }
+}
 
 std::string name_row(const std::string& name, std::size_t width, std::string_view word, std::string_view sgr, bool colors) {
   return fmt::format("    {}{}: {}\n", name, std::string(width - columns_of(name), ' '), painted(word, sgr, colors));
@@ -56,8 +92,8 @@ Label maelstrom_label(const TestResult& result) {
 
 std::string maelstrom_line(const TestResult& result, std::size_t columns, bool colors) {
   const Label label = maelstrom_label(result);
-  const bool ran = result.verdict != Verdict::ignored;
-  const std::string time = ran ? fmt::format("{:.3f}s", static_cast<double>(result.duration.count()) / 1e6) : "";
+  const bool timed = label.word != "IGNORED" && label.word != "ERR" && !(result.reports.size() == 1 && result.reports[0].when == "collect");
+  const std::string time = timed ? fmt::format("{:.3f}s", static_cast<double>(result.duration.count()) / 1e6) : "";
   const std::string trailer = fmt::format("{} {:>8}", painted(label.word, label.sgr, colors), time);
   const std::string name = printable_name(result.test.id);
   if (columns <= 30) return fmt::format("{} {}", painted(name, kBold, colors), painted(label.word, label.sgr, colors));
@@ -69,47 +105,35 @@ std::string maelstrom_line(const TestResult& result, std::size_t columns, bool c
 }
 
 std::string maelstrom_details(const TestResult& result, std::uint64_t limit) {
-  struct Piece {
-    std::string_view stream;
-    std::string_view prefix;
-    std::string_view text;
-  };
   std::vector<Piece> pieces;
   for (const TestReport& report : result.reports) {
-    if (report.outcome == "failed") pieces.push_back({"text", "", report.text});
+    if (report.outcome == "failed") add_report(pieces, result, report);
   }
-  for (const TestReport& report : result.reports) {
-    if (report.outcome != "failed") continue;
-    for (const auto& [title, text] : report.sections) {
-      const std::string_view stream = column_of(title);
-      pieces.push_back({stream, stream == "stderr" ? "stderr: " : "", text});
-    }
-  }
-  pieces.push_back({"stdout", "", result.output.out});
-  pieces.push_back({"stderr", "stderr: ", result.output.err});
+  const bool explained =
+      std::any_of(pieces.begin(), pieces.end(), [](const Piece& piece) { return piece.stream == "text" && !piece.text.empty(); });
+  pieces.push_back({"", "stdout", "", result.output.out});
+  pieces.push_back({"", "stderr", "stderr: ", result.output.err});
   std::vector<std::uint64_t> sizes;
   for (const Piece& piece : pieces) sizes.push_back(piece.text.size());
   const std::vector<std::uint64_t> given = shares(sizes, limit);
-  std::string all;
-  const bool explained =
-      std::any_of(pieces.begin(), pieces.end(), [](const Piece& piece) { return piece.stream == "text" && !piece.text.empty(); });
-  if (!result.outcome.succeeded())
-    all += printable_name(words(result.outcome)) + "\n";
-  else if (!explained && !result.reason.empty())
-    all += printable(with_newlines(result.reason));
+  std::string all = about_the_process(result);
+  if (all.empty() && !explained && !result.reason.empty()) all = printable(with_newlines(result.reason));
   for (std::size_t i = 0; i < pieces.size(); ++i)
-    all += prefixed(pieces[i].prefix, with_newlines(head_and_tail(pieces[i].text, given[i], pieces[i].stream)));
+    all += pieces[i].heading + prefixed(pieces[i].prefix, with_newlines(head_and_tail(pieces[i].text, given[i], pieces[i].stream)));
   return all;
 }
 
-void MaelstromSummary::add(const TestResult& result) {
+bool MaelstromSummary::add(const TestResult& result) {
   const std::string word = maelstrom_label(result).word;
-  if (word == "OK")
+  if (word == "OK") {
     ++succeeded;
-  else if (word == "IGNORED")
+  } else if (word == "IGNORED") {
+    if (!ignored_ids.insert(result.test.id).second) return false;
     ignored.push_back(printable_name(result.test.id));
-  else
-    failed.emplace_back(printable_name(result.test.id), word == "TIMEOUT" ? "timed out" : word == "ERR" ? "error" : "failure");
+  } else {
+    failed.push_back(printable_name(result.test.id));
+  }
+  return true;
 }
 
 std::string maelstrom_summary(const MaelstromSummary& summary, std::size_t columns, bool colors) {
@@ -122,8 +146,8 @@ std::string maelstrom_summary(const MaelstromSummary& summary, std::size_t colum
   row("Successful Tests", kGreen, summary.succeeded);
   row("Failed Tests", kRed, summary.failed.size());
   std::size_t width = 0;
-  for (const auto& failed : summary.failed) width = std::max(width, columns_of(failed.first));
-  for (const auto& [name, word] : summary.failed) all += name_row(name, width, word, kRed, colors);
+  for (const std::string& name : summary.failed) width = std::max(width, columns_of(name));
+  for (const std::string& name : summary.failed) all += name_row(name, width, "failure", kRed, colors);
   if (!summary.ignored.empty()) row("Ignored Tests", kYellow, summary.ignored.size());
   width = 0;
   for (const std::string& name : summary.ignored) width = std::max(width, columns_of(name));

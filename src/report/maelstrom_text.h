@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/events.h"
@@ -13,19 +14,23 @@ namespace casemate {
 /// OK, FAIL, TIMEOUT, ERR or IGNORED. Skipped is IGNORED, xfailed and xpassed are OK.
 [[nodiscard]] Label maelstrom_label(const TestResult& result);
 
-/// "tests/test_a.py::test_b......OK   0.123s", filled to `columns`; of a longer name the end, after "<". Without newline.
+/// "tests/test_a.py::test_b......OK   0.123s", filled to `columns`; of a longer name the end, after "<"; blanks for the time of what is
+/// IGNORED, ERR or a file that could not be collected. Without newline.
 [[nodiscard]] std::string maelstrom_line(const TestResult& result, std::size_t columns, bool colors);
 
-/// What follows the line of a test that did not pass: its text, what it wrote, "stderr: " before each line of that stream. Printable.
+/// What follows the line of a test that did not pass: what became of its process, pytest's text and captured output under pytest's
+/// headings, and what went past the capture, "stderr: " before each line of that stream. Printable.
 [[nodiscard]] std::string maelstrom_details(const TestResult& result, std::uint64_t limit);
 
-/// What the summary needs to know; names are printable.
+/// What the summary needs to know, over all repetitions of a run; names are printable.
 struct MaelstromSummary {
   std::size_t succeeded = 0;
-  std::vector<std::pair<std::string, std::string>> failed;  ///< name, and "failure", "timed out" or "error"
+  std::vector<std::string> failed;
   std::vector<std::string> ignored;
+  std::unordered_set<std::string> ignored_ids;
   std::size_t not_run = 0;
-  void add(const TestResult& result);
+  /// False: an earlier repetition has ignored it already; one row and one line are enough.
+  bool add(const TestResult& result);
 };
 
 /// The block "==== Test Summary ====" with counts and names, after an empty line.

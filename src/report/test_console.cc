@@ -10,6 +10,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "report/failure_text.h"
+#include "report/printing.h"
 #include "report/workflow_command.h"
 
 namespace casemate {
@@ -87,12 +88,17 @@ void TestConsole::run_started(const RunStart& run) {
   state_ = {};
   running_.clear();
   warnings_ = {};
-  maelstrom_ = {};
+  repetitions_left_ = run.repetitions - run.repetition;
+  if (run.repetition == 1) {
+    maelstrom_ = {};
+    uncollected_.clear();
+    collected_ = false;
+  }
   kept_.clear();
   kept_bytes_ = height_ = deselected_ = 0;
   drawn_ = std::chrono::microseconds(-1'000'000);
   slots_ = run.slots;
-  if (run.repetitions > 1 && !quiet() && options_.verbosity >= 0)
+  if (run.repetitions > 1 && !quiet() && !plain_maelstrom() && options_.verbosity >= 0)
     print(rule(fmt::format("repetition {} of {}", run.repetition, run.repetitions), '=', columns()) + "\n");
   draw();
 }
@@ -115,6 +121,8 @@ void TestConsole::progress(std::string_view line, bool finished) {
 }
 
 void TestConsole::collected(const Collected& collected) {
+  collected_ = true;
+  repeated_ = collected.selected - std::min(collected.ignored, collected.selected);
   state_.selected = collected.selected;
   state_.now = std::max(state_.now, collected.took);
   state_.progress.clear();
@@ -181,9 +189,12 @@ void TestConsole::show_result(const TestResult& result) {
 }
 
 void TestConsole::show_maelstrom_result(const TestResult& result) {
-  if (!result.last) return;
-  maelstrom_.add(result);
-  if (quiet()) return;
+  if (!result.last || !maelstrom_.add(result)) return;
+  if (quiet()) {
+    const bool is_file = is_bad(result.verdict) && !result.reports.empty() && result.reports[0].when == "collect";
+    if (is_file && uncollected_.size() < kMostKept) uncollected_ += maelstrom_details(result, options_.inline_limit);
+    return;
+  }
   std::string text = maelstrom_line(result, columns(), colors_) + "\n";
   if (is_bad(result.verdict)) text += maelstrom_details(result, options_.inline_limit);
   print(text);
@@ -276,20 +287,30 @@ std::string TestConsole::ending(const RunEnd& end) const {
   return all + painted(std::string(fill / 2, '='), sgr, colors_) + counts + painted(std::string(fill - fill / 2, '='), sgr, colors_) + "\n";
 }
 
+// One summary for all repetitions; none where nothing was collected.
+void TestConsole::end_as_maelstrom(const RunEnd& end) {
+  print(printable(end.coverage));
+  maelstrom_.not_run += end.not_run;
+  const bool stopped = !end.stopped_because.empty();
+  if (repetitions_left_ > 0 && !stopped) return;
+  maelstrom_.not_run += repetitions_left_ * repeated_;
+  if (stopped) print("\n" + printable_line(end.stopped_because) + "\n");
+  if (!collected_ && !end.problem.empty()) return;
+  print(maelstrom_summary(maelstrom_, columns(), colors_) + (quiet() ? uncollected_ : "\n"));
+}
+
 std::string TestConsole::run_finished(const RunEnd& end) {
   const std::string off = area_.clear();
   live_ = false;
   if (!off.empty()) out_.add_own(off);
-  if (plain_maelstrom()) {
-    print(printable(end.coverage));
-    maelstrom_.not_run = end.not_run;
-    if (!end.stopped_because.empty()) print("\n" + printable_line(end.stopped_because) + "\n");
-    print(maelstrom_summary(maelstrom_, columns(), colors_));
-  } else {
+  if (plain_maelstrom())
+    end_as_maelstrom(end);
+  else
     print(ending(end));
-  }
-  if (!end.problem.empty()) print(painted("error:", "1;31", colors_) + " " + printable(with_newlines(end.problem)));
+  const std::string problem = end.problem.empty() ? "" : painted("error:", "1;31", colors_) + " " + printable(with_newlines(end.problem));
+  if (!plain_maelstrom()) print(problem);
   out_.finish();
+  if (plain_maelstrom()) say(options_.on_github ? without_workflow_commands(problem) : problem);
   live_ = !simple() && can_move_cursor(options_.fd);
   return out_.problem() == 0 ? "" : fmt::format("can't write the results: {}", std::strerror(out_.problem()));
 }

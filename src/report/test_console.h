@@ -77,6 +77,7 @@ class TestConsole : public Sink {
   void keep(const TestResult& result, std::string text);
   void show_result(const TestResult& result);
   void show_maelstrom_result(const TestResult& result);
+  void end_as_maelstrom(const RunEnd& end);
   [[nodiscard]] std::string result_line(const TestResult& result) const;
   [[nodiscard]] std::string more_lines(const TestResult& result) const;
   [[nodiscard]] std::string ending(const RunEnd& end) const;
@@ -91,6 +92,10 @@ class TestConsole : public Sink {
   RunningTests running_;
   WarningsSummary warnings_;
   MaelstromSummary maelstrom_;
+  std::string uncollected_;  // what the quiet display of maelstrom-pytest says of it at the end
+  bool collected_ = false;
+  std::size_t repeated_ = 0;  // tests of a repetition, without ignored ones
+  std::uint32_t repetitions_left_ = 0;
   std::vector<Kept> kept_;
   std::size_t kept_bytes_ = 0;
   std::size_t deselected_ = 0;

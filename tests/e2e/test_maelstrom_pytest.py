@@ -125,7 +125,7 @@ def test_the_file_of_init_as_it_is(seed):
     assert done.status == 0, done.out + done.err
     assert len(simple_lines(done.out)) == 9
     again = seed.maelstrom("--init")
-    assert again.status == 2 and "is there already" in again.err
+    assert (again.status, again.out) == (2, f"Config already exists at {seed.directory}/maelstrom-pytest.toml. Doing nothing.\n")
 
 
 def test_without_what_the_image_needs(seed):
@@ -194,7 +194,7 @@ def test_a_filter_that_cannot_be_read(suite):
 
 
 def test_words_for_pytest(suite):
-    suite.write("test_a.py", "def test_a(pytestconfig):\n    assert pytestconfig.option.tbstyle == 'line' and not pytestconfig.pluginmanager.hasplugin('cacheprovider')\n    assert pytestconfig.option.verbose == 2\n")
+    suite.write("test_a.py", "def test_a(pytestconfig):\n    assert pytestconfig.option.tbstyle == 'line' and not pytestconfig.pluginmanager.hasplugin('cacheprovider')\n    assert pytestconfig.option.verbose == 3\n")
     suite.write("test_b.py", "def test_b():\n    assert 0\n")
     done = suite.maelstrom("--ui", "simple", "--extra-pytest-args=-p", "--extra-pytest-args=no:cacheprovider", "--extra-pytest-collect-args=--ignore=test_b.py", "-v", "-v", "--", "--tb=line")
     assert done.status == 0, done.out + done.err

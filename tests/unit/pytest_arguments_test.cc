@@ -98,7 +98,7 @@ TEST(PytestArguments, all_flags_of_maelstrom) {
   EXPECT_EQ(all.inline_limit, 1u << 20);
   EXPECT_EQ(all.slots, 8u);
   EXPECT_EQ(all.collect_from_module, "m");
-  EXPECT_EQ(all.pytest_arguments, (Words{"-v", "--tb=short"}));
+  EXPECT_EQ(all.pytest_arguments, (Words{"-v", "--tb=short", "-v"}));
   EXPECT_EQ(all.pytest_collect_arguments, Words{"a"});
   EXPECT_EQ(all.pytest_test_arguments, (Words{"--b", "--"}));
   EXPECT_FALSE(all.verify_tls);
@@ -118,7 +118,7 @@ TEST(PytestArguments, actions) {
     const ParsedPytest parsed = parse({flag});
     EXPECT_TRUE(parsed.stop && parsed.exit_status == 0 && parsed.text.ends_with('\n')) << flag;
   }
-  EXPECT_TRUE(parse({"--version"}, "maelstrom-pytest").text.starts_with("maelstrom-pytest (casemate "));
+  EXPECT_TRUE(parse({"--version"}, "maelstrom-pytest").text.starts_with("maelstrom-pytest 0.14.0 (casemate "));
 }
 
 TEST(PytestArguments, words_of_pytest_mean_what_they_mean_there) {
@@ -190,7 +190,8 @@ TEST(PytestArguments, letters_differ_between_the_two_programs) {
   EXPECT_EQ(summary.repeat, 1u);
   EXPECT_EQ(summary.notes.size(), 1u);
   EXPECT_NE(problem({"-r", "A"}, "maelstrom-pytest").find("'A' is not a number"), std::string::npos);
-  EXPECT_TRUE(request({"--log-level", "debug"}, "maelstrom-pytest").pytest_arguments.empty());
+  EXPECT_EQ(request({"--log-level", "debug"}, "maelstrom-pytest").pytest_arguments, Words{"-v"}) << "which calls pytest with it";
+  EXPECT_TRUE(request({"-q"}, "maelstrom-pytest").pytest_arguments.empty());
 }
 
 TEST(PytestArguments, our_own_flags) {

@@ -166,7 +166,7 @@ TEST_F(PytestFiles, the_first_directives_are_written_once_and_are_right) {
   const std::string project = root_ + "/project";
   const auto told = write_first_directives(project, true);
   ASSERT_TRUE(told) << told.error().what;
-  EXPECT_NE(told->find("maelstrom-pytest.toml"), std::string::npos);
+  EXPECT_TRUE(told->starts_with("Wrote default config to " + project + "/maelstrom-pytest.toml.\n")) << *told;
   auto directives = Directives::of_project(project);
   ASSERT_TRUE(directives) << directives.error().what;
   const TestContainer& container = directives->container(directives->of_all());
@@ -177,7 +177,8 @@ TEST_F(PytestFiles, the_first_directives_are_written_once_and_are_right) {
   const auto again = write_first_directives(project, true);
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, ErrorCode::refused);
-  EXPECT_EQ(again.error().what, project + "/maelstrom-pytest.toml is there already; it stays as it is");
+  EXPECT_EQ(again.error().what, "Config already exists at " + project + "/maelstrom-pytest.toml. Doing nothing.");
+  EXPECT_EQ(write_first_directives(project, false).error().what, project + "/maelstrom-pytest.toml is there already; it stays as it is");
   EXPECT_FALSE(write_first_directives(root_ + "/missing", true));
 }
 

@@ -1,6 +1,7 @@
 // TestConsole with events made by hand: the texts that people see, exactly.
 #include "report/test_console.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -238,13 +239,16 @@ TEST(TestConsole, as_maelstrom_pytest_prints_it) {
                   end),
             "tests/test_a.py::test_a..............................................OK   0.012s\n"
             "tests/test_a.py::test_b............................................FAIL   0.012s\n"
+            "\n"
             "    def test_b():\n"
             ">       assert 1 == 2\n"
             "E       assert 1 == 2\n"
             "\n"
             "tests/test_a.py:3: AssertionError\n"
+            "----------------------------- Captured stdout call -----------------------------\n"
             "said\n"
-            "stderr: warned\n"
+            "----------------------------- Captured stderr call -----------------------------\n"
+            "warned\n"
             "tests/test_a.py::test_t.........................................TIMEOUT   0.012s\n"
             "timed out\n"
             "tests/test_a.py::test_s.........................................IGNORED         \n"
@@ -254,10 +258,68 @@ TEST(TestConsole, as_maelstrom_pytest_prints_it) {
             "Successful Tests:         2\n"
             "Failed Tests    :         2\n"
             "    tests/test_a.py::test_b: failure\n"
-            "    tests/test_a.py::test_t: timed out\n"
+            "    tests/test_a.py::test_t: failure\n"
             "Ignored Tests   :         1\n"
             "    tests/test_a.py::test_s: ignored\n"
-            "Tests Not Run   :         2\n");
+            "Tests Not Run   :         2\n"
+            "\n");
+}
+
+TEST(TestConsole, as_maelstrom_pytest_what_has_no_time_has_blanks) {
+  ConsoleOptions options = simple();
+  options.as_maelstrom = true;
+  const auto lines = [&](const TestResult& result) {
+    const std::string text = shown(options, {result});
+    return text.substr(0, text.find("\n\n="));
+  };
+  EXPECT_EQ(lines(with_verdict("a", Verdict::skipped, "no network")), "a" + std::string(63, '.') + "IGNORED         ");
+  EXPECT_EQ(lines(with_verdict("a", Verdict::lost, "died twice")), "a" + std::string(67, '.') + "ERR         \nsystem error: died twice");
+  TestResult unmade = ended("a", Outcome::Kind::setup_failed);
+  unmade.outcome.step = "mount /x";
+  EXPECT_TRUE(lines(unmade).starts_with("a" + std::string(67, '.') + "ERR         \nexecution error: setup failed (mount /x"))
+      << lines(unmade);
+  EXPECT_EQ(lines(ended("a", Outcome::Kind::signaled, 11)), "a" + std::string(66, '.') + "FAIL   0.012s\nkilled by signal 11");
+  TestResult stripped = failed("a");
+  stripped.reports[1].text = "def test_b(one):\n>       assert 0\nE       assert 0";
+  EXPECT_TRUE(contains(lines(stripped), "FAIL   0.012s\n\n    def test_b(one):\n>       assert 0\nE       assert 0\n")) << lines(stripped);
+  stripped.reports[1].text = "a.py:1: in test_b\n    assert 0\nE   assert 0";
+  EXPECT_TRUE(contains(lines(stripped), "FAIL   0.012s\na.py:1: in test_b\n")) << "--tb=short has no empty line";
+}
+
+TEST(TestConsole, as_maelstrom_pytest_repetitions_have_one_summary) {
+  ConsoleOptions options = simple();
+  options.as_maelstrom = true;
+  for (const bool stopped : {false, true}) {
+    const std::string text = written([&](int fd) {
+      options.fd = fd;
+      TestConsole console(options);
+      for (std::uint32_t repetition = 1; repetition <= (stopped ? 2u : 3u); ++repetition) {
+        RunStart start;
+        start.repetition = repetition;
+        start.repetitions = 3;
+        console.run_started(start);
+        Collected collected;
+        collected.selected = 3;
+        collected.ignored = 1;
+        if (repetition == 1) console.collected(collected);
+        console.test_finished(with_verdict("i", Verdict::ignored));
+        console.test_finished(passed("p"));
+        if (!stopped || repetition == 1) console.test_finished(failed("f"));
+        RunEnd end;
+        if (stopped && repetition == 2) end = RunEnd{.not_run = 1, .stopped_because = "interrupted"};
+        EXPECT_EQ(console.run_finished(end), "");
+      }
+    });
+    EXPECT_EQ(times(text, " Test Summary "), 1u) << text;
+    EXPECT_EQ(times(text, "IGNORED"), 1u) << text;
+    EXPECT_FALSE(contains(text, "repetition")) << text;
+    const std::string row = "    f: failure\n";
+    const std::string rows = stopped ? row : row + row + row;
+    EXPECT_TRUE(text.ends_with(
+        fmt::format("Successful Tests:         {}\nFailed Tests    :         {}\n{}Ignored Tests   :         1\n    i: ignored\n{}\n",
+                    stopped ? 2 : 3, stopped ? 1 : 3, rows, stopped ? "Tests Not Run   :         3\n" : "")))
+        << text;
+  }
 }
 
 TEST(TestConsole, as_maelstrom_pytest_it_says_how_many_bytes_are_lost) {
@@ -267,7 +329,7 @@ TEST(TestConsole, as_maelstrom_pytest_it_says_how_many_bytes_are_lost) {
   options.as_maelstrom = true;
   options.inline_limit = 1000;
   const std::string text = shown(options, {result});
-  EXPECT_TRUE(contains(text, "\nstderr: stderr truncated, 99")) << text;
+  EXPECT_TRUE(contains(text, "\nstderr truncated, 99")) << text;
   EXPECT_TRUE(contains(text, " bytes lost\n")) << text;
 }
 

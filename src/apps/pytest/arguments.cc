@@ -158,7 +158,7 @@ void declare_pytest_words(CLI::App& app, Words& words, bool as_maelstrom) {
 }
 
 // The words of pytest as it will read them.
-std::vector<std::string> passed_on(const Words& words) {
+std::vector<std::string> passed_on(const Words& words, bool as_maelstrom) {
   std::vector<std::string> all;
   std::size_t at = 0;
   for (const PytestWord& word : pytest_words()) {
@@ -177,7 +177,8 @@ std::vector<std::string> passed_on(const Words& words) {
   }
   if (words.no_capture) all.emplace_back("--capture=no");
   if (words.pytest_config) all.insert(all.end(), {"-c", *words.pytest_config});
-  if (words.verbose > words.quiet) all.push_back("-" + std::string(static_cast<std::size_t>(words.verbose - words.quiet), 'v'));
+  const int verbose = words.verbose - words.quiet + (as_maelstrom ? 1 : 0);  // maelstrom-pytest calls pytest with --verbose
+  if (verbose > 0) all.push_back("-" + std::string(static_cast<std::size_t>(verbose), 'v'));
   return all;
 }
 
@@ -212,7 +213,7 @@ PytestRequest::Action action_of(const Words& words) {
 }
 
 std::string version(bool as_maelstrom) {
-  return as_maelstrom ? "maelstrom-pytest (casemate " CASEMATE_VERSION ")\n" : "casemate " CASEMATE_VERSION "\n";
+  return as_maelstrom ? "maelstrom-pytest 0.14.0 (casemate " CASEMATE_VERSION ")\n" : "casemate " CASEMATE_VERSION "\n";
 }
 
 // One parse of one command line.
@@ -289,7 +290,7 @@ class Parse {
       parsed.text = print_configuration(said);
       return {};
     }
-    const std::vector<std::string> typed = passed_on(words_);
+    const std::vector<std::string> typed = passed_on(words_, as_maelstrom_);
     request.pytest_arguments.insert(request.pytest_arguments.end(), typed.begin(), typed.end());
     request.pytest_arguments.insert(request.pytest_arguments.end(), words_.paths.begin(), words_.paths.end());
     make_absolute(request);

@@ -123,7 +123,8 @@ Result<std::string> write_first_directives(const std::string& directory, bool as
   const std::string path = fmt::format("{}/{}", directory, kName);
   UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (!file && errno == EEXIST)
-    return fail(ErrorCode::refused, fmt::format("{} is there already; it stays as it is", printable_line(path)));
+    return fail(ErrorCode::refused, as_maelstrom ? fmt::format("Config already exists at {}. Doing nothing.", printable_line(path))
+                                                 : fmt::format("{} is there already; it stays as it is", printable_line(path)));
   if (!file) return fail(ErrorCode::system, fmt::format("can't write {}: {}", printable_line(path), std::strerror(errno)), errno, "open");
   if (auto written = write_all(file.get(), first_directives(as_maelstrom)); !written) {
     ::unlink(path.c_str());
@@ -131,8 +132,9 @@ Result<std::string> write_first_directives(const std::string& directory, bool as
                 written.error().errno_value, "write");
   }
   if (!as_maelstrom) return fmt::format("Wrote {}. It changes nothing yet: say in it what tests need, then run: casemate pytest\n", kName);
-  return fmt::format("Wrote {}. Choose the image in it, list the packages (pytest among them) in {}, then run: maelstrom-pytest\n", kName,
-                     kImpliedRequirements);
+  return fmt::format(
+      "Wrote default config to {}.\nChoose the image in it, list the packages (pytest among them) in {}, then run: maelstrom-pytest\n",
+      printable_line(path), kImpliedRequirements);
 }
 
 }  // namespace casemate

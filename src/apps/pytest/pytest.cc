@@ -14,6 +14,8 @@
 #include "apps/pytest/rerun.h"
 #include "apps/pytest/session.h"
 #include "apps/pytest/slowest.h"
+#include "base/terminal.h"
+#include "report/failure_text.h"
 #include "report/github.h"
 #include "report/history_sink.h"
 #include "report/html.h"
@@ -132,16 +134,34 @@ int run(const PytestRequest& request, const std::vector<std::string>& typed, std
   return status;
 }
 
+/// What a list says on stderr: notes, files that could not be collected, why there is none.
+class ListTroubles : public Sink {
+ public:
+  ListTroubles(const PytestRequest& request, std::string_view program) : request_(request), program_(program) {}
+  void note(std::string_view line) override { say(fmt::format("note: {}\n", printable_line(line))); }
+  void collected(const Collected& collected) override {
+    for (const TestResult& problem : collected.problems)
+      say(failure_text(problem, request_.inline_limit, kColumns, colored(color_of(request_.color), STDERR_FILENO)));
+    if (collected.selected == 0 && collected.problems.empty()) complain(program_, "no tests");
+  }
+  std::string run_finished(const RunEnd& end) override {
+    if (!end.problem.empty()) say(fmt::format("{}: {}", program_, printable(with_newlines(end.problem))));
+    return "";
+  }
+
+ private:
+  static constexpr std::size_t kColumns = 80;
+  const PytestRequest& request_;
+  std::string_view program_;
+};
+
 // Node ids on stdout, everything else on stderr.
 int list(const PytestRequest& request, const std::vector<std::string>& typed, std::string_view program) {
-  ConsoleOptions quiet;
-  quiet.fd = STDERR_FILENO;
-  quiet.display = ConsoleOptions::Display::quiet;
-  TestConsole console(quiet);
+  ListTroubles troubles(request, program);
   std::optional<TestHistory> history;
   if (request.last_failed) history = open_history(program, "what failed is not known");
   std::string ids;
-  SessionOptions options{.typed = typed, .sinks = {&console}, .history = history ? &*history : nullptr, .list = [&](const TestCase& test) {
+  SessionOptions options{.typed = typed, .sinks = {&troubles}, .history = history ? &*history : nullptr, .list = [&](const TestCase& test) {
                            ids += test.id + "\n";
                          }};
   const int status = run_tests(request, options);
@@ -165,6 +185,8 @@ int pytest_main(const std::vector<std::string>& arguments, std::string_view prog
   switch (request.action) {
     case PytestRequest::Action::init: {
       const auto written = write_first_directives(request.directory, request.as_maelstrom);
+      if (!written && request.as_maelstrom && written.error().code == ErrorCode::refused)
+        return put(program, written.error().what + "\n", kUsage);
       return written ? put(program, *written, 0) : complain(program, written.error().what, kUsage);
     }
     case PytestRequest::Action::list:

@@ -88,6 +88,7 @@ class Session {
     for (std::uint32_t repetition = 1; repetition <= request_.repeat; ++repetition) {
       if (repetition > 1) {
         end_ = RunEnd{};
+        bad_before_ += bad_ - problems_;
         start.repetition = repetition;
         began_ = Clock::now();
         start.began = std::chrono::system_clock::now();
@@ -535,8 +536,9 @@ class Session {
   }
 
   void stop_if_enough() {
-    if (!request_.stop_after || bad_ < *request_.stop_after || !end_.stopped_because.empty()) return;
-    stop(fmt::format("stopping after {} failure{}", bad_, bad_ == 1 ? "" : "s"));
+    const std::size_t all = bad_before_ + bad_;
+    if (!request_.stop_after || all < *request_.stop_after || !end_.stopped_because.empty()) return;
+    stop(fmt::format("stopping after {} failure{}", all, all == 1 ? "" : "s"));
   }
 
   void stop(std::string why) {
@@ -565,7 +567,8 @@ class Session {
   std::size_t problems_ = 0;
   std::deque<Unit> queue_;
   std::size_t left_ = 0;
-  std::size_t bad_ = 0;
+  std::size_t bad_ = 0;           // of this repetition
+  std::size_t bad_before_ = 0;    // of earlier ones
   std::set<std::uint32_t> busy_;  // slots
   std::mutex pulling_;
   UniqueFd questions_;
