@@ -95,6 +95,8 @@ TEST_F(PytestFiles, home_stands_in_for_the_configuration_s_directory) {
   variables_["HOME"] = root_ + "/me";
   write("me/.config/" + std::string(kMaelstrom), "stop_after = 2\n");
   EXPECT_EQ(good().at("stop-after").values, Words{"2"}) << "a key may be written with '_'";
+  variables_["XDG_CONFIG_HOME"] = "relative";
+  EXPECT_EQ(good().at("stop-after").values, Words{"2"}) << "a relative one is ignored";
 }
 
 TEST_F(PytestFiles, one_file_may_stand_for_all_or_none) {

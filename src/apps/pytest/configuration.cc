@@ -116,7 +116,7 @@ std::vector<std::string> configuration_directories(const ConfigurationPlaces& pl
   };
   const std::string own = text_of(places, "XDG_CONFIG_HOME");
   const std::string home = text_of(places, "HOME");
-  add(!own.empty() ? own : home.empty() ? "" : home + "/.config");
+  add(own.starts_with('/') ? own : home.empty() ? "" : home + "/.config");
   const std::string others = text_of(places, "XDG_CONFIG_DIRS");
   std::istringstream list(others.empty() ? "/etc/xdg" : others);
   for (std::string directory; std::getline(list, directory, ':');) add(directory);
