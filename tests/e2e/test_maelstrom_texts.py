@@ -294,6 +294,40 @@ def test_what_the_files_and_variables_of_maelstrom_say_counts_in_its_order(proje
     assert done.stdout.startswith("test_a.py::test_xfail...."), "no -k of any file"
 
 
+SKIPPED_AND_ENDED = """
+import pytest
+
+@pytest.mark.skip(reason="all of it")
+class TestSkipped:
+    def test_one(self):
+        pass
+
+def test_at_run_time():
+    pytest.skip("now")
+
+def test_exits():
+    pytest.exit("enough", returncode=5)
+"""
+
+
+def test_skips_of_all_kinds_are_ignored_and_pytest_exit_is_a_failure(suite):
+    suite.write("test_a.py", SKIPPED_AND_ENDED)
+    done = suite.maelstrom("--ui", "simple", "-x", "name.equals(test_exits)")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert summary_of(done.stdout).startswith(
+        "\n================================= Test Summary =================================\nSuccessful Tests:         0\nFailed Tests    :         0\nIgnored Tests   :         2\n"
+    )
+    done = suite.maelstrom("--ui", "simple", "-i", "name.equals(test_exits)")
+    assert done.returncode == 1
+    assert details_of(done.stdout, "test_a.py::test_exits.")[0] == "it ended pytest: Exit: enough"
+    assert "    test_a.py::test_exits: failure\n" in done.stdout
+
+
+def test_letters_take_their_values_with_an_equals_sign_too(project):
+    done = project.maelstrom("-l", "-i=name.equals(test_pass)", "-c=-", "-r=2")
+    assert (done.returncode, done.stdout) == (0, "test_a.py::test_pass\n")
+
+
 def test_its_version_and_that_no_file_is_needed(suite):
     done = suite.maelstrom("--version")
     assert done.stdout.split()[:2] == ["maelstrom-pytest", "0.14.0"] and "casemate" in done.stdout

@@ -189,6 +189,8 @@ TEST(PytestArguments, letters_differ_between_the_two_programs) {
   const PytestRequest summary = request({"-rA"});
   EXPECT_EQ(summary.repeat, 1u);
   EXPECT_EQ(summary.notes.size(), 1u);
+  EXPECT_EQ(request({"-r=4", "-t=2", "-i=all"}, "maelstrom-pytest").repeat, 4u);
+  EXPECT_EQ(request({"-k=a or b"}).pytest_arguments, (Words{"-k", "a or b"}));
   EXPECT_NE(problem({"-r", "A"}, "maelstrom-pytest").find("'A' is not a number"), std::string::npos);
   EXPECT_EQ(request({"--log-level", "debug"}, "maelstrom-pytest").pytest_arguments, Words{"-v"}) << "which calls pytest with it";
   EXPECT_TRUE(request({"-q"}, "maelstrom-pytest").pytest_arguments.empty());

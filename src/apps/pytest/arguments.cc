@@ -157,6 +157,15 @@ void declare_pytest_words(CLI::App& app, Words& words, bool as_maelstrom) {
   }
 }
 
+// "-r=2" is "-r2", as maelstrom-pytest and pytest read it.
+void drop_equals_signs(const CLI::App& app, std::vector<std::string>& arguments) {
+  for (std::string& word : arguments) {
+    if (word.size() < 4 || word[0] != '-' || word[1] == '-' || word[2] != '=') continue;
+    const CLI::Option* option = app.get_option_no_throw(word.substr(0, 2));
+    if (option && option->get_items_expected_max() > 0) word.erase(2, 1);
+  }
+}
+
 // The words of pytest as it will read them.
 std::vector<std::string> passed_on(const Words& words, bool as_maelstrom) {
   std::vector<std::string> all;
@@ -249,6 +258,7 @@ class Parse {
     declare_settings(app, words_, as_maelstrom_);
     declare_pytest_words(app, words_, as_maelstrom_);
     try {
+      drop_equals_signs(app, arguments);
       std::reverse(arguments.begin(), arguments.end());
       app.parse(arguments);
       words_.paths = app.remaining();
