@@ -323,6 +323,13 @@ def test_skips_of_all_kinds_are_ignored_and_pytest_exit_is_a_failure(suite):
     assert "    test_a.py::test_exits: failure\n" in done.stdout
 
 
+def test_directories_that_a_container_does_not_have_are_made(suite):
+    suite.write("maelstrom-pytest.toml", '[[directives]]\nworking_directory = "/nowhere"\nadded_mounts = [{ type = "tmp", mount_point = "/elsewhere" }]\n')
+    suite.write("test_a.py", "import os\n\ndef test_a():\n    assert os.getcwd() == '/nowhere' and os.path.ismount('/elsewhere')\n")
+    done = suite.maelstrom("--ui", "simple")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
 def test_letters_take_their_values_with_an_equals_sign_too(project):
     done = project.maelstrom("-l", "-i=name.equals(test_pass)", "-c=-", "-r=2")
     assert (done.returncode, done.stdout) == (0, "test_a.py::test_pass\n")
