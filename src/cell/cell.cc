@@ -201,6 +201,14 @@ void Cell::finish(int wait_status) { send_message(socket_.get(), Message{.kind =
 
 void Cell::signal(int number) { send_message(socket_.get(), Message{.kind = Message::Kind::signal, .value = number}); }
 
+bool Cell::has_plain_pipes() const {
+  constexpr int kPlain = 64 << 10;  // pipe(7)
+  const UniqueFd* pipes[] = {&out_, &err_, &report_};
+  return std::all_of(std::begin(pipes), std::end(pipes), [](const UniqueFd* pipe) {
+    return !*pipe || ::fcntl(pipe->get(), F_GETPIPE_SZ) == kPlain || ::fcntl(pipe->get(), F_SETPIPE_SZ, kPlain) == kPlain;
+  });
+}
+
 bool Cell::receive(CellReport& report) {
   for (;;) {
     Message message{};

@@ -70,6 +70,8 @@ class Cell {
   [[nodiscard]] UniqueFd& own_network() { return own_network_; }
   /// What the fork reports.
   [[nodiscard]] UniqueFd& report() { return report_; }
+  /// Whether its pipes have the size that pipes are made with, or have it again: a fork may have changed it (F_SETPIPE_SZ).
+  [[nodiscard]] bool has_plain_pipes() const;
   /// Takes all messages that have come. False when init has closed its end.
   bool receive(CellReport& report);
   /// To the job's process group.

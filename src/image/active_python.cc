@@ -1,6 +1,7 @@
 #include "image/active_python.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 
 #include <fmt/format.h>
@@ -49,7 +50,13 @@ Result<std::string> program_of(const std::string& wanted) {
   }
   for (const char* prefix : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
     const std::string program = variable(prefix) + "/bin/python";
-    if (program[0] == '/' && program != "/bin/python" && is_program(program)) return program;
+    if (program[0] != '/' || program == "/bin/python") continue;
+    if (is_program(program)) return program;
+    // One that has gone is passed over, as by a shell; one that this user may not look into was meant.
+    if (::access(program.c_str(), X_OK) < 0 && errno == EACCES)
+      return fail(ErrorCode::invalid_input, fmt::format("{} is {}, but you may not run its python (Permission denied): unset it, or choose "
+                                                        "another environment",
+                                                        prefix, printable_name(variable(prefix))));
   }
   for (const char* name : {"python3", "python"}) {
     if (std::string found = program_on_path(name); !found.empty()) return found;

@@ -59,7 +59,7 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
   if (!S_ISREG(info.st_mode)) return fail(ErrorCode::invalid_input, fmt::format("{} is not a regular file", path));
   auto bytes = read_all(fd.get(), limit);
   if (!bytes && bytes.error().code == ErrorCode::exhausted)
-    return fail(ErrorCode::exhausted, fmt::format("{} is larger than {} bytes", path, limit));
+    return fail(ErrorCode::invalid_input, fmt::format("{} is larger than {} bytes", path, limit));
   return bytes;
 }
 

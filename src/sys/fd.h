@@ -51,7 +51,8 @@ Result<UniqueFd> open_file(const std::string& path, int flags, unsigned mode = 0
 Result<void> write_all(int fd, std::string_view bytes);
 /// Reads to the end, at most `limit` bytes; more is an `exhausted` error.
 Result<std::string> read_all(int fd, std::size_t limit);
-/// The whole of a file the user named; not_found with a plain message where it is missing, invalid_input for a directory or special file.
+/// The whole of a file the user named; not_found with a plain message where it is missing, invalid_input for a directory, a
+/// special file, or one of more than `limit` bytes.
 Result<std::string> read_file(const std::string& path, std::size_t limit = 64u << 20);
 
 /// A memfd (memfd_create(2)) with these bytes, sealed: nobody can change them any more. `executable`: it may be mapped for execution, also

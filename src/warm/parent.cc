@@ -8,10 +8,9 @@
 
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <nlohmann/json.hpp>
 
+#include "base/untrusted_json.h"
 #include "sys/passing.h"
-#include "warm/shallow.h"
 
 namespace casemate {
 namespace {
@@ -22,27 +21,6 @@ constexpr std::size_t kMostMessage = 256u << 10;
 constexpr std::uint64_t kMostJunk = 1000;
 constexpr std::size_t kMostNames = 100;
 constexpr std::size_t kMostName = 1000;
-
-std::string text_at(const Json& object, const char* key, std::size_t limit = kMostName) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_string()) return "";
-  return found->get_ref<const std::string&>().substr(0, limit);
-}
-
-std::uint64_t number_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-std::vector<std::string> texts_at(const Json& object, const char* key) {
-  std::vector<std::string> texts;
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_array()) return texts;
-  for (const Json& text : *found) {
-    if (texts.size() < kMostNames && text.is_string()) texts.push_back(text.get_ref<const std::string&>().substr(0, kMostName));
-  }
-  return texts;
-}
 
 template <class T>
 std::optional<T> plain(std::string_view datagram) {
@@ -67,14 +45,16 @@ ParentSaid ended(const EndedMessage& message) {
 ParentSaid read_object(char letter, const Json& object) {
   switch (letter) {
     case 'B':
-      return BaseReady{text_at(object, "python"), text_at(object, "pytest"), texts_at(object, "notes")};
+      return BaseReady{text_at(object, "python", kMostName), text_at(object, "pytest", kMostName),
+                       texts_at(object, "notes", kMostNames, kMostName)};
     case 'R': {
       const auto hash = object.find("hash");
       return ParentReady{number_at(object, "count"), hash == object.end() ? "" : hash->dump().substr(0, kMostName),
-                         texts_at(object, "threads")};
+                         texts_at(object, "threads", kMostNames, kMostName)};
     }
     case 'X':
-      return GaveUp{text_at(object, "what"), text_at(object, "text", kMostText), static_cast<int>(number_at(object, "status") & 0xff)};
+      return GaveUp{text_at(object, "what", kMostName), text_at(object, "text", kMostText),
+                    static_cast<int>(number_at(object, "status") & 0xff)};
     default:
       return {};
   }
@@ -94,9 +74,8 @@ ParentSaid read_parent_message(std::string_view datagram) {
     const bool known = message->step < std::size(kForkSteps);
     return ForkFailed{message->job, message->problem, known ? kForkSteps[message->step] : "enter the cell"};
   }
-  if (!is_shallow(datagram)) return {};
-  const Json object = Json::parse(datagram.substr(1), nullptr, false);
-  return object.is_object() ? read_object(datagram[0], object) : ParentSaid();
+  const auto object = untrusted_object(datagram.substr(1));
+  return object ? read_object(datagram[0], *object) : ParentSaid();
 }
 
 Result<std::pair<ParentControl, UniqueFd>> ParentControl::create() {

@@ -30,14 +30,15 @@
 //   Q                        exit (so does the end of the socket)
 //
 // Parent to engine
-//   B <json>                 base: ready, `pytest_sessionstart` is over. {"python": "3.11.7", "pytest": "8.1.1", "plugins": [...],
-//                            "rootdir", "pid", "notes": [...]}; after that it only serves C, M and Q
-//   R <json>                 a module parent has collected. {"count", "hash", "threads": [words for what it has left, see
-//                            python/ties.py], "problems": n}; it serves T and Q now. `hash` is over ids and markers in order, equal to the collector's for the same file
-//                            (of all files it is another: the collector's are one a file)
-//   E <EndedMessage>         a fork (of T, or of C or M with a job) has ended; it has been reaped. A fork that could not be made has status
-//   -1 F <FailedMessage>        a test's fork could not be made or not enter its cell, and has ended. E follows X <json> the parent gives
-//   up: {"what": one line, "text": what pytest printed, "status": pytest's exit status}. It
+//   B <json>                 base: ready, `pytest_sessionstart` is over. {"python": "3.11.7", "pytest": "8.1.1", "notes": [...]}; after
+//                            that it only serves C, M and Q
+//   R <json>                 a module parent has collected. {"count", "hash", "threads": [words for what it has left: threads, and what
+//                            python/ties.py sees], "problems": n}; it serves T and Q now. `hash` is over ids and markers in order, equal
+//                            to the collector's for the same file (of all files it is another: the collector's are one a file)
+//   E <EndedMessage>         a fork (of T, or of C or M with a job) has ended; it has been reaped. A fork that could not be made has
+//                            status -1
+//   F <FailedMessage>        a test's fork could not be made or not enter its cell, and has ended. E follows
+//   X <json>                 the parent gives up: {"what": one line, "text": what pytest printed, "status": pytest's exit status}. It
 //                            exits. Not from a collector, which has only its stream: there the last line says so
 //
 // Forks of a parent that ends go on; the engine ends them with their cells.
@@ -50,9 +51,9 @@
 //   {"warning": {...}}                                              as in a fork's stream
 //   {"item": id, "file", "group", "name", "line", "markers": [...], "skip": true?, "cold": true?}   in pytest's order
 //   {"file": path, "hash": h, "count": n}                           a file's items are over (items of files may alternate)
-//   {"done": true, "deselected": n, "threads": [...], "status": n, "text": t?}  the last line; without it the collector died. "status" is
-//   the
-//                                                                   exit status pytest would have with nothing but collection: 0, 2
+//   {"done": true, "deselected": n, "threads": [...], "status": n, "text": t?}
+//                                                                   the last line; without it the collector died. "status" is the exit
+//                                                                   status pytest would have with nothing but collection: 0, 2
 //                                                                   (problems), 4 (usage), 5 (no items) ...; "text" what it printed, if
 //                                                                   it ended before collection did
 // A fork's stream (the `report` descriptor of its cell):

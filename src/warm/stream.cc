@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include <nlohmann/json.hpp>
-
+#include "base/untrusted_json.h"
 #include "warm/protocol.h"
-#include "warm/shallow.h"
 
 namespace casemate {
 namespace {
@@ -14,51 +12,26 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kMostWord = 20;
-constexpr std::size_t kMostMarkers = 1000;
+constexpr std::size_t kMostWords = 1000;  // markers, threads
 constexpr std::size_t kMostPairs = 10'000;
 constexpr double kMostSeconds = 1e11;
-
-std::string text_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-std::uint64_t number_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
 
 std::uint32_t line_at(const Json& object) {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(number_at(object, "line"), UINT32_MAX));
 }
 
-bool true_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_boolean() && found->get<bool>();
-}
-
 std::chrono::microseconds time_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number()) return {};
+  const Json* found = member_if(object, key, &Json::is_number);
+  if (!found) return {};
   const double seconds = found->get<double>();
   if (!std::isfinite(seconds) || std::abs(seconds) > kMostSeconds) return {};
   return std::chrono::microseconds(static_cast<std::int64_t>(std::llround(seconds * 1e6)));
 }
 
-std::vector<std::string> texts_at(const Json& object, const char* key) {
-  std::vector<std::string> texts;
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_array()) return texts;
-  for (const Json& text : *found) {
-    if (text.is_string() && texts.size() < kMostMarkers) texts.push_back(text.get<std::string>());
-  }
-  return texts;
-}
-
 std::vector<std::pair<std::string, std::string>> pairs_at(const Json& object, const char* key) {
   std::vector<std::pair<std::string, std::string>> pairs;
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_array()) return pairs;
+  const Json* found = member_if(object, key, &Json::is_array);
+  if (!found) return pairs;
   for (const Json& pair : *found) {
     if (pairs.size() >= kMostPairs || !pair.is_array() || pair.size() != 2 || !pair[0].is_string()) continue;
     pairs.emplace_back(pair[0].get<std::string>(), pair[1].is_string() ? pair[1].get<std::string>() : pair[1].dump());
@@ -90,7 +63,7 @@ StreamLine item_of(const Json& object) {
   test.group = text_at(object, "group");
   test.name = text_at(object, "name");
   test.line = line_at(object);
-  for (std::string& marker : texts_at(object, "markers")) {
+  for (std::string& marker : texts_at(object, "markers", kMostWords)) {
     if (std::find(test.markers.begin(), test.markers.end(), marker) == test.markers.end()) test.markers.push_back(std::move(marker));
   }
   test.skipped_by_mark = true_at(object, "skip");
@@ -98,17 +71,13 @@ StreamLine item_of(const Json& object) {
   return item;
 }
 
-const Json* object_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_object() ? &*found : nullptr;
-}
-
 StreamLine line_of(const Json& object) {
   if (object.contains("item")) return item_of(object);
-  if (const Json* report = object_at(object, "report"))
+  if (const Json* report = member_if(object, "report", &Json::is_object))
     return StreamReport{text_at(*report, "id"), report_of(*report), pairs_at(*report, "properties")};
-  if (const Json* problem = object_at(object, "problem")) return StreamProblem{text_at(*problem, "id"), report_of(*problem)};
-  if (const Json* warning = object_at(object, "warning"))
+  if (const Json* problem = member_if(object, "problem", &Json::is_object))
+    return StreamProblem{text_at(*problem, "id"), report_of(*problem)};
+  if (const Json* warning = member_if(object, "warning", &Json::is_object))
     return StreamWarning{text_at(*warning, "id"),
                          {text_at(*warning, "category"), text_at(*warning, "message"), text_at(*warning, "path"), line_at(*warning)}};
   if (object.contains("begin")) return StreamBegin{text_at(object, "begin")};
@@ -116,8 +85,8 @@ StreamLine line_of(const Json& object) {
   if (object.contains("missing")) return StreamMissing{text_at(object, "missing")};
   if (object.contains("stop")) return StreamStop{text_at(object, "stop")};
   if (object.contains("done"))
-    return StreamDone{number_at(object, "deselected"), texts_at(object, "threads"), static_cast<int>(number_at(object, "status") & 0xff),
-                      text_at(object, "text")};
+    return StreamDone{number_at(object, "deselected"), texts_at(object, "threads", kMostWords),
+                      static_cast<int>(number_at(object, "status") & 0xff), text_at(object, "text")};
   if (object.contains("covered")) return StreamCovered{text_at(object, "covered"), true_at(object, "failed")};
   if (object.contains("written")) return StreamWritten{text_at(object, "written"), text_at(object, "content"), true_at(object, "more")};
   if (object.contains("file")) {
@@ -131,9 +100,8 @@ StreamLine line_of(const Json& object) {
 
 StreamLine read_stream_line(std::string_view line) {
   if (line.starts_with(R"({"coverage": )")) return StreamCoverage{std::string(line)};
-  if (!is_shallow(line)) return {};
-  const Json object = Json::parse(line, nullptr, false);
-  return object.is_object() ? line_of(object) : StreamLine();
+  const auto object = untrusted_object(line);
+  return object ? line_of(*object) : StreamLine();
 }
 
 void StreamReader::add(std::string_view bytes, const std::function<void(StreamLine)>& hear) {

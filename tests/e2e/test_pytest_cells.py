@@ -109,8 +109,7 @@ def test_flags_of_descriptors_are_no_others(suite):
         import fcntl, os, pytest
         @pytest.mark.parametrize("n", range(9))
         def test_it(n, record_property):
-            for fd in (0, 1, 2):
-                assert os.get_blocking(fd)
+            assert all(os.get_blocking(fd) for fd in (0, 1, 2)) and fcntl.fcntl(1, 1032) == 65536  # F_GETPIPE_SZ
             fcntl.flock(0, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if n % 3:
                 for i in range(20): record_property("big%d" % i, "x" * 60000)
@@ -119,6 +118,7 @@ def test_flags_of_descriptors_are_no_others(suite):
                 for fd in map(int, os.listdir("/proc/self/fd")):
                     try: os.set_blocking(fd, False)
                     except OSError: pass  # the listing's own
+                fcntl.fcntl(1, 1031, 4096)  # F_SETPIPE_SZ
         """,
     )
     ended = suite("--slots", 1, "-s")

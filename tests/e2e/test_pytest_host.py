@@ -45,6 +45,16 @@ def test_an_environment_with_the_systems_packages(suite, tmp_path):
     passes(suite)
 
 
+def test_an_environment_of_somebody_else(suite, tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may look into everybody's")
+    (tmp_path / "env").mkdir(mode=0)
+    suite.environment["VIRTUAL_ENV"] = str(tmp_path / "env")
+    suite.write("test_it.py", PLAIN)
+    ended = suite()
+    assert ended.status == 2 and f"VIRTUAL_ENV is {tmp_path}/env, but you may not run its python" in ended.err, str(ended)
+
+
 def test_the_first_python_on_the_path(suite, tmp_path):
     """As pyenv does it: a program that finds out which interpreter is meant."""
     shim = tmp_path / "shims" / "python3"

@@ -4,7 +4,6 @@
 
 #include "warm/parent.h"
 #include "warm/protocol.h"
-#include "warm/shallow.h"
 
 namespace casemate {
 namespace {
@@ -45,12 +44,6 @@ TEST(WarmStream, NestingThatWouldEndTheStackIsNoLine) {
   }
   const std::string hash = "R{\"hash\": " + std::string(100'000, '[') + std::string(100'000, ']') + "}";
   EXPECT_TRUE(std::holds_alternative<std::monostate>(read_parent_message(hash)));
-}
-
-TEST(WarmStream, BracketsInTextsDoNotCount) {
-  EXPECT_TRUE(is_shallow("[\"" + std::string(100, '[') + "\\\"" + std::string(100, '[') + "\\\\\", 1]"));
-  EXPECT_FALSE(is_shallow("[\"\\\\\"" + std::string(100, '[')));
-  EXPECT_FALSE(is_shallow("[" + std::string(600'000, ',')));
 }
 
 TEST(WarmStream, WhatCoverageMeasuredIsKeptAsItIs) {

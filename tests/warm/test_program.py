@@ -328,6 +328,7 @@ def test_a_report_of_coverage_that_fails_is_told(program):
     program.write("file", "")
     ours = program.casemate("-p", "pytest_cov.plugin", "--cov=.", "--cov-report=xml:file/coverage.xml", **ALONE)
     assert ours.verdicts == {"test_it.py::test_x": "passed"}
+    assert ours.status == 1, ours.text
     assert any("there is no report" in note and re.search(r"(NotADirectory|FileExists)Error: .*file", note) for note in ours.notes), ours.text
 
 

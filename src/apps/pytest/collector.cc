@@ -39,8 +39,11 @@ int collecting_status(const JobResult& ended) {
 std::string collecting_problem(const JobResult& ended) {
   std::string text = ended.output.err.empty() ? ended.output.out : ended.output.err;
   while (text.ends_with('\n')) text.pop_back();
+  constexpr std::string_view kPytests = "ERROR: ";  // ours says so too
+  if (text.starts_with(kPytests)) text.erase(0, kPytests.size());
   if (!text.empty()) return text;
-  return fmt::format("the interpreter that collects ended: {}", words(ended.outcome));
+  return fmt::format("the interpreter that collects ended before it had done so ({}): see where with 'python -m pytest --collect-only'",
+                     words(ended.outcome));
 }
 
 TestResult result_of(const StreamProblem& problem) {

@@ -151,11 +151,13 @@ CoverageReport Coverage::report(Engine& engine, const std::string& executor, con
   job.stdin_fd = data.get();
   auto ended = engine.run(std::move(job), &reporter);
   if (!ended) {
+    reporter.made.failed = true;
     reporter.made.notes.push_back("coverage: there is no report: " + ended.error().what);
   } else if (!reporter.done) {
     std::string why = ended->output.err.empty() ? ended->output.out : ended->output.err;
     while (why.ends_with('\n')) why.pop_back();
     why = why.substr(why.rfind('\n') == std::string::npos ? 0 : why.rfind('\n') + 1);
+    reporter.made.failed = true;
     reporter.made.notes.push_back(fmt::format("coverage: there is no report: the interpreter that makes it ended: {}{}{}",
                                               words(ended->outcome), why.empty() ? "" : ": ", printable_name(why)));
   }

@@ -15,7 +15,7 @@ namespace casemate {
 /// What came of a report.
 struct CoverageReport {
   std::string text;                ///< what pytest-cov printed; not made safe for a screen
-  bool failed = false;             ///< it is less than --cov-fail-under
+  bool failed = false;             ///< it is less than --cov-fail-under, or there is no report
   std::vector<std::string> notes;  ///< for people: what could not be done
 };
 
