@@ -33,7 +33,7 @@ def history(suite, *words):  # noqa: F811
 def run(suite, weather, *arguments):  # noqa: F811
     """A run whose code was seen: on a host that is too busy for that, another one."""
     for _ in range(MOST_RUNS):
-        suite(*arguments, environment={"WEATHER": weather})
+        suite(*arguments, env=suite.environment | {"WEATHER": weather})
         (newest,) = history(suite, "runs", "--project", str(suite.directory), "--limit", "1")
         if newest["source"]:
             return newest["source"]
