@@ -170,13 +170,7 @@ class Tree final : public WarmExecutor, private JobListener {
     while (!parents_.empty())
       drop_parent(*parents_.begin()->second, "the interpreter that collects and forks died: " + words(result.outcome));
     for (const auto& [id, test] : tests_) test->run->give_up(parent_died(words(result.outcome)));
-    if (collecting_) {
-      if (gave_up_) {
-        result.outcome = {Kind::exited, gave_up_->status};
-        result.output.err = gave_up_->text.empty() ? gave_up_->what + "\n" : gave_up_->text;
-      }
-      end_collecting(result.outcome, std::move(result.output));
-    }
+    if (collecting_) end_collecting(result.outcome, std::move(result.output));
     block_.reset();  // and with it every cell
   }
 
@@ -206,7 +200,8 @@ class Tree final : public WarmExecutor, private JobListener {
     if (got > 0) return collecting_->listener->report({buffer, static_cast<std::size_t>(got)});
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (collecting_->collectors) return;  // not sent yet
-    end_collecting({Kind::exited, 0});
+    hear_base();                          // its last word comes before the end of what it held
+    if (collecting_) end_collecting({Kind::exited, 0});
   }
 
   void end_collecting(Outcome outcome, Output output = {}) {
@@ -216,6 +211,10 @@ class Tree final : public WarmExecutor, private JobListener {
     JobResult result;
     result.outcome = std::move(outcome);
     result.output = std::move(output);
+    if (gave_up_) {
+      result.outcome = {Kind::exited, gave_up_->status};
+      result.output.err = gave_up_->text.empty() ? gave_up_->what + "\n" : gave_up_->text;
+    }
     ended.done(std::move(result));
   }
 
