@@ -134,7 +134,7 @@ Result<std::unique_ptr<CellBlock>> CellBlock::create(CellGround& ground, BlockPl
     std::erase_if(parents_job, bounds_processes);  // each cell has its own bound
   } else if (const auto bound = std::find_if(parents_job.begin(), parents_job.end(), bounds_processes); bound != parents_job.end()) {
     block->held_[BlockPlan::fork].notes.push_back(
-        fmt::format("pids limit held by RLIMIT_NPROC, {} processes for all cells of forks together: {}", bound->number,
+        fmt::format("pids limit held by RLIMIT_NPROC: all cells of forks together have {} processes: {}", bound->number,
                     ground.cgroups->support().reason));
   }
   TRY_ASSIGN(const std::vector<UniqueFd> sources, open_sources(ground, block->plan_.ground, block->held_[BlockPlan::fork].notes));

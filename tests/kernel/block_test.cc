@@ -288,7 +288,7 @@ TEST_F(BlockTest, WithoutControllersAForkThatForksEndlesslyIsStoppedAllTheSame) 
   EXPECT_EQ(text.find("all"), std::string::npos) << text;
   ASSERT_FALSE(cell->notes().empty()) << "what is held otherwise is told";
   // 8 and the cell's root, in as many cells as may share it.
-  EXPECT_EQ(cell->notes().back(), "pids limit held by RLIMIT_NPROC, 36 processes for all cells of forks together: there are none");
+  EXPECT_EQ(cell->notes().back(), "pids limit held by RLIMIT_NPROC: all cells of forks together have 36 processes: there are none");
   cell->kill();
   EXPECT_TRUE(wait_for(cell->process().pidfd()));
   const auto other = make_cell();

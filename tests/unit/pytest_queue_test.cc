@@ -44,6 +44,16 @@ TEST(PytestQueue, tests_of_a_module_share_a_unit_but_not_with_another_container)
   EXPECT_EQ(units[2].tests, std::vector<std::size_t>{3});
 }
 
+TEST(PytestQueue, in_a_cell_that_is_shared_tests_keep_pytests_order) {
+  Tests tests{of("a", "failed", Isolation::module), of("a", "1", Isolation::module), of("a", "2", Isolation::module)};
+  tests[0].place = 2;
+  tests[1].place = 0;
+  tests[2].place = 1;
+  const auto units = make_units(tests);
+  ASSERT_EQ(units.size(), 1u);
+  EXPECT_EQ(units[0].tests, (std::vector<std::size_t>{1, 2, 0}));
+}
+
 TEST(PytestQueue, what_failed_or_is_new_comes_first_then_what_takes_long) {
   using namespace std::chrono_literals;
   Tests tests{of("a", "short"), of("a", "long"), of("a", "longest"), of("a", "new"), of("a", "failed")};

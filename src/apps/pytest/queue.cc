@@ -61,6 +61,11 @@ std::deque<Unit> make_units(const std::vector<SelectedTest>& tests) {
     if (!key.empty()) open[key] = {units.size(), bytes};
     units.push_back({.tests = {i}, .cold = cold});
   }
+  // In a cell that they share, what failed last time does not come first: a test that needs one before it, or suffers from it, would
+  // change its verdict from run to run.
+  for (Unit& unit : units) {
+    std::stable_sort(unit.tests.begin(), unit.tests.end(), [&](std::size_t a, std::size_t b) { return tests[a].place < tests[b].place; });
+  }
   const auto parent_of = [&](const Unit& unit) -> const std::string& { return tests[unit.tests.front()].parent; };
   for (std::size_t i = units.size(); i > 1; --i) {
     if (parent_of(units[i - 2]) == parent_of(units[i - 1])) units[i - 2].alike = units[i - 1].alike + 1;

@@ -46,8 +46,8 @@ struct Unit {
   std::size_t alike = 1;
 };
 
-/// Groups tests that are not ignored as their isolation asks, in the order given. A unit's names stay below what one message to a warm
-/// parent holds.
+/// Groups tests that are not ignored as their isolation asks: groups in the order given, tests of a group in pytest's. A unit's names stay
+/// below what one message to a warm parent holds.
 std::deque<Unit> make_units(const std::vector<SelectedTest>& tests);
 
 }  // namespace casemate

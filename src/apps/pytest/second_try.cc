@@ -5,7 +5,7 @@
 namespace casemate {
 namespace {
 
-constexpr int kRounds = 2;
+constexpr int kRounds = 4;
 
 }  // namespace
 

@@ -11,8 +11,9 @@
 namespace casemate {
 
 /// A plain pytest imports all files before the first test. So a test that fails alone with its file is tried in a parent that has collected
-/// every file, and if it passes there, alone again, and all that once more: what always fails alone and passes with all others needs them.
-/// What does not so fails for reasons of its own, and its first failure counts. One that fails every other time gets through once in 32.
+/// every file, and if it passes there, alone again, and so on, four times each: what always fails alone and passes with all others needs
+/// them. What does not so fails for reasons of its own, and its first failure counts. One that fails every other time gets through once in
+/// 512.
 class SecondTries {
  public:
   enum class Next { report, try_whole, try_alone };

@@ -461,6 +461,10 @@ class Session {
       return;
     }
     if (result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "threads" && !stopped()) return run_cold(unit, result.outcome);
+    // What fell back in one cell does so in all.
+    for (const std::string& note : std::exchange(result.notes, {})) {
+      if (told_notes_.insert(note).second) tell_note(note);
+    }
     std::vector<TestCase> tests;
     for (const std::size_t test : unit.tests) tests.push_back(selected_[test].test);
     for (const std::string& line : running.told.coverage()) collector_.coverage.add(line);
@@ -563,6 +567,7 @@ class Session {
   std::set<std::string> whole_;         // files whose tests need all others collected
   std::size_t files_ = 0;               // that were collected
   SecondTries second_tries_;
+  std::set<std::string> told_notes_;
   std::vector<TestResult> skipped_files_;  // whole files that said so when they were collected
   std::size_t problems_ = 0;
   std::deque<Unit> queue_;

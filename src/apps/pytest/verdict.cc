@@ -171,7 +171,6 @@ UnitReport::Judged UnitReport::judge(const std::vector<TestCase>& tests, JobResu
     TestResult result = judge_one(test, found, ended);
     result.cell_is_its_own = tests.size() == 1;
     result.resources = ended.resources;
-    result.notes = ended.notes;
     judged.results.push_back(std::move(result));
   }
   // What belongs to the cell is told once: with its last test.
