@@ -7,7 +7,7 @@ set(WARM_NATIVE ${WARM_DIR}/casemate_cells.so)
 file(MAKE_DIRECTORY ${WARM_DIR})
 
 set(python_sources)
-foreach(name IN ITEMS reports coverage ties boot warm)  # in the order in which they run
+foreach(name IN ITEMS reports coverage ties writes boot warm)  # in the order in which they run
   list(APPEND python_sources ${CMAKE_SOURCE_DIR}/src/warm/python/${name}.py)
 endforeach()
 add_custom_command(OUTPUT ${WARM_TEXT} COMMAND cat ${python_sources} > ${WARM_TEXT} DEPENDS ${python_sources} VERBATIM)

@@ -50,12 +50,14 @@
 //                                                                   skipped ("outcome"); "when" is "collect"
 //   {"warning": {...}}                                              as in a fork's stream
 //   {"item": id, "file", "group", "name", "line", "markers": [...], "skip": true?, "cold": true?}   in pytest's order
-//   {"file": path, "hash": h, "count": n}                           a file's items are over (items of files may alternate)
-//   {"done": true, "deselected": n, "threads": [...], "status": n, "text": t?}
+//   {"file": path, "hash": h, "count": n, "left": [words]?}         a file's items are over (items of files may alternate). "left": names
+//                                                                   that it wrote and its tests would miss (python/writes.py), at most 16
+//   {"done": true, "deselected": n, "threads": [...], "left": [words]?, "status": n, "text": t?}
 //                                                                   the last line; without it the collector died. "status" is the exit
 //                                                                   status pytest would have with nothing but collection: 0, 2
 //                                                                   (problems), 4 (usage), 5 (no items) ...; "text" what it printed, if
-//                                                                   it ended before collection did
+//                                                                   it ended before collection did; "left" what the base left before it,
+//                                                                   which all tests would share or miss (python/ties.py), at most 16
 // A fork's stream (the `report` descriptor of its cell):
 //   {"begin": id}                      a test begins (when there are several)
 //   {"report": {"id", "when", "outcome", "start", "duration", "text", "message", "path", "line", "sections": [[t, c]...],

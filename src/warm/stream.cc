@@ -12,7 +12,9 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kMostWord = 20;
-constexpr std::size_t kMostWords = 1000;  // markers, threads
+constexpr std::size_t kMostWords = 1000;      // markers, threads
+constexpr std::size_t kMostLeft = 16;         // words
+constexpr std::size_t kMostLeftBytes = 1000;  // of each
 constexpr std::size_t kMostPairs = 10'000;
 constexpr double kMostSeconds = 1e11;
 
@@ -86,12 +88,14 @@ StreamLine line_of(const Json& object) {
   if (object.contains("stop")) return StreamStop{text_at(object, "stop")};
   if (object.contains("done"))
     return StreamDone{number_at(object, "deselected"), texts_at(object, "threads", kMostWords),
-                      static_cast<int>(number_at(object, "status") & 0xff), text_at(object, "text")};
+                      texts_at(object, "left", kMostLeft, kMostLeftBytes), static_cast<int>(number_at(object, "status") & 0xff),
+                      text_at(object, "text")};
   if (object.contains("covered")) return StreamCovered{text_at(object, "covered"), true_at(object, "failed")};
   if (object.contains("written")) return StreamWritten{text_at(object, "written"), text_at(object, "content"), true_at(object, "more")};
   if (object.contains("file")) {
     const auto hash = object.find("hash");
-    return StreamFile{text_at(object, "file"), hash == object.end() ? "" : hash->dump(), number_at(object, "count")};
+    return StreamFile{text_at(object, "file"), hash == object.end() ? "" : hash->dump(), number_at(object, "count"),
+                      texts_at(object, "left", kMostLeft, kMostLeftBytes)};
   }
   return {};
 }

@@ -22,6 +22,7 @@ struct StreamFile {
   std::string file;
   std::string hash;
   std::uint64_t count = 0;
+  std::vector<std::string> left;  ///< what forks for its tests would not have, in words
 };
 /// A report, with what pytest keeps beside it.
 struct StreamReport {
@@ -59,6 +60,7 @@ struct StreamStop {
 struct StreamDone {
   std::uint64_t deselected = 0;
   std::vector<std::string> threads;
+  std::vector<std::string> left;  ///< what no fork would have or all would share, in words
   int status = 0;
   std::string text;
 };

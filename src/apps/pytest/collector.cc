@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/terminal.h"
 #include "report/test_words.h"
 
 namespace casemate {
@@ -14,6 +15,7 @@ void Collector::report(std::string_view bytes) {
     if (auto* item = std::get_if<StreamItem>(&line)) {
       tests.push_back(std::move(item->test));
     } else if (auto* file = std::get_if<StreamFile>(&line)) {
+      if (!file->left.empty()) left[file->file] = printable_name(file->left.front());
       hashes[file->file] = std::move(file->hash);
     } else if (auto* problem = std::get_if<StreamProblem>(&line)) {
       problems.push_back(std::move(*problem));
@@ -44,6 +46,12 @@ std::string collecting_problem(const JobResult& ended) {
   if (!text.empty()) return text;
   return fmt::format("the interpreter that collects ended before it had done so ({}): see where with 'python -m pytest --collect-only'",
                      words(ended.outcome));
+}
+
+std::string tied_note(const std::set<std::string>& files, std::string_view left) {
+  const std::string first = printable_name(*files.begin());
+  if (files.size() == 1) return fmt::format("{} leaves {} when it is collected: its tests get fresh interpreters", first, left);
+  return fmt::format("{} and {} more leave {} when they are collected: their tests get fresh interpreters", first, files.size() - 1, left);
 }
 
 TestResult result_of(const StreamProblem& problem) {

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@ namespace casemate {
 struct Collector : JobListener {
   std::vector<TestCase> tests;
   std::map<std::string, std::string> hashes;  // by file
+  std::map<std::string, std::string> left;    // by file, those that have left what forks for their tests would miss: in words
   std::vector<StreamProblem> problems;
   std::optional<StreamDone> done;
   Coverage coverage;     // of this and, later, of all tests
@@ -30,6 +32,8 @@ struct Collector : JobListener {
 [[nodiscard]] int collecting_status(const JobResult& ended);
 /// What to tell of that: pytest's words, or how it ended.
 [[nodiscard]] std::string collecting_problem(const JobResult& ended);
+/// Tells why the tests of `files` (at least one) get fresh interpreters; `left` is fit for a screen.
+[[nodiscard]] std::string tied_note(const std::set<std::string>& files, std::string_view left);
 /// What could not be collected, or is skipped as a whole, as the result of a test of that name.
 [[nodiscard]] TestResult result_of(const StreamProblem& problem);
 

@@ -40,6 +40,8 @@ void put_in_order(std::vector<SelectedTest>& tests, bool has_past) {
   });
 }
 
+bool is_cold(const SelectedTest& selected) { return selected.isolation == Isolation::cold || selected.test.cold; }
+
 std::deque<Unit> make_units(const std::vector<SelectedTest>& tests) {
   struct Open {
     std::size_t unit = 0;
@@ -49,7 +51,7 @@ std::deque<Unit> make_units(const std::vector<SelectedTest>& tests) {
   std::map<std::string, Open> open;
   for (std::size_t i = 0; i < tests.size(); ++i) {
     if (tests[i].ignored) continue;
-    const bool cold = tests[i].isolation == Isolation::cold || tests[i].test.cold;
+    const bool cold = is_cold(tests[i]);
     const std::string key = cold ? "" : key_of(tests[i]);
     const std::size_t bytes = tests[i].test.id.size() + 1;
     const auto found = key.empty() ? open.end() : open.find(key);

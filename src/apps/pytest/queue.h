@@ -46,6 +46,9 @@ struct Unit {
   std::size_t alike = 1;
 };
 
+/// Whether directives or a marker say that it gets an interpreter of its own.
+[[nodiscard]] bool is_cold(const SelectedTest& selected);
+
 /// Groups tests that are not ignored as their isolation asks: groups in the order given, tests of a group in pytest's. A unit's names stay
 /// below what one message to a warm parent holds.
 std::deque<Unit> make_units(const std::vector<SelectedTest>& tests);

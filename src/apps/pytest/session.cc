@@ -296,6 +296,7 @@ class Session {
     look_back();
     take_shard();
     if (!options_.list) TRY(find_executors());
+    if (!options_.list) find_tied();
     collected.selected = selected_.size();
     collected.ignored =
         static_cast<std::size_t>(std::count_if(selected_.begin(), selected_.end(), [](const SelectedTest& one) { return one.ignored; }));
@@ -320,6 +321,22 @@ class Session {
       if (hash != collector_.hashes.end() && selected.executor == collecting_in_) selected.hash = hash->second;
     }
     return {};
+  }
+
+  // Files whose tests would share, or miss, what collection has left: one note for all that leave the same.
+  void find_tied() {
+    std::map<std::string, std::set<std::string>> files;  // by what they leave
+    for (const SelectedTest& selected : selected_) {
+      const std::string& file = selected.test.file;
+      const auto left = collector_.left.find(file);
+      if (selected.ignored || is_cold(selected) || (collector_.done->left.empty() && left == collector_.left.end())) continue;
+      tied_.insert(file);
+      if (collector_.done->left.empty()) files[left->second].insert(file);
+    }
+    if (!collector_.done->left.empty() && !tied_.empty())
+      return tell_note(fmt::format("conftest.py leaves {} when it is imported: all tests get fresh interpreters",
+                                   printable_name(collector_.done->left.front())));
+    for (const auto& [words, tied] : files) tell_note(tied_note(tied, words));
   }
 
   [[nodiscard]] bool takes(const TestCase& test) const {
@@ -363,7 +380,10 @@ class Session {
   int run_all() {
     queue_ = make_units(selected_);
     left_ = 0;
-    for (const Unit& unit : queue_) left_ += unit.tests.size();
+    for (Unit& unit : queue_) {
+      left_ += unit.tests.size();
+      unit.cold |= tied_.contains(selected_[unit.tests.front()].test.file);
+    }
     for (const SelectedTest& selected : selected_) {
       if (selected.ignored) tell_ignored(selected);
     }
@@ -483,8 +503,7 @@ class Session {
       queue_.push_front(std::move(unit));
       return;
     }
-    if (with_threads_.insert(file).second)
-      tell_note(fmt::format("{} leaves {} when it is collected: its tests get fresh interpreters", printable_name(file), outcome.detail));
+    if (tied_.insert(file).second) tell_note(tied_note({file}, outcome.detail));
     for (Unit& other : queue_) other.cold |= selected_[other.tests.front()].test.file == file;
     unit.cold = true;
     queue_.push_front(std::move(unit));
@@ -563,9 +582,9 @@ class Session {
   std::size_t collecting_in_ = 0;
   Collector collector_;
   std::vector<SelectedTest> selected_;
-  std::set<std::string> with_threads_;  // files
-  std::set<std::string> whole_;         // files whose tests need all others collected
-  std::size_t files_ = 0;               // that were collected
+  std::set<std::string> tied_;   // files whose tests get fresh interpreters, for what they leave when they are collected
+  std::set<std::string> whole_;  // files whose tests need all others collected
+  std::size_t files_ = 0;        // that were collected
   SecondTries second_tries_;
   std::set<std::string> told_notes_;
   std::vector<TestResult> skipped_files_;  // whole files that said so when they were collected

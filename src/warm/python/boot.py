@@ -1,6 +1,6 @@
 """The first part of a warm parent: loads the native half, takes stdout and stderr, becomes `python -m pytest ARGS`.
 
-reports.py, coverage.py and ties.py come before it in the text, warm.py after it.
+reports.py, coverage.py, ties.py and writes.py come before it in the text, warm.py after it.
 """
 CONTROL, NATIVE = 3, 5  # descriptors given by the engine; 4 is this text
 

@@ -1,5 +1,5 @@
-"""Ties: what collection has left that a fork in its cell would share with all others (memory, open files), or not have (temporary files).
-Tests of such a file get fresh interpreters, which collect it where they run.
+"""Ties: what collection has left that a fork in its cell would share with all others (memory, open files), or not have (temporary files;
+others: writes.py). Tests of such a file get fresh interpreters, which collect it where they run.
 """
 
 
@@ -41,11 +41,12 @@ def numbered_descriptors():
     return found
 
 
-def target_of(number):
+def open_file_words(number):
     try:
-        return os.readlink("/proc/self/fd/%d" % number)
+        target = os.readlink("/proc/self/fd/%d" % number)
     except OSError:
-        return "descriptor %d" % number
+        target = "descriptor %d" % number
+    return "an open file (%s)" % target
 
 
 def names_drawn():
@@ -56,8 +57,8 @@ def names_drawn():
 
 
 class Ties:
-    """Made before anything of the project is imported. The base looks once conftests and plugins are, a file's parent before and after it
-    collects."""
+    """Made before anything of the project is imported. The base looks around conftests, and once plugins are there too; a file's parent before
+    and after it collects."""
 
     def __init__(self):
         self.temporary = temporary_directory()
@@ -66,12 +67,27 @@ class Ties:
         self.names_here = names_in(self.here)
         self.drawn = None
         self.descriptors = {}
+        self.of_conftests = []
         self.of_base = []
+
+    def begin_conftests(self):
+        """Before conftests are imported, and nothing but them."""
+        self.descriptors = numbered_descriptors()
+
+    def end_conftests(self):
+        """What is open now is theirs, or of plugins that they name."""
+        self.of_conftests = self.opened()
 
     def end_base(self):
         """Nobody else has written there yet."""
         made = sorted(names_in(self.here) - self.names_here)
         self.of_base = self.made() + ["%s in %s" % (name, self.here) for name in made if os.path.isdir(os.path.join(self.here, name))]
+        still = numbered_descriptors()
+        self.of_base += [open_file_words(number) for number, identity in self.of_conftests if still.get(number) == identity]
+
+    def opened(self):
+        """[(number, identity)] of descriptors that are new."""
+        return [found for found in sorted(numbered_descriptors().items()) if self.descriptors.get(found[0]) != found[1]]
 
     def begin_file(self):
         """Before a file is collected, or all of them."""
@@ -88,7 +104,4 @@ class Ties:
         words = self.of_base + shared_memory()
         if names_drawn() != self.drawn:
             words += self.made()
-        for number, identity in sorted(numbered_descriptors().items()):
-            if self.descriptors.get(number) != identity:
-                words.append("an open file (%s)" % target_of(number))
-        return words
+        return words + [open_file_words(number) for number, _ in self.opened()]

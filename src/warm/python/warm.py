@@ -9,6 +9,8 @@ import gc
 from time import time
 
 PART = 4000  # the most items of a parent whose forks run tests: its page tables are copied for each
+MOST_LEFT = 16  # words for what is left
+
 
 def thread_names():
     """Threads besides the main one: a fork does not have them, and what they hold locked stays locked in it."""
@@ -145,11 +147,19 @@ class Warm:
         self.report = None  # a CoverageReport
         self.broken = ""  # why there is none
         self.ties = Ties()
+        self.writes = None  # a collector's Writes
         self.began = time()
         self.immortal = "CASEMATE_MORTAL" not in os.environ
         os.environ.pop("CASEMATE_MORTAL", None)
 
     # ---- Hooks
+
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_load_initial_conftests(self):
+        """Inside of all other wrappers: what capture opens is there already."""
+        self.ties.begin_conftests()
+        yield
+        self.ties.end_conftests()
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config):
@@ -196,6 +206,17 @@ class Warm:
                 return None
             for fd in fds:
                 os.close(fd)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector):
+        """Of a file, its classes and what else is in it; not of directories."""
+        if self.writes is None:
+            yield
+            return
+        outer, file = self.writes.file, collector.getparent(pytest.File)
+        self.writes.file = None if file is None else str(file.path)
+        yield
+        self.writes.file = outer
 
     def pytest_deselected(self, items):
         self.deselected += len(items)
@@ -306,6 +327,8 @@ class Warm:
             self.role = "collector"
             cells.control(-1)
             self.stream = Stream(cells.high(fd))
+            self.writes = Writes(self.config.rootpath)
+            self.writes.listen()
         else:
             self.role = "module"
             cells.control(fd)
@@ -385,6 +408,7 @@ class Warm:
         for item, place in zip(session.items, places):
             files.setdefault(place[0], []).append(item)
         left = {file: len(items) for file, items in files.items()}
+        written = self.writes.left(session.items)
         for item, (file, group, name) in zip(session.items, places):
             markers = markers_of(item)
             line = item.location[1]
@@ -396,9 +420,15 @@ class Warm:
             stream.add(to_json(told) + "\n")
             left[file] -= 1
             if left[file] == 0:
-                stream.add(to_json({"file": file, "hash": fingerprint(files[file]), "count": len(files[file])}) + "\n")
+                about = {"file": file, "hash": fingerprint(files[file]), "count": len(files[file])}
+                words = written.get(str(getattr(item, "path", "")))
+                if words:
+                    about["left"] = words[:MOST_LEFT]
+                stream.add(to_json(about) + "\n")
         status = 2 if self.problems and not session.config.option.continue_on_collection_errors else 5 if not session.items else 0
         done = {"done": True, "deselected": self.deselected, "threads": thread_names(), "status": status}
+        if self.ties.of_base:
+            done["left"] = self.ties.of_base[:MOST_LEFT]
         self.tell_coverage()
         stream.add(to_json(done) + "\n")
         stream.flush()
@@ -414,7 +444,7 @@ class Warm:
     def serve_tests(self, session):
         """Message R, then forks until the engine has had enough. Never returns."""
         left = thread_names() + self.ties.found()
-        about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": left[:16], "problems": self.problems}
+        about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": left[:MOST_LEFT], "problems": self.problems}
         while True:  # forks for a part of the items come round again
             forks_parts = not self.whole and len(session.items) > PART
             if forks_parts:
