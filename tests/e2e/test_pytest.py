@@ -450,6 +450,7 @@ def test_names_that_are_there_for_tests_anyway_cost_nothing(suite):
         import os, sys, tempfile
         os.makedirs("data", exist_ok=True)
         open("data/x.txt", "r+").close()
+        open("data/x.txt", "w").write("x")
         with tempfile.TemporaryDirectory() as directory:
             open(os.path.join(directory, "x"), "w").close()
         open("gone", "w").close()

@@ -123,6 +123,62 @@ def test_threads_that_collection_leaves_are_named(project):
     assert base.module("test_it.py").ready["threads"] == ["a thread (waits)"]
 
 
+def left_of(lines):
+    return {line["file"]: line["left"] for line in lines if "left" in line and "file" in line}
+
+
+def test_what_files_write_when_they_are_collected_is_told(project):
+    """With the whole of it; by whom it is imported, in packages and out of them. The parents of files do not listen."""
+    project.write("there.txt", "the same")
+    project.write("test_it.py", """
+        import os, pathlib
+        os.makedirs("out/in", exist_ok=True)
+        pathlib.Path("out/in/x").write_text("x")
+        os.makedirs("out", exist_ok=True)
+        open("there.txt", "w").write("the same")
+        open("gone", "w").close()
+        os.unlink("gone")
+        class TestA:
+            os.path.lexists("dangling") or os.symlink("nowhere", b"dangling")
+            def test_x(self): pass
+    """)
+    project.write("pkg/__init__.py", "import os\nos.makedirs('made', exist_ok=True)\n")
+    project.write("pkg/test_in.py", "def test_y(): pass\n")
+    project.write("pkg/sub/__init__.py", "")
+    project.write("pkg/sub/test_in.py", "def test_z(): pass\n")
+    project.write("below/conftest.py", "def pytest_generate_tests(metafunc): open('generated-' + metafunc.module.__name__, 'w').close()\n")
+    project.write("below/test_a.py", "def test_a(): pass\n")
+    project.write("test_none.py", "import os, test_it\nos.environ['X'] = '1'\ndef test_none(): pass\n")
+    project.write("test_free.py", "def test_free(): pass\n")
+    base = project.base()
+    lines = base.collect()
+    of_it = ["a file (dangling)", "a directory (out)", "a directory (out/in)", "a file (out/in/x)"]
+    assert left_of(lines) == {
+        "test_it.py": of_it,
+        "test_none.py": of_it,
+        "pkg/test_in.py": ["a directory (made)"],
+        "pkg/sub/test_in.py": ["a directory (made)"],
+        "below/test_a.py": ["a file (generated-test_a)"],
+    }
+    assert "left" not in lines[-1]
+    assert left_of(base.collect()) == {}, "now it is there before"
+
+
+def test_more_than_anybody_reads_is_left_out(project):
+    project.write("test_it.py", "for n in range(300): open('x%03d' % n, 'w').close()\ndef test_x(): pass\n")
+    assert left_of(project.base().collect()) == {"test_it.py": ["a file (x%03d)" % n for n in range(16)]}
+
+
+def test_what_conftests_open_is_told_once(project):
+    project.write("conftest.py", "import os\nLEFT, GONE, NULL = open('x', 'w'), open('y', 'w'), open(os.devnull)\nGONE.close()\n")
+    project.write("test_it.py", "def test_x(): pass\n")
+    base = project.base("--log-file=log.txt", "-s")
+    words = ["an open file (%s)" % (project.directory / "x")]
+    assert base.collect()[-1]["left"] == words
+    assert base.module("test_it.py").ready["threads"] == words
+    assert "left" not in project.base("--noconftest").collect()[-1]
+
+
 def test_files_outside_the_rootdir_and_conftests_beside_them(project):
     project.write("inner/pytest.ini", "[pytest]\n")
     project.write("inner/test_in.py", "def test_in(here): assert here\n")
