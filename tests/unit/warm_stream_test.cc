@@ -59,15 +59,15 @@ TEST(WarmStream, WhatCoverageMeasuredIsKeptAsItIs) {
 }
 
 TEST(WarmStream, WhatCollectionLeftIsReadWithinBounds) {
-  const auto file = std::get<StreamFile>(read_stream_line(R"({"file": "a.py", "hash": 1, "count": 2, "left": ["a file (x)", 3, "b"]})"));
-  EXPECT_EQ(file.left, (std::vector<std::string>{"a file (x)", "b"}));
-EXPECT_EQ(std::get<StreamDone>(read_stream_line(R"({"done": true, "left": ["c"]})")).left, std::vector<std::string>{"c"});
-EXPECT_TRUE(std::get<StreamFile>(read_stream_line(R"({"file": "a.py", "left": {"a": "b"}})")).left.empty());
-std::string many = R"({"file": "a.py", "left": [")" + std::string(100'000, 'x') + '"';
-for (int i = 0; i < 1000; ++i) many += R"(, "y")";
-const auto bounded = std::get<StreamFile>(read_stream_line(many + "]}")).left;
-ASSERT_EQ(bounded.size(), 16u);
-EXPECT_EQ(bounded[0].size(), 1000u);
+  const auto file = std::get<StreamFile>(read_stream_line(R"({"file": "a.py", "hash": 1, "count": 2, "left": ["a file", 3, "b"]})"));
+  EXPECT_EQ(file.left, (std::vector<std::string>{"a file", "b"}));
+  EXPECT_EQ(std::get<StreamDone>(read_stream_line(R"({"done": true, "left": ["c"]})")).left, std::vector<std::string>{"c"});
+  EXPECT_TRUE(std::get<StreamFile>(read_stream_line(R"({"file": "a.py", "left": {"a": "b"}})")).left.empty());
+  std::string many = R"({"file": "a.py", "left": [")" + std::string(100'000, 'x') + '"';
+  for (int i = 0; i < 1000; ++i) many += R"(, "y")";
+  const auto bounded = std::get<StreamFile>(read_stream_line(many + "]}")).left;
+  ASSERT_EQ(bounded.size(), 16u);
+  EXPECT_EQ(bounded[0].size(), 1000u);
 }
 
 TEST(WarmStream, AReportIsReadWithAllItSays) {
