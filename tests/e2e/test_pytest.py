@@ -536,6 +536,18 @@ def test_a_report_on_a_full_disk_is_told(suite, where):
     assert "/dev/full" in ended.out + ended.err or "No space left" in ended.out + ended.err
 
 
+@pytest.mark.parametrize("words", [["--json-lines", "-"], ["--json-lines=-", "--durations", "0", "-vv", "--github"]], ids=" ".join)
+def test_json_lines_on_stdout_have_it_to_themselves(suite, words):
+    suite.write("test_it.py", "def test_good(): pass\ndef test_bad(): assert False, 'why not'\n")
+    ended = suite(*words)
+    assert ended.status == 1, str(ended)
+    events = [json.loads(line)["event"] for line in ended.out.splitlines()]
+    assert (events[0], events[-1], events.count("test_finished")) == ("run_started", "run_finished", 2)
+    assert "1 failed, 1 passed" in ended.err
+    assert "why not" in ended.err
+    assert not (suite.directory / "-").exists()
+
+
 def test_a_closed_stdout_does_not_stop_the_run(suite):
     suite.write("test_it.py", "import pytest\n@pytest.mark.parametrize('n', range(30))\ndef test_it(n): print('x' * 10000)\n")
     process = suite.start()

@@ -159,6 +159,8 @@ TEST(PytestArguments, words_of_pytest_mean_what_they_mean_there) {
   EXPECT_EQ(one.verbosity, 1);
   EXPECT_EQ(one.durations, 5u);
   EXPECT_EQ(one.junit_xml, "/nonexistent/project/o.xml");
+  EXPECT_EQ(request({"--json-lines", "o.jsonl"}).json_lines, "/nonexistent/project/o.jsonl");
+  EXPECT_EQ(request({"--json-lines=-"}).json_lines, kStandardOutput);
   EXPECT_EQ(request({"--junit-xml", "/o.xml"}).junit_xml, "/o.xml");
   EXPECT_EQ(request({"--maxfail=3"}).stop_after, 3u);
   EXPECT_FALSE(request({"--maxfail=0"}).stop_after);

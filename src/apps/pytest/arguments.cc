@@ -310,6 +310,7 @@ class Parse {
   // Reports are written where the command was typed.
   void make_absolute(PytestRequest& request) const {
     for (std::string* path : {&request.junit_xml, &request.json_lines, &request.html}) {
+      if (path == &request.json_lines && *path == kStandardOutput) continue;
       if (!path->empty() && !path->starts_with('/')) *path = fmt::format("{}/{}", surroundings_.directory, *path);
     }
   }
