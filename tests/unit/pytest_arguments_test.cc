@@ -169,6 +169,9 @@ TEST(PytestArguments, words_of_pytest_mean_what_they_mean_there) {
   EXPECT_EQ(request({"-kfoo", "-n4"}).pytest_arguments, (Words{"-k", "foo"}));
   EXPECT_EQ(request({"-n", "4"}).slots, 4u);
   EXPECT_EQ(request({"-n", "auto"}).slots, 0u);
+  EXPECT_EQ(request({"-nlogical"}).slots, 0u);
+  EXPECT_EQ(request({"-n", "0"}).slots, 1u);
+  EXPECT_EQ(problem({"--slots", "0"}, "maelstrom-pytest"), "--slots: '0' is not a number from 1 to 1000");
   EXPECT_EQ(request({"[a]"}).pytest_arguments, Words{"[a]"});
   EXPECT_EQ(request({"--color=yes"}).color, "always");
   EXPECT_EQ(request({"--color", "never"}).color, "never");
@@ -243,7 +246,7 @@ TEST(PytestArguments, mistakes_are_one_line_with_what_was_meant) {
   EXPECT_EQ(problem({"-z"}), "there is no option '-z' (see 'casemate pytest --help')");
   EXPECT_EQ(problem({"--slots"}), "--slots needs a value (see 'casemate pytest --help')");
   EXPECT_EQ(problem({"-k"}), "-k needs a value (see 'casemate pytest --help')");
-  EXPECT_EQ(problem({"--slots", "0"}), "--slots: '0' is not a number from 1 to 1000");
+  EXPECT_EQ(problem({"--slots", "1001"}), "--slots: '1001' is not a number from 1 to 1000");
   EXPECT_EQ(problem({"--slots", "1001"}), "--slots: '1001' is not a number from 1 to 1000");
   EXPECT_EQ(problem({"--repeat", "0"}), "--repeat: '0' is not a number from 1 to 1000000");
   EXPECT_EQ(problem({"--ui", "fancyy"}), "--ui: 'fancyy': choose auto, fancy, simple, quiet; did you mean 'fancy'?");

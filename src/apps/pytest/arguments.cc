@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "apps/pytest/bounds.h"
 #include "apps/pytest/configuration.h"
 #include "apps/pytest/filter.h"
 #include "apps/pytest/pytest_words.h"
@@ -284,6 +285,7 @@ class Parse {
     request.as_maelstrom = as_maelstrom_;
     request.directory = surroundings_.directory;
     request.action = action_of(words_);
+    TRY(leave_root(request));
     request.verbosity = words_.verbose - words_.quiet;
     request.last_failed = words_.last_failed;
     request.failed_first = words_.failed_first;
@@ -304,6 +306,22 @@ class Parse {
     request.pytest_arguments.insert(request.pytest_arguments.end(), typed.begin(), typed.end());
     request.pytest_arguments.insert(request.pytest_arguments.end(), words_.paths.begin(), words_.paths.end());
     make_absolute(request);
+    return {};
+  }
+
+  // "/" is no project, and can't be shown in a cell: that of the named tests is meant, as if started there.
+  Result<void> leave_root(PytestRequest& request) {
+    using Action = PytestRequest::Action;
+    if (request.directory != "/" || request.action == Action::init || request.action == Action::print_config) return {};
+    std::vector<std::string> paths = words_.paths;
+    for (std::string& path : paths) {
+      if (!path.starts_with('/')) path.insert(0, "/");
+    }
+    const std::string project = project_of(paths);
+    if (project.empty())
+      return fail(ErrorCode::invalid_input, "/ is no project: cd into the one whose tests are to run, or name them by their paths");
+    words_.paths = std::move(paths);
+    request.directory = project;
     return {};
   }
 
