@@ -185,6 +185,18 @@ TEST(PytestArguments, options_of_plugins_people_have_are_passed_on) {
             (Words{"--reuse-db", "--nomigrations", "--reruns=2"}));
 }
 
+TEST(PytestArguments, what_of_pytest_means_nothing_here_is_told_with_what_does_it) {
+  EXPECT_EQ(problem({"--pdb"}), "--pdb is pytest's, and needs one process at a terminal: run 'python -m pytest --pdb NODEID'");
+  EXPECT_EQ(problem({"-x", "--pdbcls", "a:B"}),
+            "--pdbcls is pytest's, and needs one process at a terminal: run 'python -m pytest --pdbcls=MODULE:CLASS --pdb NODEID'");
+  EXPECT_EQ(problem({"tests", "--markers"}), "--markers is pytest's, and runs no test: ask 'python -m pytest --markers'");
+  EXPECT_EQ(problem({"--sw"}), "--sw is pytest's, and goes through tests one by one: -x stops at the first failure, --lf runs what failed");
+  for (const char* word :
+       {"--pdbcls=a:B", "--trace", "--stepwise", "--stepwise-skip", "--fixtures", "--setup-show", "--setup-plan", "--setup-only"})
+    EXPECT_TRUE(problem({word}).contains(" is pytest's, and ")) << word;
+  EXPECT_EQ(request({"-k", "--pdb"}).pytest_arguments, (Words{"-k", "--pdb"})) << "a value";
+}
+
 TEST(PytestArguments, letters_differ_between_the_two_programs) {
   EXPECT_EQ(request({"-x"}).stop_after, 1u);
   EXPECT_EQ(request({"-x", "all"}, "maelstrom-pytest").exclude, Words{"all"});
@@ -246,7 +258,6 @@ TEST(PytestArguments, mistakes_are_one_line_with_what_was_meant) {
   EXPECT_EQ(problem({"-z"}), "there is no option '-z' (see 'casemate pytest --help')");
   EXPECT_EQ(problem({"--slots"}), "--slots needs a value (see 'casemate pytest --help')");
   EXPECT_EQ(problem({"-k"}), "-k needs a value (see 'casemate pytest --help')");
-  EXPECT_EQ(problem({"--slots", "1001"}), "--slots: '1001' is not a number from 1 to 1000");
   EXPECT_EQ(problem({"--slots", "1001"}), "--slots: '1001' is not a number from 1 to 1000");
   EXPECT_EQ(problem({"--repeat", "0"}), "--repeat: '0' is not a number from 1 to 1000000");
   EXPECT_EQ(problem({"--ui", "fancyy"}), "--ui: 'fancyy': choose auto, fancy, simple, quiet; did you mean 'fancy'?");

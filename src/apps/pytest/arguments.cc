@@ -263,6 +263,9 @@ class Parse {
       std::reverse(arguments.begin(), arguments.end());
       app.parse(arguments);
       words_.paths = app.remaining();
+      for (const std::string& word : words_.paths) {
+        if (const std::string why = why_not(word); !why.empty()) return wrong(why);
+      }
       const auto is_option = [](const std::string& word) { return word.size() > 1 && word.starts_with('-'); };
       if (std::any_of(words_.paths.begin(), words_.paths.end(), is_option)) throw CLI::ExtrasError(words_.paths);
     } catch (const CLI::CallForHelp&) {
