@@ -53,10 +53,34 @@ std::string usage() {
       "casemate runs each script, test or command in its own fresh micro-container.\n\nUsage: casemate COMMAND "
       "[ARGUMENT...]\n\nCommands:\n";
   for (const FrontEnd& front_end : kFrontEnds) text += fmt::format("  {:<10} {}\n", front_end.name, front_end.summary);
-  return text + "\n'casemate COMMAND --help' tells more; 'casemate doctor' what this host can do.\n";
+  return text + "\n'casemate COMMAND --help' (or 'casemate help COMMAND') tells more; 'casemate doctor' what this host can do.\n";
 }
 
 std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+const FrontEnd* front_end_of(std::string_view command) {
+  for (const FrontEnd& front_end : kFrontEnds) {
+    if (front_end.name == command) return &front_end;
+  }
+  return nullptr;
+}
+
+int no_command(const std::string& command) {
+  std::vector<std::string_view> names = {"help", "version"};
+  for (const FrontEnd& front_end : kFrontEnds) names.push_back(front_end.name);
+  const std::string meant = nearest(command, names);
+  return complain(kProgram, fmt::format("there is no command '{}'{} see 'casemate --help'", command,
+                                        meant.empty() ? ";" : fmt::format(", did you mean '{}'?", meant)));
+}
+
+// "help image pull" is "image pull --help".
+int help(std::vector<std::string> words) {
+  const FrontEnd* front_end = words.empty() ? nullptr : front_end_of(words[0]);
+  if (!front_end) return words.empty() ? put(kProgram, usage(), 0) : no_command(words[0]);
+  words.erase(words.begin());
+  words.emplace_back("--help");
+  return front_end->main(words);
+}
 
 int dispatch(const std::vector<std::string>& words) {
   if (!words.empty() && base_name(words[0]).starts_with("py_test_runner"))
@@ -68,16 +92,11 @@ int dispatch(const std::vector<std::string>& words) {
     return kOwnFailure;
   }
   const std::string& command = words[1];
-  if (command == "--help" || command == "-h" || command == "help") return put(kProgram, usage(), 0);
+  if (command == "help") return help({words.begin() + 2, words.end()});
+  if (command == "--help" || command == "-h") return put(kProgram, usage(), 0);
   if (command == "--version" || command == "version") return put(kProgram, "casemate " CASEMATE_VERSION "\n", 0);
-  for (const FrontEnd& front_end : kFrontEnds) {
-    if (front_end.name == command) return front_end.main({words.begin() + 2, words.end()});
-  }
-  std::vector<std::string_view> names = {"help", "version"};
-  for (const FrontEnd& front_end : kFrontEnds) names.push_back(front_end.name);
-  const std::string meant = nearest(command, names);
-  return complain(kProgram, fmt::format("there is no command '{}'{} see 'casemate --help'", command,
-                                        meant.empty() ? ";" : fmt::format(", did you mean '{}'?", meant)));
+  const FrontEnd* front_end = front_end_of(command);
+  return front_end ? front_end->main({words.begin() + 2, words.end()}) : no_command(command);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 """casemate pytest: what becomes of tests, which are run, and what the exit status is."""
 
 import json
+import os
 import re
 import sys
 
@@ -534,6 +535,45 @@ def test_a_report_on_a_full_disk_is_told(suite, where):
     ended = suite(where, "/dev/full")
     assert ended.status == 3, str(ended)
     assert "/dev/full" in ended.out + ended.err or "No space left" in ended.out + ended.err
+
+
+@pytest.mark.parametrize("words", [["--json-lines", "-"], ["--json-lines=-", "--durations", "0", "-vv", "--github"]], ids=" ".join)
+def test_json_lines_on_stdout_have_it_to_themselves(suite, words):
+    suite.write("test_it.py", "def test_good(): pass\ndef test_bad(): assert False, 'why not'\n")
+    ended = suite(*words)
+    assert ended.status == 1, str(ended)
+    events = [json.loads(line)["event"] for line in ended.out.splitlines()]
+    assert (events[0], events[-1], events.count("test_finished")) == ("run_started", "run_finished", 2)
+    assert "1 failed, 1 passed" in ended.err
+    assert "why not" in ended.err
+    assert not (suite.directory / "-").exists()
+
+
+@pytest.mark.parametrize("settings", ["", "pytest.ini"])
+def test_started_in_the_root_directory_the_project_is_that_of_the_named_tests(suite, settings):
+    suite.write("test_it.py", "import helper\ndef test_it(): assert helper.answer == 42\n")
+    suite.write("helper.py", "answer = 42\n")
+    suite.write("sub/test_sub.py", "def test_sub(): pass\n")
+    if settings:
+        suite.write(settings, "[pytest]\n")
+    named = suite(suite.directory / "test_it.py", cwd="/")
+    assert (named.status, list(named.tests)) == (0, ["test_it.py::test_it"]), str(named)
+    relative = suite(f"{suite.directory}/sub/test_sub.py::test_sub".lstrip("/"), suite.directory / "test_it.py", cwd="/")
+    assert (relative.status, sorted(relative.tests)) == (0, ["sub/test_sub.py::test_sub", "test_it.py::test_it"]), str(relative)
+
+
+@pytest.mark.parametrize("words", [[], ["nowhere/test_it.py"], ["--list", "/"]], ids=" ".join)
+def test_the_root_directory_is_no_project(suite, words):
+    ended = suite(*words, cwd="/")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == "casemate pytest: / is no project: cd into the one whose tests are to run, or name them by their paths\n"
+
+
+def test_no_workers_of_xdist_are_one_slot(suite):
+    suite.write("test_it.py", "def test_a(): pass\ndef test_b(): pass\n")
+    for word, slots in (("0", {1}), ("auto", {os.cpu_count()}), ("logical", {os.cpu_count()})):
+        ended = suite("-n", word)
+        assert (ended.status, {run["slots"] for run in ended.of("run_started")}) == (0, slots), str(ended)
 
 
 def test_a_closed_stdout_does_not_stop_the_run(suite):

@@ -65,3 +65,23 @@ def test_wrong_usage_is_one_line(casemate_directories, arguments, line):
     )
     assert done.stderr == line + "\n"
     assert (done.returncode, done.stdout) == (125, "")
+
+
+COMMANDS = ["run", "explain", "image", "cache", "history", "show", "doctor", "script", "pytest", "image pull", "cache prune"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_is_what_its_own_help_is(casemate_directories, command):
+    def said(*words):
+        done = subprocess.run([CASEMATE, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    asked = said("help", *command.split())
+    assert asked == said(*command.split(), "--help")
+    assert (asked[0], asked[2]) == (0, "")
+    assert "Usage" in asked[1] or "usage" in asked[1]
+
+
+def test_help_of_what_is_no_command_is_one_line(casemate_directories):
+    done = subprocess.run([CASEMATE, "help", "pytst"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (125, "", "casemate: there is no command 'pytst', did you mean 'pytest'? see 'casemate --help'\n")

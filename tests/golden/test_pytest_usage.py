@@ -86,6 +86,17 @@ def test_a_mistake_is_one_line_and_exit_status_2(say, name, arguments, line):
     assert done.stderr == f"{program}: {line.format(program)}\n"
 
 
+FILES_OF_PYTEST = {"pytest.ini": "[pytest]\naddopts = -q\n", "setup.cfg": "[tool:pytest]\n", "pytest.toml": "[pytest]\n", "pyproject.toml": "[tool.pytest.ini_options]\n"}
+
+
+@pytest.mark.parametrize("file", FILES_OF_PYTEST)
+def test_a_file_of_pytests_is_not_taken_for_settings_of_casemate(say, tmp_path, file):
+    (tmp_path / file).write_text(FILES_OF_PYTEST[file], encoding="utf-8")
+    done = say("casemate", "-c", file)
+    line = f"casemate pytest: {file} is pytest's: name it with --pytest-config; -c is for casemate's own settings\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
 def test_a_wrong_variable_is_named(say):
     done = say("maelstrom", MAELSTROM_REPEAT="0")
     assert (done.returncode, done.stderr) == (2, "maelstrom-pytest: MAELSTROM_REPEAT: '0' is not a number from 1 to 1000000\n")

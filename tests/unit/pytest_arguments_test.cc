@@ -159,6 +159,8 @@ TEST(PytestArguments, words_of_pytest_mean_what_they_mean_there) {
   EXPECT_EQ(one.verbosity, 1);
   EXPECT_EQ(one.durations, 5u);
   EXPECT_EQ(one.junit_xml, "/nonexistent/project/o.xml");
+  EXPECT_EQ(request({"--json-lines", "o.jsonl"}).json_lines, "/nonexistent/project/o.jsonl");
+  EXPECT_EQ(request({"--json-lines=-"}).json_lines, kStandardOutput);
   EXPECT_EQ(request({"--junit-xml", "/o.xml"}).junit_xml, "/o.xml");
   EXPECT_EQ(request({"--maxfail=3"}).stop_after, 3u);
   EXPECT_FALSE(request({"--maxfail=0"}).stop_after);
@@ -167,6 +169,9 @@ TEST(PytestArguments, words_of_pytest_mean_what_they_mean_there) {
   EXPECT_EQ(request({"-kfoo", "-n4"}).pytest_arguments, (Words{"-k", "foo"}));
   EXPECT_EQ(request({"-n", "4"}).slots, 4u);
   EXPECT_EQ(request({"-n", "auto"}).slots, 0u);
+  EXPECT_EQ(request({"-nlogical"}).slots, 0u);
+  EXPECT_EQ(request({"-n", "0"}).slots, 1u);
+  EXPECT_EQ(problem({"--slots", "0"}, "maelstrom-pytest"), "--slots: '0' is not a number from 1 to 1000");
   EXPECT_EQ(request({"[a]"}).pytest_arguments, Words{"[a]"});
   EXPECT_EQ(request({"--color=yes"}).color, "always");
   EXPECT_EQ(request({"--color", "never"}).color, "never");
@@ -178,6 +183,18 @@ TEST(PytestArguments, options_of_plugins_people_have_are_passed_on) {
             (Words{"--cov=src", "--cov", "--cov-report=xml", "--cov-report=html"}));
   EXPECT_EQ(request({"--reruns", "2", "--reuse-db", "--nomigrations"}).pytest_arguments,
             (Words{"--reuse-db", "--nomigrations", "--reruns=2"}));
+}
+
+TEST(PytestArguments, what_of_pytest_means_nothing_here_is_told_with_what_does_it) {
+  EXPECT_EQ(problem({"--pdb"}), "--pdb is pytest's, and needs one process at a terminal: run 'python -m pytest --pdb NODEID'");
+  EXPECT_EQ(problem({"-x", "--pdbcls", "a:B"}),
+            "--pdbcls is pytest's, and needs one process at a terminal: run 'python -m pytest --pdbcls=MODULE:CLASS --pdb NODEID'");
+  EXPECT_EQ(problem({"tests", "--markers"}), "--markers is pytest's, and runs no test: ask 'python -m pytest --markers'");
+  EXPECT_EQ(problem({"--sw"}), "--sw is pytest's, and goes through tests one by one: -x stops at the first failure, --lf runs what failed");
+  for (const char* word :
+       {"--pdbcls=a:B", "--trace", "--stepwise", "--stepwise-skip", "--fixtures", "--setup-show", "--setup-plan", "--setup-only"})
+    EXPECT_TRUE(problem({word}).contains(" is pytest's, and ")) << word;
+  EXPECT_EQ(request({"-k", "--pdb"}).pytest_arguments, (Words{"-k", "--pdb"})) << "a value";
 }
 
 TEST(PytestArguments, letters_differ_between_the_two_programs) {
@@ -241,7 +258,6 @@ TEST(PytestArguments, mistakes_are_one_line_with_what_was_meant) {
   EXPECT_EQ(problem({"-z"}), "there is no option '-z' (see 'casemate pytest --help')");
   EXPECT_EQ(problem({"--slots"}), "--slots needs a value (see 'casemate pytest --help')");
   EXPECT_EQ(problem({"-k"}), "-k needs a value (see 'casemate pytest --help')");
-  EXPECT_EQ(problem({"--slots", "0"}), "--slots: '0' is not a number from 1 to 1000");
   EXPECT_EQ(problem({"--slots", "1001"}), "--slots: '1001' is not a number from 1 to 1000");
   EXPECT_EQ(problem({"--repeat", "0"}), "--repeat: '0' is not a number from 1 to 1000000");
   EXPECT_EQ(problem({"--ui", "fancyy"}), "--ui: 'fancyy': choose auto, fancy, simple, quiet; did you mean 'fancy'?");

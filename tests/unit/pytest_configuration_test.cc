@@ -145,11 +145,11 @@ TEST_F(PytestFiles, values_have_types) {
 }
 
 TEST_F(PytestFiles, a_value_that_means_nothing_is_told_with_its_place) {
-  write("home/" + std::string(kMaelstrom), "\nslots = 0\n");
+  write("home/" + std::string(kMaelstrom), "\nslots = 1001\n");
   PytestRequest request;
   const auto stored = store_configuration(good(), request);
   ASSERT_FALSE(stored);
-  EXPECT_EQ(stored.error().what, root_ + "/home/" + kMaelstrom + ":2: slots: '0' is not a number from 1 to 1000");
+  EXPECT_EQ(stored.error().what, root_ + "/home/" + kMaelstrom + ":2: slots: '1001' is not a number from 1 to 1000");
 }
 
 TEST_F(PytestFiles, the_printed_configuration_says_the_same_again) {

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "apps/pytest/bounds.h"
 #include "apps/pytest/configuration.h"
 #include "apps/pytest/filter.h"
 #include "apps/pytest/pytest_words.h"
@@ -262,6 +263,9 @@ class Parse {
       std::reverse(arguments.begin(), arguments.end());
       app.parse(arguments);
       words_.paths = app.remaining();
+      for (const std::string& word : words_.paths) {
+        if (const std::string why = why_not(word); !why.empty()) return wrong(why);
+      }
       const auto is_option = [](const std::string& word) { return word.size() > 1 && word.starts_with('-'); };
       if (std::any_of(words_.paths.begin(), words_.paths.end(), is_option)) throw CLI::ExtrasError(words_.paths);
     } catch (const CLI::CallForHelp&) {
@@ -284,6 +288,7 @@ class Parse {
     request.as_maelstrom = as_maelstrom_;
     request.directory = surroundings_.directory;
     request.action = action_of(words_);
+    TRY(leave_root(request));
     request.verbosity = words_.verbose - words_.quiet;
     request.last_failed = words_.last_failed;
     request.failed_first = words_.failed_first;
@@ -307,9 +312,26 @@ class Parse {
     return {};
   }
 
+  // "/" is no project, and can't be shown in a cell: that of the named tests is meant, as if started there.
+  Result<void> leave_root(PytestRequest& request) {
+    using Action = PytestRequest::Action;
+    if (request.directory != "/" || request.action == Action::init || request.action == Action::print_config) return {};
+    std::vector<std::string> paths = words_.paths;
+    for (std::string& path : paths) {
+      if (!path.starts_with('/')) path.insert(0, "/");
+    }
+    const std::string project = project_of(paths);
+    if (project.empty())
+      return fail(ErrorCode::invalid_input, "/ is no project: cd into the one whose tests are to run, or name them by their paths");
+    words_.paths = std::move(paths);
+    request.directory = project;
+    return {};
+  }
+
   // Reports are written where the command was typed.
   void make_absolute(PytestRequest& request) const {
     for (std::string* path : {&request.junit_xml, &request.json_lines, &request.html}) {
+      if (path == &request.json_lines && *path == kStandardOutput) continue;
       if (!path->empty() && !path->starts_with('/')) *path = fmt::format("{}/{}", surroundings_.directory, *path);
     }
   }

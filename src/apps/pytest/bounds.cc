@@ -140,6 +140,15 @@ std::string pytest_root(const std::string& directory, const std::vector<std::str
   return root == named && !has_pytest_settings(root) && !exists(root + "/setup.py") ? common_directory(directory, named) : root;
 }
 
+std::string project_of(const std::vector<std::string>& paths) {
+  std::string named;
+  for (const std::string& path : paths) {
+    const std::string place = place_of(path, "");
+    if (!place.empty()) named = named.empty() ? place : common_directory(named, place);
+  }
+  return named.empty() || named == "/" ? "" : root_above(named);
+}
+
 std::vector<std::string> outside_project(const std::vector<std::string>& below, const std::vector<std::string>& project) {
   std::set<std::string> outside;
   for (const char* name : kKernels) outside.insert(std::string("/") + name);

@@ -19,6 +19,10 @@ inline constexpr const char* kSettingsFiles[] = {"pytest.toml",    ".pytest.toml
 /// pytest's rootdir alone.
 [[nodiscard]] std::string pytest_root(const std::string& directory, const std::vector<std::string>& arguments);
 
+/// The project of these files, directories and tests (absolute), for who was not started in one: their rootdir, else the directory that
+/// holds them all. "": none of them exists, or nothing but "/" holds them.
+[[nodiscard]] std::string project_of(const std::vector<std::string>& paths);
+
 /// Whether pytest would take its settings from this directory. pyproject.toml, tox.ini and setup.cfg only count with a table of pytest's.
 [[nodiscard]] bool has_pytest_settings(const std::string& directory);
 

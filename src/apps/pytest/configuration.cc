@@ -99,6 +99,20 @@ Result<void> add_file(PytestConfiguration& said, const std::string& file, std::v
   return add_table(said, table, file, fields, {}, notes);
 }
 
+// The file of --config-file: pytest's -c is another one, and its files are easily given here.
+Result<void> add_named_file(PytestConfiguration& said, const std::string& file, std::vector<std::string>& notes) {
+  TRY_ASSIGN(const std::string text, read_file(file, kMostBytes));
+  const TomlFields fields(file, true);
+  const auto table = fields.parse(text);
+  const bool is_pytests = file.ends_with(".ini") || file.ends_with(".cfg") ||
+                          (table && ((*table)["pytest"].is_table() || (*table)["tool"]["pytest"].is_table()));
+  if (is_pytests)
+    return fail(ErrorCode::invalid_input,
+                fmt::format("{} is pytest's: name it with --pytest-config; -c is for casemate's own settings", printable_line(file)));
+  if (!table) return std::unexpected(table.error());
+  return add_table(said, *table, file, fields, {}, notes);
+}
+
 Result<void> add_project(PytestConfiguration& said, const std::string& directory, std::vector<std::string>& notes) {
   const std::string file = directory + "/pyproject.toml";
   if (::access(file.c_str(), F_OK) != 0) return {};
@@ -152,7 +166,7 @@ std::string in_toml(const PytestSetting& setting, const std::vector<std::string>
 Result<void> complete_configuration(PytestConfiguration& said, const ConfigurationPlaces& places, std::vector<std::string>& notes) {
   TRY(add_variables(said, places));
   TRY(add_project(said, places.directory, notes));
-  if (places.config_file) return *places.config_file == "-" ? Result<void>{} : add_file(said, *places.config_file, notes);
+  if (places.config_file) return *places.config_file == "-" ? Result<void>{} : add_named_file(said, *places.config_file, notes);
   for (const std::string& directory : configuration_directories(places)) {
     for (const char* name : kFiles) {
       const std::string file = fmt::format("{}/{}", directory, name);

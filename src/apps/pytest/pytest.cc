@@ -33,6 +33,9 @@ namespace fs = std::filesystem;
 
 constexpr int kUsage = 2;
 
+// Where people read: stdout, unless that is a program's.
+int console_of(const PytestRequest& request) { return request.json_lines == kStandardOutput ? STDERR_FILENO : STDOUT_FILENO; }
+
 ConsoleOptions::Display display_of(const PytestRequest& request) {
   switch (request.ui) {
     case PytestRequest::Ui::fancy:
@@ -44,13 +47,14 @@ ConsoleOptions::Display display_of(const PytestRequest& request) {
     case PytestRequest::Ui::automatic:
       break;
   }
-  return TestConsole::display_for(STDOUT_FILENO);
+  return TestConsole::display_for(console_of(request));
 }
 
 Color color_of(const std::string& when) { return when == "always" ? Color::always : when == "never" ? Color::never : Color::automatic; }
 
 std::unique_ptr<Sink> console_for(const PytestRequest& request, bool on_github) {
   ConsoleOptions options;
+  options.fd = console_of(request);
   options.display = display_of(request);
   options.as_maelstrom = request.as_maelstrom;
   options.on_github = on_github;
@@ -62,13 +66,19 @@ std::unique_ptr<Sink> console_for(const PytestRequest& request, bool on_github) 
   return std::make_unique<TestConsole>(options);
 }
 
+std::unique_ptr<Sink> github_report(const PytestRequest& request) {
+  GithubOptions options = GithubOptions::from_environment();
+  options.fd = console_of(request);  // a runner reads both
+  return std::make_unique<GithubReport>(options);
+}
+
 // The project's code, but for what this run writes itself; and the packages that an activated environment has, as far as names tell them.
 std::shared_ptr<CodeSurvey> code_of(const PytestRequest& request) {
   CodePlace place;
   place.directory = project_directory(request.directory, request.pytest_arguments);
   std::error_code problem;
   for (const std::string* report : {&request.junit_xml, &request.json_lines, &request.html}) {
-    if (!report->empty()) place.without.push_back(fs::absolute(*report, problem).lexically_normal());
+    if (!report->empty() && *report != kStandardOutput) place.without.push_back(fs::absolute(*report, problem).lexically_normal());
   }
   const char* environment = std::getenv("VIRTUAL_ENV");
   if (environment && *environment) {
@@ -85,8 +95,8 @@ class Audience {
   Audience(const PytestRequest& request, std::optional<TestHistory>& history) {
     const bool github = request.github.value_or(GithubOptions::on_a_runner());
     add(console_for(request, github));
-    if (request.durations) add(std::make_unique<SlowestPhases>(*request.durations, request.verbosity));
-    if (github) add(std::make_unique<GithubReport>(GithubOptions::from_environment()));
+    if (request.durations) add(std::make_unique<SlowestPhases>(*request.durations, request.verbosity, console_of(request)));
+    if (github) add(github_report(request));
     if (!request.json_lines.empty()) add(std::make_unique<JsonLines>(request.json_lines));
     if (!request.junit_xml.empty()) add(std::make_unique<JunitReport>(request.junit_xml));
     if (!request.html.empty()) {

@@ -1,5 +1,7 @@
 #include "apps/pytest/pytest_words.h"
 
+#include <fmt/format.h>
+
 namespace casemate {
 namespace {
 
@@ -78,7 +80,50 @@ constexpr PytestWord kWords[] = {
     {"--hypothesis-show-statistics", Value::none, "", ""},
 };
 
+// What of pytest's can't be meant, where each test is a process of its own without a terminal.
+struct Declined {
+  std::string_view name;
+  std::string_view why;  // {}: the option
+};
+
+constexpr std::string_view kDebugger = "{} is pytest's, and needs one process at a terminal: run 'python -m pytest {} NODEID'";
+constexpr std::string_view kQuestion = "{} is pytest's, and runs no test: ask 'python -m pytest {}'";
+constexpr std::string_view kSteps =
+    "{} is pytest's, and goes through tests one by one: -x stops at the first failure, --lf runs what failed";
+constexpr std::string_view kSetups = "{} is pytest's, and prints while one process sets up all tests: ask 'python -m pytest {}'";
+
+constexpr Declined kDeclined[] = {
+    {"--pdb", kDebugger},
+    {"--pdbcls", kDebugger},
+    {"--trace", kDebugger},
+    {"--fixtures", kQuestion},
+    {"--funcargs", kQuestion},
+    {"--markers", kQuestion},
+    {"--fixtures-per-test", kQuestion},
+    {"--cache-show", kQuestion},
+    {"--sw", kSteps},
+    {"--stepwise", kSteps},
+    {"--sw-skip", kSteps},
+    {"--stepwise-skip", kSteps},
+    {"--sw-reset", kSteps},
+    {"--stepwise-reset", kSteps},
+    {"--setup-show", kSetups},
+    {"--setup-plan", kQuestion},
+    {"--setup-only", kSetups},
+    {"--setuponly", kSetups},
+    {"--setupshow", kSetups},
+    {"--setupplan", kQuestion},
+};
+
 }  // namespace
+
+std::string why_not(std::string_view word) {
+  const std::string_view name = word.substr(0, word.find('='));
+  for (const Declined& one : kDeclined) {
+    if (one.name == name) return fmt::format(fmt::runtime(one.why), name, name == "--pdbcls" ? "--pdbcls=MODULE:CLASS --pdb" : name);
+  }
+  return "";
+}
 
 std::span<const PytestWord> pytest_words() { return kWords; }
 

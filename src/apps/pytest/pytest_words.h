@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace casemate {
@@ -22,5 +23,9 @@ struct PytestWord {
 
 /// All of them, in the order of --help.
 [[nodiscard]] std::span<const PytestWord> pytest_words();
+
+/// Why `word` (`--pdb`, `--pdbcls=a:b`), an option of pytest's, means nothing here, and what to do: a line without its end. "" for any
+/// other.
+[[nodiscard]] std::string why_not(std::string_view word);
 
 }  // namespace casemate

@@ -28,6 +28,9 @@ enum class Isolation : std::uint8_t {
 /// What there is, for messages: "test, class, module, file, cold".
 inline constexpr std::string_view kIsolations = "test, class, module, file, cold";
 
+/// A report's name that stands for stdout.
+inline constexpr std::string_view kStandardOutput = "-";
+
 /// All that one start of `casemate pytest` was told. Paths are absolute but for those that pytest is given.
 struct PytestRequest {
   enum class Action : std::uint8_t { run, list, init, print_config, watch };
@@ -35,7 +38,8 @@ struct PytestRequest {
 
   bool as_maelstrom = false;  ///< called as maelstrom-pytest: its words in the simple display, its messages
   Action action = Action::run;
-  std::string directory;             ///< the project: where maelstrom-pytest.toml or pyproject.toml is looked for, and pytest runs
+  std::string
+      directory;  ///< the project: where maelstrom-pytest.toml or pyproject.toml is looked for, and pytest runs; not "/" if tests do
   std::vector<std::string> include;  ///< filter expressions; a test is selected that any of these
   std::vector<std::string> exclude;  ///< and none of these takes
   Ui ui = Ui::automatic;
@@ -62,8 +66,8 @@ struct PytestRequest {
   std::optional<std::chrono::milliseconds> slow_after;  ///< SLOW; default 60 s
   Limits limits;                                        ///< what flags say, over directives
   std::optional<Network> network;
-  std::string junit_xml;  ///< files to write; "": none
-  std::string json_lines;
+  std::string junit_xml;   ///< files to write; "": none
+  std::string json_lines;  ///< or kStandardOutput; then what is for people is on stderr
   std::string html;
   std::optional<bool> github;              ///< annotations and step summary; unset: where $GITHUB_ACTIONS is "true"
   std::optional<std::uint32_t> durations;  ///< --durations N: so many slowest phases at the end; 0: all; unset: pytest's default, none

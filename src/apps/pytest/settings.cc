@@ -138,6 +138,10 @@ Result<void> store_slots(PytestRequest& request, const Values& values) {
     request.slots = 0;
     return {};
   }
+  if (values.front() == "0" && !request.as_maelstrom) {  // xdist's, for no workers
+    request.slots = 1;
+    return {};
+  }
   TRY_ASSIGN(request.slots, count(values.front(), 1, 1000));
   return {};
 }
@@ -272,7 +276,8 @@ constexpr PytestSetting kSettings[] = {
      store_inline_limit},
     {"junit-xml", "", "", "--junitxml", Kind::text, kDisplay, "FILE", "write a report as pytest's", "",
      store_text<&PytestRequest::junit_xml>},
-    {"json-lines", "", "", "", Kind::text, kDisplay, "FILE", "write one JSON object an event", "", store_text<&PytestRequest::json_lines>},
+    {"json-lines", "", "", "", Kind::text, kDisplay, "FILE", "write one JSON object an event; -: to standard output", "",
+     store_text<&PytestRequest::json_lines>},
     {"html", "", "", "", Kind::text, kDisplay, "FILE", "write a page with everything", "", store_text<&PytestRequest::html>},
     {"github", "", "", "", Kind::flag, kDisplay, "", "annotations and a step summary for GitHub [where GITHUB_ACTIONS is true]", "",
      store_github},

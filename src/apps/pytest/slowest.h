@@ -10,11 +10,11 @@
 
 namespace casemate {
 
-/// Prints on stdout when a run has ended; to be told after the console.
+/// Prints on `fd` (1 or 2) when a run has ended; to be told after the console.
 class SlowestPhases final : public Sink {
  public:
   /// `most` phases; 0: all. Those below 5 ms only with `verbosity` 2 and more, as pytest has it.
-  SlowestPhases(std::uint32_t most, int verbosity) : most_(most), verbosity_(verbosity) {}
+  SlowestPhases(std::uint32_t most, int verbosity, int fd) : most_(most), verbosity_(verbosity), fd_(fd) {}
 
   void test_finished(const TestResult& result) override;
   std::string run_finished(const RunEnd& end) override;
@@ -27,6 +27,7 @@ class SlowestPhases final : public Sink {
   };
   std::uint32_t most_;
   int verbosity_;
+  int fd_;
   std::vector<Phase> phases_;
 };
 
