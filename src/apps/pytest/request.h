@@ -38,8 +38,7 @@ struct PytestRequest {
 
   bool as_maelstrom = false;  ///< called as maelstrom-pytest: its words in the simple display, its messages
   Action action = Action::run;
-  std::string
-      directory;  ///< the project: where maelstrom-pytest.toml or pyproject.toml is looked for, and pytest runs; not "/" if tests do
+  std::string directory;             ///< the project: where maelstrom-pytest.toml or pyproject.toml is looked for, and pytest runs
   std::vector<std::string> include;  ///< filter expressions; a test is selected that any of these
   std::vector<std::string> exclude;  ///< and none of these takes
   Ui ui = Ui::automatic;
