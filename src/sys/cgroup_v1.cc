@@ -95,9 +95,15 @@ void V1Directory::read_usage(CgroupUsage& usage) const {
     if (usage.peak_pids && usage.peak_pids <= peak_before_) usage.peak_pids.reset();
   }
   if (hierarchy_->controllers & kCgroupCpuacct) {
-    // Not cpuacct.stat: it counts in hundredths of a second.
-    if (const auto ns = read_control_number(top, inside("cpuacct.usage_user"))) usage.user_cpu_us = *ns / 1000;
-    if (const auto ns = read_control_number(top, inside("cpuacct.usage_sys"))) usage.system_cpu_us = *ns / 1000;
+    // Not cpuacct.stat: it counts in hundredths of a second. user and sys are guessed at each tick, and miss much on a busy machine: they
+    // say how the exact sum is to be split, as the kernel does it for times(2).
+    const auto user = read_control_number(top, inside("cpuacct.usage_user"));
+    const auto system = read_control_number(top, inside("cpuacct.usage_sys"));
+    if (const auto all = cpu_us(); all && user && system) {
+      const double share = *system == 0 ? 0 : static_cast<double>(*system) / (static_cast<double>(*user) + static_cast<double>(*system));
+      usage.system_cpu_us = static_cast<std::uint64_t>(share * static_cast<double>(*all));
+      usage.user_cpu_us = *all - *usage.system_cpu_us;
+    }
   }
   if (hierarchy_->controllers & kCgroupIo) {
     if (const auto text = read_control(top, inside("blkio.throttle.io_service_bytes_recursive"))) {
