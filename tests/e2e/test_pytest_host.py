@@ -52,7 +52,7 @@ def test_an_environment_of_somebody_else(suite, tmp_path):
     suite.environment["VIRTUAL_ENV"] = str(tmp_path / "env")
     suite.write("test_it.py", PLAIN)
     ended = suite()
-    assert ended.status == 2 and f"VIRTUAL_ENV is {tmp_path}/env, but you may not run its python" in ended.err, str(ended)
+    assert ended.status == 2 and f"VIRTUAL_ENV is {tmp_path}/env, but you may not run its python" in ended.out, str(ended)
 
 
 def test_the_first_python_on_the_path(suite, tmp_path):
