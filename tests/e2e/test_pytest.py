@@ -384,14 +384,6 @@ def test_a_test_that_needs_what_another_file_imports_passes(suite):
     assert [note for note in ended.notes if note.startswith("test_a.py: tests need what other files import")], str(ended)
 
 
-def test_a_thread_of_a_conftest_makes_tests_cold(suite):
-    suite.write("conftest.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), name='sleeper', daemon=True).start()\n")
-    suite.write("test_it.py", "import threading\ndef test_it(): assert 'sleeper' in [thread.name for thread in threading.enumerate()]\n")
-    ended = suite()
-    assert ended.status == 0 and ended.results["test_it"]["cold"], str(ended)
-    assert any("a thread (sleeper)" in note for note in ended.notes), str(ended)
-
-
 def test_collection_that_leaves_a_thread_makes_tests_cold(suite):
     suite.write("test_thread.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True, name='sleeper').start()\n"
                 + "".join("def test_%d(): assert any(t.name == 'sleeper' for t in threading.enumerate())\n" % n for n in range(6)))

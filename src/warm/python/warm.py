@@ -276,7 +276,6 @@ class Warm:
         self.look_up_streams()
         if self.role == "base":
             self.ties.end_base()
-            self.ties.of_base += thread_names()
             self.listen_to_coverage()
         elif self.measured is not None:
             forget_coverage(coverage_of(self.config), self.measured)
