@@ -112,7 +112,7 @@ def simple_lines(text):
 @pytest.fixture
 def suite(tmp_path, casemate_directories):
     (tmp_path / "project").mkdir()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_")) and name not in ("COLUMNS", "NO_COLOR")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_")) and name not in ("BUILD_NUMBER", "CI", "COLUMNS", "NO_COLOR")}
     path = f"{pathlib.Path(sys.executable).parent}:{kept.get('PATH', '/usr/bin:/bin')}"
     return Suite(tmp_path / "project", kept | casemate_directories | {"PATH": path, "VIRTUAL_ENV": sys.prefix})
 
