@@ -201,11 +201,13 @@ void Cell::finish(int wait_status) { send_message(socket_.get(), Message{.kind =
 
 void Cell::signal(int number) { send_message(socket_.get(), Message{.kind = Message::Kind::signal, .value = number}); }
 
-bool Cell::has_plain_pipes() const {
+bool Cell::renew_pipes() {
   constexpr int kPlain = 64 << 10;  // pipe(7)
-  const UniqueFd* pipes[] = {&out_, &err_, &report_};
-  return std::all_of(std::begin(pipes), std::end(pipes), [](const UniqueFd* pipe) {
-    return !*pipe || ::fcntl(pipe->get(), F_GETPIPE_SZ) == kPlain || ::fcntl(pipe->get(), F_SETPIPE_SZ, kPlain) == kPlain;
+  if (!out_ || !err_ || !report_) return false;
+  const UniqueFd* const ends[] = {&fork_.out, &fork_.err, &fork_.report};
+  return std::all_of(std::begin(ends), std::end(ends), [](const UniqueFd* end) {
+    return ::fcntl(end->get(), F_SETFL, 0) == 0 &&
+           (::fcntl(end->get(), F_GETPIPE_SZ) == kPlain || ::fcntl(end->get(), F_SETPIPE_SZ, kPlain) == kPlain);
   });
 }
 

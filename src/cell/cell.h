@@ -70,8 +70,9 @@ class Cell {
   [[nodiscard]] UniqueFd& own_network() { return own_network_; }
   /// What the fork reports.
   [[nodiscard]] UniqueFd& report() { return report_; }
-  /// Whether its pipes have the size that pipes are made with, or have it again: a fork may have changed it (F_SETPIPE_SZ).
-  [[nodiscard]] bool has_plain_pipes() const;
+  /// Makes its pipes as new for the next fork, which writes to the same: blocking, and of the size that pipes are made with. False if that
+  /// can't be, or one of them is closed.
+  [[nodiscard]] bool renew_pipes();
   /// Takes all messages that have come. False when init has closed its end.
   bool receive(CellReport& report);
   /// To the job's process group.

@@ -339,8 +339,8 @@ class Tree final : public WarmExecutor, private JobListener {
   // Most tests only compute: the next one can't tell their cell from a new one. Others have at least left the network alone.
   void keep(std::unique_ptr<Cell> cell, const CellReport& report, const CgroupUsage& used) {
     if (cell->plan().outbound) return;  // its gateway has gone with the test
-    const bool clean = report.untouched && cell->has_plain_pipes() && !cell->killed() && report.leftovers.empty() && !report.over_limit &&
-                       !report.disk_full;
+    const bool clean =
+        report.untouched && !cell->killed() && report.leftovers.empty() && !report.over_limit && !report.disk_full && cell->renew_pipes();
     if (clean && pool_.size() < 2 * request_.cells_ahead && (!cell->cgroup() || cell->cgroup()->renew(used))) {
       pool_.push_back(std::move(cell));
     } else if (report.network_untouched && cell->own_network() && networks_.size() < request_.cells_ahead) {

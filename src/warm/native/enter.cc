@@ -71,14 +71,6 @@ int dup_over(int fd, const int* targets, int count) {
   return 0;
 }
 
-// A cell that serves again has the pipes of the test before, which may have made them non-blocking (asyncio does, with stdout).
-void forget_flags(const Order& order) {
-  const int pipes[] = {order.out, order.err, order.report};
-  for (const int fd : pipes) {
-    if (fd >= 0) call(SYS_fcntl, fd, F_SETFL, 0);
-  }
-}
-
 // All forks have their parent's stdin, and with it its flags and locks. Where it is /dev/null each gets its own.
 void renew_stdin() {
   struct stat info{};
@@ -167,7 +159,6 @@ Failure enter_cell(Order& order, const Streams& streams, const char* cwd) {
     if (const int problem = refuse_setns(); problem != 0) return {filter, problem};
   }
   call(SYS_setsid);
-  forget_flags(order);
   renew_stdin();
   if (const int problem = take_streams(streams, order.out, order.err); problem != 0) return {streams_taken, problem};
   return {};
