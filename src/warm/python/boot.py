@@ -78,15 +78,22 @@ def run_pytest(code, plugin):
     return 0
 
 
-def open_descriptors():
-    """{(device, inode): [descriptors]} of this process."""
+def descriptors():
+    """{number: its os.stat_result} of this process."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
-            status = os.fstat(int(name))
+            found[int(name)] = os.fstat(int(name))
         except OSError:
-            continue  # the listing's own
-        found.setdefault((status.st_dev, status.st_ino), []).append(int(name))
+            pass  # the listing's own
+    return found
+
+
+def open_descriptors():
+    """{(device, inode): [descriptors]} of this process."""
+    found = {}
+    for number, status in descriptors().items():
+        found.setdefault((status.st_dev, status.st_ino), []).append(number)
     return found
 
 

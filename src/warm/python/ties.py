@@ -29,16 +29,8 @@ def shared_memory():
 
 def numbered_descriptors():
     """{number: (device, inode)} of those whose state forks would share: no devices, which have none."""
-    found = {}
-    for (device, inode), numbers in open_descriptors().items():
-        for number in numbers:
-            try:
-                kind = os.fstat(number).st_mode & 0o170000
-            except OSError:
-                continue
-            if kind != 0o020000:
-                found[number] = device, inode
-    return found
+    kept = {number: status for number, status in descriptors().items() if status.st_mode & 0o170000 != 0o020000}
+    return {number: (status.st_dev, status.st_ino) for number, status in kept.items()}
 
 
 def open_file_words(number):

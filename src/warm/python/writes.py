@@ -135,7 +135,8 @@ class Writes:
     def left(self, items):
         """{path of a file: words for what it has left}, of the files of `items`."""
         found = {}
-        made = [(path, state_of(path)) for path, before in sorted(self.before.items()) if state_of(path) not in (None, before)]
+        now = {path: state_of(path) for path in sorted(self.before)}
+        made = [(path, state) for path, state in now.items() if state not in (None, self.before[path])]
         if not made:
             return found
         known = importers()
