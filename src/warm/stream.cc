@@ -12,7 +12,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kMostWord = 20;
-constexpr std::size_t kMostWords = 1000;      // markers, threads
+constexpr std::size_t kMostMarkers = 1000;
 constexpr std::size_t kMostLeft = 16;         // words
 constexpr std::size_t kMostLeftBytes = 1000;  // of each
 constexpr std::size_t kMostPairs = 10'000;
@@ -65,7 +65,7 @@ StreamLine item_of(const Json& object) {
   test.group = text_at(object, "group");
   test.name = text_at(object, "name");
   test.line = line_at(object);
-  for (std::string& marker : texts_at(object, "markers", kMostWords)) {
+  for (std::string& marker : texts_at(object, "markers", kMostMarkers)) {
     if (std::find(test.markers.begin(), test.markers.end(), marker) == test.markers.end()) test.markers.push_back(std::move(marker));
   }
   test.skipped_by_mark = true_at(object, "skip");
@@ -87,9 +87,8 @@ StreamLine line_of(const Json& object) {
   if (object.contains("missing")) return StreamMissing{text_at(object, "missing")};
   if (object.contains("stop")) return StreamStop{text_at(object, "stop")};
   if (object.contains("done"))
-    return StreamDone{number_at(object, "deselected"), texts_at(object, "threads", kMostWords),
-                      texts_at(object, "left", kMostLeft, kMostLeftBytes), static_cast<int>(number_at(object, "status") & 0xff),
-                      text_at(object, "text")};
+    return StreamDone{number_at(object, "deselected"), texts_at(object, "left", kMostLeft, kMostLeftBytes),
+                      static_cast<int>(number_at(object, "status") & 0xff), text_at(object, "text")};
   if (object.contains("covered")) return StreamCovered{text_at(object, "covered"), true_at(object, "failed")};
   if (object.contains("written")) return StreamWritten{text_at(object, "written"), text_at(object, "content"), true_at(object, "more")};
   if (object.contains("file")) {

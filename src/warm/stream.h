@@ -59,7 +59,6 @@ struct StreamStop {
 /// The last line. A fork's has nothing in it.
 struct StreamDone {
   std::uint64_t deselected = 0;
-  std::vector<std::string> threads;
   std::vector<std::string> left;  ///< what no fork would have or all would share, in words
   int status = 0;
   std::string text;
