@@ -38,9 +38,14 @@ int collecting_status(const JobResult& ended) {
   return 3;
 }
 
-std::string collecting_problem(const JobResult& ended) {
+std::string last_words(const JobResult& ended) {
   std::string text = ended.output.err.empty() ? ended.output.out : ended.output.err;
   while (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+std::string collecting_problem(const JobResult& ended) {
+  std::string text = last_words(ended);
   constexpr std::string_view kPytests = "ERROR: ";  // ours says so too
   if (text.starts_with(kPytests)) text.erase(0, kPytests.size());
   if (!text.empty()) return text;

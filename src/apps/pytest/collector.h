@@ -30,6 +30,8 @@ struct Collector : JobListener {
 
 /// The run's exit status, where all that came of collecting is how its interpreter ended, with pytest's own statuses.
 [[nodiscard]] int collecting_status(const JobResult& ended);
+/// What an interpreter printed before it ended: its stderr, else its stdout, without newlines at the end. Not made safe for a screen.
+[[nodiscard]] std::string last_words(const JobResult& ended);
 /// What to tell of that: pytest's words, or how it ended.
 [[nodiscard]] std::string collecting_problem(const JobResult& ended);
 /// Tells why the tests of `files` (at least one) get fresh interpreters; `left` is fit for a screen.

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "apps/pytest/collector.h"
 #include "base/terminal.h"
 #include "report/test_words.h"
 #include "sys/path.h"
@@ -154,8 +155,7 @@ CoverageReport Coverage::report(Engine& engine, const std::string& executor, con
     reporter.made.failed = true;
     reporter.made.notes.push_back("coverage: there is no report: " + ended.error().what);
   } else if (!reporter.done) {
-    std::string why = ended->output.err.empty() ? ended->output.out : ended->output.err;
-    while (why.ends_with('\n')) why.pop_back();
+    std::string why = last_words(*ended);
     why = why.substr(why.rfind('\n') == std::string::npos ? 0 : why.rfind('\n') + 1);
     reporter.made.failed = true;
     reporter.made.notes.push_back(fmt::format("coverage: there is no report: the interpreter that makes it ended: {}{}{}",
