@@ -93,13 +93,13 @@ struct TestResult {
   std::vector<std::pair<std::string, std::string>> properties;  ///< record_property()
   Output output;                    ///< what went past pytest's capture (os.write to fd 1 under -s, faulthandler's text)
   std::vector<Leftover> leftovers;  ///< processes it left behind: LEAK
-  std::vector<std::string> notes;
-  std::string container;      ///< name of the image it ran on: "host", "docker://..."
-  std::uint32_t slot = 0;     ///< which of the slots, from 0
-  std::uint32_t attempt = 1;  ///< 1 is the first
-  bool last = true;           ///< false: it failed and will be tried again (--retries)
-  bool flaky = false;         ///< passed, after an attempt that did not
-  bool cold = false;          ///< ran in a fresh interpreter
+  std::vector<std::string> notes;   ///< for people, about this test alone
+  std::string container;            ///< name of the image it ran on: "host", "docker://..."
+  std::uint32_t slot = 0;           ///< which of the slots, from 0
+  std::uint32_t attempt = 1;        ///< 1 is the first
+  bool last = true;                 ///< false: it failed and will be tried again (--retries)
+  bool flaky = false;               ///< passed, after an attempt that did not
+  bool cold = false;                ///< ran in a fresh interpreter
 };
 
 /// What a run is, known before anything ran.
