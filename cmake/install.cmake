@@ -1,6 +1,6 @@
 # What `cmake --install build` puts where. docs/man and completions are plain files: nothing generates them.
 include(GNUInstallDirs)
-install(TARGETS casemate RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS casemate casemate-agent RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 foreach(name IN LISTS CASEMATE_NAMES)
   install(CODE "
     file(CREATE_LINK casemate \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/${name}\" SYMBOLIC)

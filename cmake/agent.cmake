@@ -1,0 +1,12 @@
+# casemate-agent is a program of its own: libcurl and what it needs would cost every `casemate run` milliseconds at its start. Linked
+# dynamically, for Debian has no libcurl that can be linked whole; what is in our own archives stays hidden from those libraries.
+find_package(CURL REQUIRED)
+find_package(Threads REQUIRED)
+find_library(CASEMATE_HTTPLIB cpp-httplib REQUIRED)
+file(GLOB_RECURSE sources CONFIGURE_DEPENDS src/net/*.cc src/apps/agent/*.cc)
+list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+add_library(casemate_agent STATIC ${sources})
+target_link_libraries(casemate_agent PUBLIC ${previous} CURL::libcurl ${CASEMATE_HTTPLIB} Threads::Threads)
+target_link_options(casemate_agent INTERFACE -Wl,--exclude-libs,ALL)
+add_executable(casemate-agent src/apps/agent/main.cc)
+target_link_libraries(casemate-agent PRIVATE casemate_agent)

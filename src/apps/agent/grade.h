@@ -1,0 +1,56 @@
+// grade: what came of a task, and its two wire forms.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apps/agent/task.h"
+#include "casemate/result.h"
+#include "report/junit_reader.h"
+
+namespace casemate {
+
+/// One case, as both forms need it.
+struct CaseGrade {
+  std::string name;  ///< "lab1.test_build::test_x[a]"
+  enum class Verdict { passed, failed, skipped } verdict = Verdict::failed;
+  std::string description;    ///< of what failed, or why it was skipped
+  std::string duration_text;  ///< seconds, as the report has them
+  std::chrono::microseconds duration{0};
+  std::uint64_t memory_kib = 0;
+};
+
+/// The result of a task.
+struct Grade {
+  bool is_error = false;      ///< the tests could not be run to their end
+  std::string error_details;  ///< one paragraph for the student or the teacher
+  std::string duration_text = "0";
+  std::chrono::microseconds duration{0};
+  std::vector<CaseGrade> cases;
+  bool any_unexpected = false;  ///< a case failed or had an error
+  bool any_skipped = false;
+};
+
+/// What the tests' command did, beside its report.
+struct RunFacts {
+  int exit_status = 0;                       ///< of pytest; only read where the outcome is `exited`
+  std::uint64_t peak_memory_kib = 0;         ///< of the cell
+  std::vector<std::string> connected_tests;  ///< asked for: those that match no case make an error
+};
+
+/// Maps a report. Where the exit status and the report disagree, or nothing ran that was asked for, the grade is an error.
+[[nodiscard]] Grade grade_of(const JUnitReport& report, const RunFacts& facts);
+/// An error with nothing else.
+[[nodiscard]] Grade grade_of_error(std::string details);
+
+/// The body to post, in `form`: texts without NUL and valid UTF-8, error_details of at most 255 characters.
+[[nodiscard]] std::string result_body(const Grade& grade, const Task& task, WireForm form, bool strict_skips);
+
+/// As a worker leaves it, and back.
+[[nodiscard]] std::string grade_json(const Grade& grade);
+Result<Grade> grade_from_json(std::string_view text);
+
+}  // namespace casemate

@@ -1,0 +1,79 @@
+// settings: what the command line of `casemate agent` (also ostest-runner), the environment and files of secrets say, as plain data.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "casemate/job.h"
+#include "casemate/result.h"
+
+namespace casemate {
+
+/// In which of the two forms a result is posted.
+enum class WireForm {
+  attempt,  ///< A: task key "attempt", durations as text of seconds
+  uuid,     ///< B: task key "id", durations in whole milliseconds
+};
+
+enum class LogLevel { debug, info, warning, error, critical };
+
+/// All of ostest-runner's flags with its defaults, and ours.
+struct AgentSettings {
+  // ---- ostest-runner's
+  bool mock = false;  ///< own small backend on loopback, own example lab
+  std::string backend_url = "http://localhost:5000";
+  std::uint32_t concurrent = 2;
+  std::chrono::milliseconds check_interval = std::chrono::seconds(5);              ///< between polls that found nothing
+  std::chrono::milliseconds check_proc_interval = std::chrono::milliseconds(100);  ///< accepted and unused: workers are waited for
+  std::chrono::milliseconds timeout = std::chrono::seconds(600);                   ///< of the tests' run; 0: none
+  std::chrono::milliseconds proxy_timeout = std::chrono::seconds(10);              ///< --proxy_timeout of the tests' command; 0: not given
+  std::string get_api = "/api/task/available";
+  std::string post_api = "/api/task/result";
+  std::string login_api = "/api/v1/login";
+  std::string token_refresh_api = "/api/v1/auth/refresh";
+  std::chrono::milliseconds refresh_time = std::chrono::seconds(60);  ///< a token is refreshed this long before it ends, at the latest
+  std::string login = "dora_explorer";
+  std::string password = "dora_explorer";  ///< from the flag, CASEMATE_AGENT_PASSWORD or --password-file
+  bool auth = false;
+  LogLevel logger_level = LogLevel::error;
+  std::string logger_output;  ///< "": stdout
+  // ---- Ours
+  std::optional<WireForm> wire;                                         ///< forced; unset: the form of each task
+  std::string tests_repo;                                               ///< URL; "": --mock's own, else it is an error
+  std::string tests_revision;                                           ///< branch, tag or commit; "": HEAD
+  std::vector<std::string> tests_command = {"python", "run_tests.py"};  ///< run in the tests' tree; the contract's arguments are added
+  std::string image;                                                    ///< "": the host
+  std::string ca_file;
+  Limits limits;               ///< of the tests' cell; see default_agent_limits()
+  std::uint32_t slots = 0;     ///< tests at a time over all tasks, with isolate_tests; 0: CPUs
+  bool isolate_tests = false;  ///< --isolation test
+  bool strict_skips = false;
+  bool once = false;  ///< one task, then exit
+  bool json_log = false;
+  bool allow_file_urls = false;  ///< repositories by file: URL or path
+  Network clone_network = Network::outbound;
+  std::string metrics;             ///< "ADDRESS:PORT"; "": none
+  std::uint32_t keep_tasks = 100;  ///< whose artifacts stay
+  std::string state_directory;     ///< "": $XDG_STATE_HOME/casemate/agent
+};
+
+/// 2 GiB of memory, 512 processes, 1 GiB and 131,072 files written, 64 MiB of output; no wall time (AgentSettings::timeout is its own).
+[[nodiscard]] Limits default_agent_limits();
+
+/// What a command line asks for.
+struct ParsedAgentArguments {
+  enum class Action { run, help, version };
+  Action action = Action::run;
+  AgentSettings settings;
+};
+
+/// Reads a command line as argparse reads ostest-runner's (unambiguous beginnings of options, `-auth` too), then the environment and files
+/// of secrets. Fails with invalid_input; `what` is one line that says what to change.
+Result<ParsedAgentArguments> parse_agent_arguments(const std::vector<std::string>& arguments);
+[[nodiscard]] std::string agent_help(std::string_view program);
+
+}  // namespace casemate

@@ -1,0 +1,67 @@
+// http: requests over HTTP(S), by libcurl. One client is one connection pool of one thread; what a server answers is hostile and bounded.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "casemate/result.h"
+
+namespace casemate {
+
+/// One request.
+struct HttpRequest {
+  std::string method = "GET";
+  std::string url;                   ///< http:// or https:// alone
+  std::vector<std::string> headers;  ///< "Name: value"
+  std::string body;
+};
+
+/// One answer, whole.
+struct HttpResponse {
+  int status = 0;
+  std::string content_type;
+  std::string body;
+  std::chrono::microseconds took{0};
+};
+
+/// How a request failed that got no whole answer.
+struct HttpFailure {
+  std::string what;          ///< one line, without secrets: "could not connect to HOST: ..."
+  bool sent = false;         ///< the server may have seen the whole request: an answer, or part of one, was lost
+  bool interrupted = false;  ///< the caller's stop_fd became readable
+  bool unanswerable =
+      false;  ///< trying again is of no use: not a URL, a certificate that is not to be trusted, an answer that is too large
+};
+
+/// What is the same for all requests of a client.
+struct HttpOptions {
+  std::chrono::milliseconds connect_timeout = std::chrono::seconds(10);
+  std::chrono::milliseconds timeout = std::chrono::seconds(30);  ///< for the whole of a request
+  std::uint64_t most_bytes = 16ull << 20;                        ///< of an answer's body
+  std::string ca_file;  ///< PEM, instead of the system's; "": the system's. There is no way not to verify
+  std::string user_agent = "casemate";
+  int stop_fd = -1;  ///< borrowed; once it is readable, a request under way ends as interrupted
+};
+
+/// Keeps connections alive between requests. Follows no redirects; honours no proxy but what the environment names (http_proxy, no_proxy).
+class HttpClient {
+ public:
+  /// Fails with invalid_input for a ca_file that can't be read.
+  static Result<HttpClient> create(HttpOptions options = {});
+  HttpClient(HttpClient&&) noexcept;
+  HttpClient& operator=(HttpClient&&) noexcept;
+  ~HttpClient();
+  /// Blocks until there is a whole answer, of whatever status, or a failure.
+  std::expected<HttpResponse, HttpFailure> send(const HttpRequest& request);
+
+ private:
+  struct Parts;
+  explicit HttpClient(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace casemate
