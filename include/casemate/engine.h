@@ -71,6 +71,8 @@ class Engine {
   Result<void> run_until_idle();
   /// Ends all jobs, running and queued, with outcome `cancelled`. Async-signal-unsafe: call it from a listener, or use stop_fd().
   void cancel_all();
+  /// Passes a signal to the process groups of all running jobs; what it does to them is theirs to say. As cancel_all() for whence.
+  void signal_all(int number);
   /// Ends what is queued and has not started, with outcome `cancelled`; what runs goes on, and more may be submitted.
   void cancel_queued();
   /// SIGINT, SIGTERM and SIGHUP, but for those that are ignored, from now on for the engine's life (signalfd; the signals get blocked, the

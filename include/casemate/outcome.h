@@ -97,6 +97,9 @@ struct JobResult {
   std::string collect_error;       ///< why the changes are incomplete, "" if they aren't
   std::vector<Leftover> leftovers;
   std::vector<std::string> notes;  ///< what fell back and what that means ("cpu limit by rlimit: no cpu controller")
+  /// Of the job's main process, where it exited by itself and that was seen, whatever kind the outcome is: a job of which one process was
+  /// out of memory may end well all the same.
+  std::optional<int> exit_status;
 };
 
 }  // namespace casemate

@@ -305,6 +305,7 @@ void CellRun::finish() {
   const ProcessEnd end = fork_end_ ? *fork_end_ : cell_->process().reap(true).value_or(ProcessEnd{});
   if (cell_->cgroup()) usage_ = cell_->cgroup()->usage();
   result_.outcome = outcome(end);
+  if (report_.wait_status && WIFEXITED(*report_.wait_status)) result_.exit_status = WEXITSTATUS(*report_.wait_status);
   result_.resources = resources(end, ended);
   result_.output = capture_.take();
   result_.leftovers = std::move(report_.leftovers);

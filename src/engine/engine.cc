@@ -160,6 +160,10 @@ void Engine::cancel_all() {
   parts_->each_executor([](Executor& each) { each.cancel_all(); });
 }
 
+void Engine::signal_all(int number) {
+  parts_->each_executor([&](Executor& each) { each.signal_all(number); });
+}
+
 Result<void> Engine::add_executor(const std::string& name, const std::function<Result<std::unique_ptr<Executor>>(Reactor&)>& make) {
   TRY_ASSIGN(parts_->added[name], make(*parts_->reactor));
   return {};

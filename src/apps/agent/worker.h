@@ -1,45 +1,11 @@
 // worker: one task's pipeline, in a process of its own: clone, tests, environment, run, report. See docs/design/agent.md.
 #pragma once
 
-#include <chrono>
-#include <optional>
 #include <string>
-#include <vector>
 
-#include "apps/agent/grade.h"
-#include "apps/agent/settings.h"
-#include "apps/agent/task.h"
-#include "casemate/result.h"
+#include "apps/agent/order.h"
 
 namespace casemate {
-
-/// DIR/order.json: all that a worker is told. No secret is in it.
-struct WorkOrder {
-  Task task;
-  std::chrono::milliseconds timeout{0};
-  std::chrono::milliseconds proxy_timeout{0};
-  std::string tests_repo;
-  std::string tests_revision;
-  std::vector<std::string> tests_command;
-  std::string image;
-  Limits limits;
-  std::uint32_t slots = 1;
-  bool isolate_tests = false;
-  bool allow_file_urls = false;
-  Network clone_network = Network::outbound;
-};
-[[nodiscard]] std::string order_json(const WorkOrder& order);
-Result<WorkOrder> order_from_json(std::string_view text);
-
-/// One step of the pipeline as steps.json has it.
-struct StepReport {
-  std::string name;  ///< "clone", "tests", "environment", "run", "report"
-  std::chrono::microseconds took{0};
-  bool cached = false;
-  std::string problem;  ///< "" where it succeeded
-};
-[[nodiscard]] std::string steps_json(const std::vector<StepReport>& steps);
-Result<std::vector<StepReport>> steps_from_json(std::string_view text);
 
 inline constexpr const char* kOrderFile = "order.json";
 inline constexpr const char* kGradeFile = "grade.json";  ///< there, and whole: the worker has done its work

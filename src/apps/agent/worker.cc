@@ -1,0 +1,247 @@
+#include "apps/agent/worker.h"
+
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+
+#include "apps/agent/clone.h"
+#include "apps/agent/interruption.h"
+#include "apps/agent/task_page.h"
+#include "apps/agent/tests_environment.h"
+#include "apps/agent/tests_repository.h"
+#include "apps/agent/tests_run.h"
+#include "base/terminal.h"
+#include "casemate/engine.h"
+#include "engine/run_job.h"
+#include "report/printing.h"
+#include "store/store.h"
+#include "sys/fd.h"
+
+namespace casemate {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kMostOrder = 16u << 20;
+constexpr int kKilledBySignal = 130;
+
+// Hears one job that runs beside others.
+class Heard final : public JobListener {
+ public:
+  void finished(JobResult result) override {
+    result_ = std::move(result);
+    took_ = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began_);
+  }
+  [[nodiscard]] const JobResult& result() const { return result_; }
+  [[nodiscard]] std::chrono::microseconds took() const { return took_; }
+
+ private:
+  Clock::time_point began_ = Clock::now();
+  JobResult result_;
+  std::chrono::microseconds took_{0};
+};
+
+// A file of a task: whole, or not there.
+Result<void> write_whole(const std::string& path, std::string_view bytes) {
+  const std::string temporary = path + ".new";
+  TRY_ASSIGN(const UniqueFd file, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  TRY(write_all(file.get(), bytes));
+  if (::fsync(file.get()) < 0) return fail_errno("write " + temporary);
+  if (::rename(temporary.c_str(), path.c_str()) < 0) return fail_errno("write " + path);
+  return {};
+}
+
+class Pipeline {
+ public:
+  explicit Pipeline(std::string directory) : directory_(std::move(directory)) {}
+
+  Result<void> read_order() {
+    for (const char* name : {kGradeFile, kStepsFile, kOutputFile, kReportFile, kHtmlFile}) ::unlink(in(name).c_str());  // of an earlier try
+    TRY_ASSIGN(const std::string text, read_file(in(kOrderFile), kMostOrder));
+    TRY_ASSIGN(order_, order_from_json(text));
+    return {};
+  }
+
+  Grade grade() {
+    auto graded = attempt();
+    if (interruption_ && interruption_->stopped() && (!graded || graded->error_details != kStopText)) return grade_of_error(kStopText);
+    if (!graded) return grade_of_error(std::move(graded.error().what));
+    return std::move(*graded);
+  }
+
+  [[nodiscard]] bool hurried() { return interruption_ && interruption_->stopped() && interruption_->hurried(); }
+
+  // All that people may want to see later, and last the grade, which says that the rest is there.
+  Result<void> write(const Grade& grade) {
+    TRY(write_whole(in(kStepsFile), steps_json(steps_)));
+    if (ran_) TRY(write_whole(in(kOutputFile), end_.result.output.merged));
+    if (end_.report) TRY(write_whole(in(kReportFile), *end_.report));
+    if (auto page = write_task_page(in(kHtmlFile), order_, grade, steps_, end_.result.output.merged, began_); !page)
+      complain("casemate agent", page.error().what);  // a page that can't be written costs nobody his grade
+    return write_whole(in(kGradeFile), grade_json(grade));
+  }
+
+  // What only later tasks profit from.
+  void prepare_later() {
+    if (environment_ && tests_ && !(interruption_ && interruption_->stopped()))
+      compile_for_later(*environment_, tests_->lease.path(), *store_, run_jobs_on(*engine_));
+  }
+
+ private:
+  [[nodiscard]] std::string in(const char* name) const { return directory_ + "/" + name; }
+
+  Result<Grade> attempt() {
+    TRY(open());
+    if (order_.isolate_tests)
+      return fail(ErrorCode::not_supported, "--isolation test is not there yet: leave it out, and memory is measured for the whole run");
+    TRY(fetch());
+    TRY(step("environment", [this](StepReport& report) { return make_environment(report); }));
+    TRY(step("run", [this](StepReport& report) { return run(report); }));
+    Grade grade;
+    TRY(step("report", [&](StepReport& report) -> Result<void> {
+      grade = grade_run(order_, end_);
+      if (grade.is_error) report.problem = grade.error_details;
+      return {};
+    }));
+    return grade;
+  }
+
+  Result<void> open() {
+    TRY_ASSIGN(Store store, Store::open());
+    store_ = std::make_unique<Store>(std::move(store));
+    TRY_ASSIGN(temp_, store_->make_temp());
+    for (const char* name : {"project", "report"}) {
+      if (::mkdir(temp(name).c_str(), 0755) < 0) return fail_errno("make a directory in the cache");
+    }
+    TRY_ASSIGN(engine_, Engine::create());
+    TRY_ASSIGN(interruption_, Interruption::create(*engine_));
+    return {};
+  }
+
+  [[nodiscard]] std::string temp(const char* name) const { return temp_->path() + "/" + name; }
+
+  // `work` may leave its problem in the report; an error becomes one, with the step's name in front.
+  Result<void> step(const char* name, const std::function<Result<void>(StepReport&)>& work, std::chrono::microseconds before = {}) {
+    if (interruption_->stopped()) return fail(ErrorCode::cancelled, kStopText);
+    StepReport report{.name = name};
+    const auto start = Clock::now();
+    auto done = work(report);
+    report.took = before + std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
+    if (!done) report.problem = done.error().what;
+    steps_.push_back(std::move(report));
+    return done;
+  }
+
+  // Both repositories are asked at once: most of the time is waiting for servers.
+  Result<void> fetch() {
+    CloneRequest clone{.directory = temp("project"), .network = order_.clone_network};
+    TRY(look_at("clone", [&]() -> Result<void> {
+      TRY_ASSIGN(clone.source, read_git_source(order_.task.repository_url, order_.allow_file_urls));
+      clone.branch = order_.task.branch;
+      return check_revision("branch", clone.branch);
+    }));
+    TestsRequest tests{.network = order_.clone_network};
+    TRY(look_at("tests", [&]() -> Result<void> {
+      TRY_ASSIGN(tests.source, read_git_source(order_.tests_repo, order_.allow_file_urls));
+      tests.revision = order_.tests_revision;
+      return check_revision("tests' revision", tests.revision);
+    }));
+    Heard cloned;
+    Heard asked;
+    const bool known = is_commit(tests.revision);
+    TRY(engine_->submit(clone_job(clone), cloned));
+    if (!known) TRY(engine_->submit(revision_job(tests), asked));
+    TRY(engine_->run_until_idle());
+    const RunJob run = run_jobs_on(*engine_);
+    TRY(step("clone", [&](StepReport&) { return named("clone", finish_clone(clone, cloned.result(), run)); }, cloned.took()));
+    const auto get_tests = [&](StepReport& report) -> Result<void> {
+      std::string commit = tests.revision;
+      if (!known) {
+        TRY_ASSIGN(commit, commit_of(tests, asked.result()));
+      }
+      TRY_ASSIGN(tests_, tests_tree(tests, commit, *store_, run));
+      report.cached = tests_->cached;
+      report.notes.push_back("commit " + commit);
+      return {};
+    };
+    return step("tests", [&](StepReport& report) { return named("tests", get_tests(report)); }, asked.took());
+  }
+
+  // Names that can't be right are a step that failed; those that can leave no trace.
+  Result<void> look_at(const char* name, const std::function<Result<void>()>& look) {
+    auto looked = named(name, look());
+    if (!looked) steps_.push_back({.name = name, .problem = looked.error().what});
+    return looked;
+  }
+
+  static Result<void> named(std::string_view name, Result<void> done) {
+    const std::string_view before = name == "clone" ? "the repository could not be cloned: " : "the tests repository can't be had: ";
+    if (!done) done.error().what.insert(0, before);
+    return done;
+  }
+
+  Result<void> make_environment(StepReport& report) {
+    const auto stopped = [this] { return interruption_->stopped(); };
+    auto made = tests_environment(order_.image, tests_->lease.path(), *store_, run_jobs_on(*engine_), stopped);
+    if (!made) {
+      made.error().what.insert(0, "the tests' environment could not be made: ");
+      return std::unexpected(std::move(made.error()));
+    }
+    environment_ = std::move(*made);
+    report.cached = environment_->cached();
+    report.notes.push_back(fmt::format("Python {}", environment_->interpreter.version));
+    return {};
+  }
+
+  Result<void> run(StepReport& report) {
+    TRY_ASSIGN(Job job, tests_job(order_, *environment_, {temp("project"), tests_->lease.path(), temp("report")}));
+    TRY(interruption_->treat(Interruption::Manner::ask, order_.timeout));
+    TRY_ASSIGN(end_.result, engine_->run(std::move(job)));
+    ran_ = true;
+    if (interruption_->timed_out()) end_.cut_short = CutShort::timed_out;
+    if (interruption_->stopped()) end_.cut_short = CutShort::stopped;
+    TRY(interruption_->treat(Interruption::Manner::end));
+    read_report(temp("report"), end_);
+    report.notes = end_.result.notes;
+    std::vector<std::string> left;
+    for (const Leftover& process : end_.result.leftovers) left.push_back(fmt::format("{} ({})", process.pid, printable_name(process.name)));
+    if (!left.empty())
+      report.notes.push_back(fmt::format("still ran when the tests' command had ended, and were killed: {}", fmt::join(left, ", ")));
+    if (end_.result.outcome.kind != Outcome::Kind::exited)
+      report.notes.push_back(fmt::format("{} {}", words(end_.result.outcome), end_.result.outcome.detail));
+    return {};
+  }
+
+  std::string directory_;
+  std::chrono::system_clock::time_point began_ = std::chrono::system_clock::now();
+  WorkOrder order_;
+  std::vector<StepReport> steps_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<StoreTemp> temp_;  // outlives the engine, whose cells show it
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Interruption> interruption_;
+  std::optional<TestsTree> tests_;
+  std::optional<TestsEnvironment> environment_;
+  TestsEnd end_;
+  bool ran_ = false;
+};
+
+}  // namespace
+
+int worker_main(const std::string& directory) {
+  Pipeline pipeline(directory);
+  auto read = pipeline.read_order();
+  const Grade grade = read ? pipeline.grade() : grade_of_error(fmt::format("the worker's order can't be read: {}", read.error().what));
+  if (pipeline.hurried()) return kKilledBySignal;
+  if (auto written = pipeline.write(grade); !written) return complain("casemate agent", written.error().what);
+  pipeline.prepare_later();
+  return 0;
+}
+
+}  // namespace casemate

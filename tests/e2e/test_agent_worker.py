@@ -1,0 +1,359 @@
+"""casemate-agent worker: one task with real repositories, compilers and hostile programs."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+from labs import AGENT, HELLO, dumb_server, git, git_daemon
+from py_test_runner import TREE
+
+ALL = {"test_build::test_make": "passed", "test_run::test_hello": "passed", "test_run::test_source_is_there": "passed"}
+PRINT_ARGUMENTS = ["python3", "-c", "import sys, os; print(sys.argv[1:], os.getcwd())"]
+ENDLESS = "int main(void) { for (;;) { } }\n"
+
+
+def program(body, includes=()):
+    lines = [f"#include <{name}.h>" for name in ("stdio", "stdlib", "unistd", "signal", "string", *includes)]
+    return "\n".join(lines) + f"\nint main(void) {{ {body} }}\n"
+
+
+def test_a_task_from_clone_to_grade(lab):
+    place = lab.grade(lab.student().url)
+    assert place.error is None, place.read("output.txt")
+    assert place.cases == ALL
+    assert list(place.steps) == ["clone", "tests", "environment", "run", "report"]
+    assert all(step["problem"] == "" for step in place.steps.values())
+    assert all(one["memory_kib"] > 1000 for one in place.json("grade.json")["cases"])
+    assert "<testcase" in place.read("report.xml")
+    assert "test_make" in place.read("report.html")
+    assert sorted(os.listdir(place.path)) == ["grade.json", "order.json", "output.txt", "report.html", "report.xml", "steps.json"]
+    again = lab.grade(lab.student(name="another").url)
+    assert again.cases == ALL
+    assert again.steps["tests"]["cached"] and again.steps["environment"]["cached"]
+
+
+def test_what_the_command_is_told(lab):
+    place = lab.grade(
+        lab.student().url,
+        tests_command=PRINT_ARGUMENTS,
+        proxy_timeout_ms=2500,
+        task={"laboratoryNumber": [1, 3], "connectedTests": ["test_a", "test_b[x-1]"]},
+    )
+    words = ["--src", "/work/project", "--junit-xml", "/work/report/report.xml", "-k", "test_a or test_b[x-1]", "--lab-num", "1", "3"]
+    assert place.read("output.txt") == f"{[*words, '--proxy_timeout', '2.5']} /work/tests\n"
+    assert "left no report" in place.error
+    plain = lab.grade(lab.student(name="b").url, tests_command=PRINT_ARGUMENTS, proxy_timeout_ms=0, task={"laboratoryNumber": []})
+    assert plain.read("output.txt") == f"{words[:4]} /work/tests\n"
+
+
+def test_the_tests_asked_for_are_those_that_run(lab):
+    place = lab.grade(lab.student().url, task={"connectedTests": ["test_make"]})
+    assert place.error is None
+    assert place.cases == {"test_build::test_make": "passed"}
+
+
+@pytest.mark.parametrize(
+    ("url", "branch", "told"),
+    [
+        ("file:///nowhere/x.git", "main", "repository 'file:///nowhere/x.git' does not exist"),
+        ("justaname", "main", "repository 'justaname' does not exist"),
+        ("--upload-pack=touch /tmp/x", "main", "begins with '-'"),
+        ("ext::sh -c touch% /tmp/x", "main", "transport 'ext' not allowed"),
+        ("http://127.0.0.1:1/x.git", "main", "unable to access 'http://127.0.0.1:1/x.git/'"),
+        (None, "missing", "Remote branch missing not found"),
+        (None, "--upload-pack=x", "no name that git allows"),
+    ],
+)
+def test_what_cannot_be_cloned_is_an_error_in_gits_words(lab, url, branch, told):
+    place = lab.grade(url or lab.student().url, task={"branch": branch})
+    assert told in place.error
+    assert "\n" not in place.error
+    assert place.cases == {}
+    assert "run" not in place.steps
+    assert not (place.path / "report.xml").exists()
+
+
+def test_paths_of_this_machine_are_refused_unless_allowed(lab):
+    for url in (lab.student().url, str(lab.directory / "student")):
+        place = lab.grade(url, tests="http://127.0.0.1:1/tests", allow_file_urls=False)
+        assert "files of this machine are not allowed" in place.error
+
+
+def test_a_branch_with_a_slash_and_no_branch(lab):
+    student = lab.student("int main(void) { return 1; }\n")
+    git(student.path, "checkout", "-q", "-b", "feature/lab/1")
+    student.commit({"hello.c": HELLO})
+    git(student.path, "checkout", "-q", "main")
+    assert lab.grade(student.url, task={"branch": "feature/lab/1"}).cases == ALL
+    assert lab.grade(student.url, task={"branch": ""}).cases["test_run::test_hello"] == "failed"
+
+
+def test_an_empty_repository_is_an_error(lab):
+    (lab.directory / "empty").mkdir()
+    git(lab.directory / "empty", "init", "-q", "-b", "main")
+    assert "is empty" in lab.grade(f"file://{lab.directory}/empty", task={"branch": ""}).error
+
+
+def test_submodules_come_by_a_git_server(lab):
+    with git_daemon(lab.directory) as server:
+        lab.repository("part", {"part.h": '#define TEXT "hello"\n'})
+        student = lab.student('#include <stdio.h>\n#include "part/part.h"\nint main(void) { puts(TEXT); return 0; }\n')
+        git(student.path, "-c", "protocol.git.allow=always", "submodule", "add", "-q", f"{server}/part", "part")
+        git(student.path, "commit", "-q", "-m", "part")
+        place = lab.grade(f"{server}/student")
+        assert place.cases == ALL, place.error
+        # Not the newest commit of a part: what a shallow clone can't always have.
+        lab_part = lab.directory / "part"
+        (lab_part / "part.h").write_text("#error newer\n")
+        git(lab_part, "commit", "-q", "-a", "-m", "newer")
+        assert lab.grade(f"{server}/student").cases == ALL
+
+
+def test_a_submodule_by_ext_is_refused(lab):
+    student = lab.student()
+    (student.path / ".gitmodules").write_text('[submodule "x"]\n\tpath = x\n\turl = ext::sh -c touch% /work/tree/made\n')
+    commit = git(student.path, "rev-parse", "HEAD")
+    git(student.path, "update-index", "--add", "--cacheinfo", f"160000,{commit},x")
+    git(student.path, "add", ".gitmodules")
+    git(student.path, "commit", "-q", "-m", "x")
+    assert "transport 'ext' not allowed" in lab.grade(student.url).error
+
+
+def test_a_server_without_shallow_clones_is_cloned_whole_and_its_password_stays_outside(lab):
+    student = lab.student()
+    git(lab.directory, "clone", "-q", "--bare", "student", "digit.git")
+    git(lab.directory / "digit.git", "update-server-info")
+    with dumb_server(lab.directory) as port:
+        assert lab.grade(f"http://127.0.0.1:{port}/digit.git").cases == ALL
+        look = ["sh", "-c", "ls -a /work/project; cat /work/project/.git/config; env"]
+        place = lab.grade(f"http://user:sesame@127.0.0.1:{port}/digit.git", tests_command=look)
+        assert "hello.c" in place.read("output.txt")
+        place.path.joinpath("order.json").unlink()
+        for name in os.listdir(place.path):
+            assert "sesame" not in place.read(name)
+        failed = lab.grade(f"http://user:sesame@127.0.0.1:{port}/other.git")
+        assert "other.git' not found" in failed.error
+        assert "sesame" not in failed.error
+    assert student.path.exists()
+
+
+def test_tests_are_never_stale(lab):
+    student = lab.student()
+    assert lab.grade(student.url).cases == ALL
+    commit = lab.tests.commit({"tests/test_run.py": "def test_new():\n    pass\n"})
+    place = lab.grade(student.url)
+    assert place.cases == {"test_build::test_make": "passed", "test_run::test_new": "passed"}
+    assert f"commit {commit}" in place.steps["tests"]["notes"]
+    git(lab.tests.path, "tag", "-a", "v1", "-m", "v1", "HEAD~1")
+    assert lab.grade(student.url, tests_revision="v1").cases == ALL
+    assert lab.grade(student.url, tests_revision=commit).cases == place.cases
+    assert "has no branch or tag 'v2'" in lab.grade(student.url, tests_revision="v2").error
+
+
+def test_a_tests_repository_that_cannot_be_had_is_an_error(lab):
+    place = lab.grade(lab.student().url, tests="file:///nowhere/tests")
+    assert place.error == "the tests repository can't be had: repository 'file:///nowhere/tests' does not exist"
+
+
+def test_requirements_without_pytest_are_named(lab):
+    lab.tests.commit({"requirements.txt": "# nothing\n"})
+    assert "there is no pytest; name it in the tests' requirements.txt" in lab.grade(lab.student().url).error
+
+
+def test_requirements_outside_of_the_tests_are_refused(lab):
+    (lab.tests.path / "requirements.txt").unlink()
+    lab.tests.commit({"requirements.txt": pathlib.Path("/etc/hostname")})
+    assert "no file of their repository" in lab.grade(lab.student().url).error
+    (lab.tests.path / "requirements.txt").unlink()
+    lab.tests.commit({"requirements.txt": "-r ../../etc/hostname\n"})
+    assert "no file of their repository" in lab.grade(lab.student().url).error
+
+
+def test_links_out_of_a_repository_lead_nowhere(lab):
+    secret = lab.directory / "secret"
+    secret.write_text("of the host\n")
+    student = lab.student(leak=secret, out=pathlib.Path("/root"))
+    place = lab.grade(student.url, tests_command=["sh", "-c", "cd /work/project; cat leak; echo x > leak; ls out/"])
+    assert "of the host" not in place.read("output.txt")
+    assert secret.read_text() == "of the host\n"
+    assert lab.grade(student.url).cases == ALL
+
+
+def test_a_compile_error_fails_its_case(lab):
+    place = lab.grade(lab.student("int main(void) { return }\n").url)
+    assert place.error is None
+    assert place.cases == ALL | {"test_build::test_make": "failed", "test_run::test_hello": "failed"}
+    assert "error: expected expression" in place.read("output.txt")
+
+
+def test_a_program_that_never_ends_fails_its_case(lab):
+    place = lab.grade(lab.student(ENDLESS).url, proxy_timeout_ms=500)
+    assert place.error is None
+    assert place.cases == ALL | {"test_run::test_hello": "failed"}
+
+
+def test_the_timeout_keeps_what_had_finished(lab):
+    place = lab.grade(lab.student(ENDLESS).url, timeout_ms=4000, proxy_timeout_ms=100_000)
+    assert place.error == "Timeout, tests run ran more than:4 seconds"
+    assert place.cases["test_build::test_make"] == "passed"
+
+
+def test_a_command_that_ignores_the_interrupt_is_ended(lab):
+    place = lab.grade(lab.student().url, timeout_ms=500, tests_command=["sh", "-c", "trap '' INT; sleep 1000"])
+    assert place.error == "Timeout, tests run ran more than:0.5 seconds"
+    assert place.cases == {}
+
+
+def test_two_hundred_kilobytes_of_output_block_nobody(lab):
+    loud = "hello: hello.c\n\tseq 1 40000\n\tseq 1 40000 >&2\n\t$(CC) -o $@ hello.c\n"
+    place = lab.grade(lab.student(makefile=loud).url)
+    assert place.cases == ALL
+    assert len(place.read("output.txt")) > 200_000
+
+
+def test_output_without_end_is_an_error_and_bounded(lab):
+    place = lab.grade(lab.student(makefile="hello:\n\tyes\n").url, limits={"memory_bytes": 1 << 30, "output_bytes": 8 << 20})
+    assert "output limit" in place.error
+    assert len(place.read("output.txt")) < 2 << 20
+
+
+def test_a_fork_bomb_fails_alone(lab):
+    place = lab.grade(lab.student(program("for (;;) fork();")).url, proxy_timeout_ms=2000, timeout_ms=20_000)
+    assert place.cases.get("test_run::test_hello") != "passed"
+    assert lab.grade(lab.student(name="next").url).cases == ALL
+
+
+def test_memory_without_end_is_its_own_failure(lab):
+    eater = program("for (;;) { char *p = malloc(1 << 20); if (!p) return 1; memset(p, 1, 1 << 20); }")
+    place = lab.grade(lab.student(eater).url, limits={"memory_bytes": 256 << 20, "pids": 64})
+    assert place.cases.get("test_run::test_hello") != "passed"
+
+
+def test_nothing_of_the_host_is_to_be_read(lab):
+    look = program('system("cat /etc/shadow; env; cat /proc/*/environ /proc/*/cmdline; ls /root /home /var/tmp /work"); puts("hello");')
+    place = lab.grade(lab.student(look).url)
+    for name in os.listdir(place.path):
+        text = place.read(name)
+        assert "root:" not in text
+        assert "hunter2hunter2" not in text
+        assert name == "order.json" or str(lab.directory) not in text or name == "report.html"
+
+
+def test_there_is_no_network_for_tests(lab):
+    with dumb_server(lab.directory) as port:
+        fetch = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/', timeout=5)"
+        place = lab.grade(lab.student().url, tests_command=["python", "-c", fetch])
+    assert "Connection refused" in place.read("output.txt")
+
+
+def test_killing_the_parent_is_an_error(lab):
+    place = lab.grade(lab.student(program("kill(getppid(), SIGKILL); pause();")).url)
+    assert "signaled 9" in place.error
+    assert place.cases == {}
+
+
+FORGED = (
+    '<?xml version=\\"1.0\\"?><testsuites><testsuite tests=\\"1\\" time=\\"1.0\\">'
+    '<testcase classname=\\"tests.test_run\\" name=\\"test_hello\\" time=\\"0.1\\"/></testsuite></testsuites>'
+)
+
+
+def test_a_forged_report_is_written_over(lab):
+    forge = program(f'FILE *f = fopen("/work/report/report.xml", "w"); fputs("{FORGED}", f); fclose(f); return 1;')
+    place = lab.grade(lab.student(forge).url)
+    assert place.error is None
+    assert place.cases == ALL | {"test_run::test_hello": "failed"}
+
+
+def test_a_report_forged_by_a_process_left_behind_is_an_error_and_the_process_is_named(lab):
+    body = f"""
+        if (fork() == 0) {{
+          setsid(); close(1);
+          for (;;) {{ FILE *f = fopen("/work/report/.new", "w"); fputs("{FORGED}", f); fclose(f); rename("/work/report/.new", "/work/report/report.xml"); }}
+        }}
+        return 1;"""
+    place = lab.grade(lab.student(program(body)).url)
+    assert place.error is not None
+    assert any("hello" in note and "still ran" in note for note in place.steps["run"]["notes"])
+
+
+@pytest.mark.parametrize("make", ["ln -s /etc/passwd", "mkfifo", "mkdir", "truncate -s 100G"])
+def test_a_report_that_is_none(lab, make):
+    command = f"rm -f /work/report/report.xml; {make} /work/report/report.xml"
+    place = lab.grade(lab.student().url, tests_command=["sh", "-c", command])
+    assert place.error is not None
+    assert "root:" not in place.error
+    assert not (place.path / "report.xml").exists()
+
+
+def test_without_a_report_the_last_words_are_told(lab):
+    place = lab.grade(lab.student().url, tests_command=["sh", "-c", "echo first; echo the end; exit 3"])
+    assert place.error == "the tests' command exited 3 and left no report; it said last: first the end"
+
+
+def test_a_command_that_is_not_there(lab):
+    assert "nosuchprogram" in lab.grade(lab.student().url, tests_command=["nosuchprogram"]).error
+
+
+def test_isolation_of_each_test_says_that_it_is_not_there(lab):
+    assert "--isolation test" in lab.grade(lab.student().url, isolate_tests=True).error
+
+
+def test_an_order_that_is_none_is_an_error(lab):
+    place = lab.place("{")
+    assert subprocess.run([AGENT, "worker", place.path], env=lab.environment, check=False).returncode == 0
+    assert "order can't be read" in place.error
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_stop_signal_interrupts_the_tests_and_says_so(lab):
+    lab.grade(lab.student(name="warm").url)
+    place, worker = lab.start(lab.student(ENDLESS).url, proxy_timeout_ms=100_000)
+    wait_for(lambda: cell_runs("/work/project/hello"))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 0
+    assert place.error == "Stop signal received"
+    assert place.cases["test_build::test_make"] == "passed"
+
+
+def test_a_second_signal_ends_at_once(lab):
+    place, worker = lab.start(lab.student().url, tests_command=["sh", "-c", "trap '' INT; sleep 98765; true"])
+    wait_for(lambda: cell_runs("98765"))
+    worker.send_signal(signal.SIGINT)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 130
+    assert not (place.path / "grade.json").exists()
+    wait_for(lambda: not cell_runs("98765"))
+
+
+def cell_runs(word):
+    """Whether some process has this as a word of its command line."""
+    for entry in pathlib.Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and word in (entry / "cmdline").read_text(errors="replace").split("\0"):
+                return True
+    return False
+
+
+def test_nothing_stays_in_the_cache_but_trees(lab, casemate_directories):
+    lab.grade(lab.student().url)
+    assert os.listdir(pathlib.Path(casemate_directories["CASEMATE_CACHE_DIR"]) / "tmp") == []
+
+
+def test_an_image_runs_the_tests(lab):
+    image = TREE / "build" / "images" / "python3.13"
+    if not image.exists():
+        pytest.skip("no image: ./dev images")
+    version = ["python", "-c", "import pytest, sys; print(sys.version_info[:2])"]
+    place = lab.grade(lab.student().url, image=f"oci:{image}", tests_command=version)
+    assert "(3, 13)" in place.read("output.txt")
