@@ -31,12 +31,16 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kMostOrder = 16u << 20;
 constexpr int kKilledBySignal = 130;
 
+std::chrono::microseconds since(Clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
+}
+
 // Hears one job that runs beside others.
 class Heard final : public JobListener {
  public:
   void finished(JobResult result) override {
     result_ = std::move(result);
-    took_ = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began_);
+    took_ = since(began_);
   }
   [[nodiscard]] const JobResult& result() const { return result_; }
   [[nodiscard]] std::chrono::microseconds took() const { return took_; }
@@ -103,12 +107,13 @@ class Pipeline {
     TRY(fetch());
     TRY(step("environment", [this](StepReport& report) { return make_environment(report); }));
     TRY(step("run", [this](StepReport& report) { return run(report); }));
-    Grade grade;
-    TRY(step("report", [&](StepReport& report) -> Result<void> {
-      grade = grade_run(order_, end_);
-      if (grade.is_error) report.problem = grade.error_details;
-      return {};
-    }));
+    const auto start = Clock::now();
+    StepReport report{.name = "report"};  // also of a run that was stopped
+    read_report(temp("report"), end_);
+    Grade grade = grade_run(order_, end_);
+    report.took = since(start);
+    if (grade.is_error) report.problem = grade.error_details;
+    steps_.push_back(std::move(report));
     return grade;
   }
 
@@ -126,13 +131,13 @@ class Pipeline {
 
   [[nodiscard]] std::string temp(const char* name) const { return temp_->path() + "/" + name; }
 
-  // `work` may leave its problem in the report; an error becomes one, with the step's name in front.
+  // One step, `before` of whose time is over already.
   Result<void> step(const char* name, const std::function<Result<void>(StepReport&)>& work, std::chrono::microseconds before = {}) {
     if (interruption_->stopped()) return fail(ErrorCode::cancelled, kStopText);
     StepReport report{.name = name};
     const auto start = Clock::now();
     auto done = work(report);
-    report.took = before + std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
+    report.took = before + since(start);
     if (!done) report.problem = done.error().what;
     steps_.push_back(std::move(report));
     return done;
@@ -140,13 +145,16 @@ class Pipeline {
 
   // Both repositories are asked at once: most of the time is waiting for servers.
   Result<void> fetch() {
-    CloneRequest clone{.directory = temp("project"), .network = order_.clone_network};
+    CloneRequest clone;
+    clone.directory = temp("project");
+    clone.network = order_.clone_network;
     TRY(look_at("clone", [&]() -> Result<void> {
       TRY_ASSIGN(clone.source, read_git_source(order_.task.repository_url, order_.allow_file_urls));
       clone.branch = order_.task.branch;
       return check_revision("branch", clone.branch);
     }));
-    TestsRequest tests{.network = order_.clone_network};
+    TestsRequest tests;
+    tests.network = order_.clone_network;
     TRY(look_at("tests", [&]() -> Result<void> {
       TRY_ASSIGN(tests.source, read_git_source(order_.tests_repo, order_.allow_file_urls));
       tests.revision = order_.tests_revision;
@@ -207,7 +215,6 @@ class Pipeline {
     if (interruption_->timed_out()) end_.cut_short = CutShort::timed_out;
     if (interruption_->stopped()) end_.cut_short = CutShort::stopped;
     TRY(interruption_->treat(Interruption::Manner::end));
-    read_report(temp("report"), end_);
     report.notes = end_.result.notes;
     std::vector<std::string> left;
     for (const Leftover& process : end_.result.leftovers) left.push_back(fmt::format("{} ({})", process.pid, printable_name(process.name)));
