@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from labs import AGENT, HELLO, dumb_server, git, git_daemon
+from repositories import AGENT, HELLO, dumb_server, git, git_daemon
 from py_test_runner import TREE
 
 ALL = {"test_build::test_make": "passed", "test_run::test_hello": "passed", "test_run::test_source_is_there": "passed"}
