@@ -11,6 +11,7 @@ import itertools
 import json
 import secrets
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -24,7 +25,9 @@ DEFAULTS = {
     "opaque_tokens": False,  # else they say in themselves when they end, as a JWT does
     "refreshable": True,  # False: every refresh is refused
     "users": {"dora_explorer": ["dora_explorer", True], "student": ["student", False]},  # name: password, has the role
+    "tls": None,  # [certificate, key], of files
     "ask": True,  # GET /api/session/attempt/{id} exists
+    "paths": {"/api/task/available": "get", "/api/task/result": "post", "/api/v1/login": "login", "/api/v1/auth/refresh": "refresh"},
     "none": [200, '{"status":"UNAVAILABLE"}'],  # the answer where there is no task
 }
 ERROR_DETAILS_LIMIT = 255
@@ -161,7 +164,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
     session: Session
-    paths = {"/api/task/available": "get", "/api/task/result": "post", "/api/v1/login": "login", "/api/v1/auth/refresh": "refresh"}
 
     def log_message(self, *_):
         pass
@@ -174,7 +176,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def serve(self, method):
         session = self.session
-        name = self.paths.get(self.path.partition("?")[0])
+        name = session.options["paths"].get(self.path.partition("?")[0])
         if name is None and self.path.startswith("/api/session/attempt/"):
             name = "ask"
         entry = {"method": method, "path": self.path, "what": name, "time": time.time(), "headers": dict(self.headers), "status": 0}
@@ -272,6 +274,10 @@ class Listener(http.server.ThreadingHTTPServer):
     def __init__(self, port, session):
         self.connections = set()
         super().__init__(("127.0.0.1", port), type("Bound", (Handler,), {"session": session}))
+        if session.options["tls"]:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*session.options["tls"])
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.thread.start()
 
@@ -340,6 +346,7 @@ class GradingBackend:
     def __init__(self, **options):
         self.numbers = itertools.count(21)
         self.lock = threading.Lock()
+        self.scheme = "https" if options.get("tls") else "http"
         self.process = subprocess.Popen(
             [sys.executable, __file__, json.dumps(options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
@@ -347,7 +354,7 @@ class GradingBackend:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def tell(self, do, **order):
         with self.lock:
