@@ -36,7 +36,7 @@ class Running:
     def said(self):
         return self.out + self.err
 
-    def signal(self, number):
+    def send(self, number):
         self.process.send_signal(number)
 
     def wait(self, seconds=90):
@@ -48,7 +48,7 @@ class Running:
 
     def stop(self, number=signal.SIGTERM, seconds=60):
         if self.process.poll() is None:
-            self.signal(number)
+            self.send(number)
         return self.wait(seconds)
 
     def kill(self):
@@ -156,10 +156,10 @@ class GradingWorld:
     def close(self):
         for agent in self.agents:
             if agent.process.poll() is None:
-                agent.signal(signal.SIGTERM)
+                agent.send(signal.SIGTERM)
                 time.sleep(0.2)
                 if agent.process.poll() is None:
-                    agent.signal(signal.SIGTERM)
+                    agent.send(signal.SIGTERM)
                 try:
                     agent.process.wait(20)
                 except subprocess.TimeoutExpired:

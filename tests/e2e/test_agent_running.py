@@ -165,11 +165,11 @@ def test_a_second_signal_ends_it_at_once(world):
     while not any(b"run_tests.py" in line for line, _ in processes().values()):
         assert time.monotonic() < deadline, agent.said
         time.sleep(0.05)
-    agent.signal(signal.SIGTERM)
+    agent.send(signal.SIGTERM)
     time.sleep(0.5)
     assert agent.process.poll() is None, agent_line
     before = time.monotonic()
-    agent.signal(signal.SIGTERM)
+    agent.send(signal.SIGTERM)
     assert agent.wait(10) == 130
     assert time.monotonic() - before < 5
     time.sleep(0.5)
@@ -196,7 +196,7 @@ def test_killed_it_leaves_no_process(world):
 def test_sighup_and_sigpipe_do_not_end_it(world):
     agent = world.start()
     world.backend.wait(lambda state: state["record"])
-    agent.signal(signal.SIGPIPE)
+    agent.send(signal.SIGPIPE)
     time.sleep(0.2)
     assert world.grade("good", **FIRST).passed is True
 
@@ -247,7 +247,7 @@ def test_a_status_line_on_sigusr1(world):
     agent = world.start("--proxy-timeout", "500")
     running(world)
     before = agent.said
-    agent.signal(signal.SIGUSR1)
+    agent.send(signal.SIGUSR1)
     deadline = time.monotonic() + 10
     while agent.said == before:
         assert time.monotonic() < deadline
