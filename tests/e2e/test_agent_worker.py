@@ -63,6 +63,8 @@ def test_the_tests_asked_for_are_those_that_run(lab):
         ("justaname", "main", "repository 'justaname' does not exist"),
         ("ext::sh -c touch% /tmp/x", "main", "transport 'ext' not allowed"),
         ("http://127.0.0.1:1/x.git", "main", "unable to access 'http://127.0.0.1:1/x.git/'"),
+        ("--upload-pack=touch /tmp/x", "main", "can't be used"),
+        (None, "--upload-pack=x", "can't be used"),
         (None, "missing", "Remote branch missing not found"),
     ],
 )

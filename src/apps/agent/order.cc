@@ -93,11 +93,10 @@ Result<WorkOrder> order_from_json(std::string_view text) {
   WorkOrder order;
   const nlohmann::json* task = member_if(*json, "task", &nlohmann::json::is_object);
   if (!task) return corrupt("the order has no task");
-  // As strictly as it was read from the backend: a branch that is dropped for what it is would be a clone of another one.
-  TRY_ASSIGN(TaskAnswer answer, read_task(task->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
-  if (!answer.available) return corrupt("the order has no task");
-  if (!answer.problem.empty()) return fail(ErrorCode::invalid_input, std::move(answer.problem));
-  order.task = std::move(answer.task);
+  TRY_ASSIGN(order.task, task_from_json(task->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+  // What reading has dropped for what it is (a branch like an option) must not become something else: a clone of another branch.
+  if (nlohmann::json::parse(task_json(order.task), nullptr, false) != *task)
+    return fail(ErrorCode::invalid_input, "the task has a repository, a branch or names that can't be used");
   order.timeout = std::chrono::milliseconds(number_at(*json, "timeout_ms"));
   order.proxy_timeout = std::chrono::milliseconds(number_at(*json, "proxy_timeout_ms"));
   order.tests_repo = text_at(*json, "tests_repo");
