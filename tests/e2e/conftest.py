@@ -7,7 +7,7 @@ from py_test_runner import casemate_directories, runner  # noqa: E402, F401  (fi
 from agents import wheelhouse, world  # noqa: E402, F401
 from cells import run  # noqa: E402, F401
 from images import docker_hub  # noqa: E402, F401
-from labs import bare_lab, lab  # noqa: E402, F401
+from repositories import bare_lab, lab  # noqa: E402, F401
 from suites import suite  # noqa: E402, F401
 
 

@@ -1,6 +1,6 @@
 """A grading backend as a process of its own: both wire forms, its strange ways included, and faults on demand.
 
-`python grading_backend.py '{"auth": true}'` serves until its standard input ends; it is told what to do by lines of JSON there, and answers each
+`python grading_backend.py` serves until its standard input ends; it is told what to do by lines of JSON there, first its options, and answers each
 with a line on standard output. GradingBackend is that process as tests see it. Everything that it was asked is recorded, in order.
 """
 
@@ -334,7 +334,7 @@ def obey(session, listeners, order):
 
 
 def main():
-    session, listeners = Session(DEFAULTS | json.loads(sys.argv[1] if len(sys.argv) > 1 else "{}")), []
+    session, listeners = Session(DEFAULTS | json.loads(sys.stdin.readline())), []
     print(json.dumps(obey(session, listeners, {"do": "up"})), flush=True)
     for line in sys.stdin:
         print(json.dumps(obey(session, listeners, json.loads(line))), flush=True)
@@ -347,9 +347,9 @@ class GradingBackend:
         self.numbers = itertools.count(21)
         self.lock = threading.Lock()
         self.scheme = "https" if options.get("tls") else "http"
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, json.dumps(options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-        )
+        self.process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        self.process.stdin.write(json.dumps(options) + "\n")  # not on a command line: a password may be in it
+        self.process.stdin.flush()
         self.port = json.loads(self.process.stdout.readline())["port"]
 
     @property

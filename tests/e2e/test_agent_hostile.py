@@ -87,7 +87,7 @@ def test_one_that_forges_the_report(world):
 
 
 def test_a_fork_bomb(world):
-    graded = world.grade("bomb", "--proxy-timeout", "3", "--timeout", "30", laboratoryNumber=1)
+    graded = world.grade("bomb", "--proxy-timeout", "2", "--timeout", "12", laboratoryNumber=1)
     assert graded.passed is False
     survives(world)
 
@@ -110,7 +110,7 @@ def test_no_network_for_the_tests(world):
         "  int fd = socket(AF_INET, SOCK_STREAM, 0);\n"
         f"  struct sockaddr_in to = {{.sin_family = AF_INET, .sin_port = htons({world.start_backend().port})}};\n"
         '  inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);\n'
-        '  return puts(connect(fd, (struct sockaddr*)&to, sizeof to) ? "hello" : "connected");\n}\n'
+        '  return puts(connect(fd, (struct sockaddr*)&to, sizeof to) ? "hello" : "connected") < 0;\n}\n'
     )
     world.labs.lab("good", name="caller.git", files={"proxy.c": program})
     assert world.grade("caller", **FIRST).passed is True  # "hello": it could not
