@@ -247,7 +247,7 @@ class Watched:
         (self.directory / "test_cases.py").write_text(f"import pytest\n\n\n@pytest.mark.parametrize('i', range({count}))\ndef test_case(i):\n    assert i >= 0\n")
         self.record = self.directory / "run.jsonl"
         self.record.unlink(missing_ok=True)
-        argv = [*machine.ours, f"--json-lines={self.record}"]
+        argv = [*machine.ours, f"--json-lines={self.record}", *("--", *QUIET)]
         self.log = (self.directory / "log").open("w")
         self.began = time.monotonic()
         self.process = subprocess.Popen(argv, cwd=self.directory, env=machine.env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
