@@ -52,7 +52,7 @@ class Cost:
 
 
 def timed(argv: list[str], cwd: Path, env: dict[str, str], good: tuple[int, ...] = (0,)) -> Cost:
-    """Runs it to its end. Raises Skipped if the exit status is none of `good`: a run that failed must not look fast."""
+    """Runs it to its end. Raises Skipped if the exit status is none of `good`, for a run that failed must not look fast, or if it forked for no test."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
     try:
@@ -63,6 +63,8 @@ def timed(argv: list[str], cwd: Path, env: dict[str, str], good: tuple[int, ...]
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in good:
         raise measure.Skipped(f"exit status {done.returncode}: {done.stdout.strip()[-400:]}")
+    if "all tests get fresh interpreters" in done.stdout:
+        raise measure.Skipped("no test ran in a fork: see its notes")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(wall, cpu, after.ru_minflt - before.ru_minflt)
 

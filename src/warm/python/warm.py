@@ -12,16 +12,21 @@ PART = 4000  # the most items of a parent whose forks run tests: its page tables
 MOST_LEFT = 16  # words for what is left
 
 
-def thread_names():
-    """Threads besides the main one: a fork does not have them, and what they hold locked stays locked in it."""
+def python_threads():
+    """threading's, besides the main one."""
     threading = sys.modules.get("threading")
-    names, known = [], 0
-    if threading is not None:
-        threads = [t for t in threading.enumerate() if t is not threading.main_thread()]
-        names = ["a thread (%s)" % as_text(t.name) for t in threads if not is_harmless(t)]
-        known = len(threads)
-    native = len(os.listdir("/proc/self/task")) - 1 - known
-    return names + ["a thread"] * max(native, 0)
+    return [] if threading is None else [t for t in threading.enumerate() if t is not threading.main_thread()]
+
+
+def python_thread_names():
+    """Words for those that somebody may miss."""
+    return ["a thread (%s)" % as_text(t.name) for t in python_threads() if not is_harmless(t)]
+
+
+def thread_names():
+    """Threads besides the main one, native ones too: a fork does not have them, and what they hold locked stays locked in it."""
+    native = len(os.listdir("/proc/self/task")) - 1 - len(python_threads())
+    return python_thread_names() + ["a thread"] * max(native, 0)
 
 
 def is_harmless(thread):
@@ -285,6 +290,8 @@ class Warm:
         self.look_up_streams()
         if self.role == "base":
             self.ties.end_base()
+            # A library's own (numpy's OpenBLAS has some) are its own affair: it makes them anew in a fork.
+            self.ties.of_base += python_thread_names()
             self.listen_to_coverage()
         elif self.measured is not None:
             forget_coverage(coverage_of(self.config), self.measured)
