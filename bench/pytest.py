@@ -52,7 +52,7 @@ class Cost:
 
 
 def timed(argv: list[str], cwd: Path, env: dict[str, str], good: tuple[int, ...] = (0,)) -> Cost:
-    """Runs it to its end. Raises Skipped if the exit status is none of `good`: a run that failed must not look fast."""
+    """Runs it to its end. Raises Skipped if the exit status is none of `good`, for a run that failed must not look fast, or if it forked for no test."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
     try:
@@ -63,6 +63,8 @@ def timed(argv: list[str], cwd: Path, env: dict[str, str], good: tuple[int, ...]
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in good:
         raise measure.Skipped(f"exit status {done.returncode}: {done.stdout.strip()[-400:]}")
+    if "all tests get fresh interpreters" in done.stdout:
+        raise measure.Skipped("no test ran in a fork: see its notes")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(wall, cpu, after.ru_minflt - before.ru_minflt)
 
@@ -247,7 +249,7 @@ class Watched:
         (self.directory / "test_cases.py").write_text(f"import pytest\n\n\n@pytest.mark.parametrize('i', range({count}))\ndef test_case(i):\n    assert i >= 0\n")
         self.record = self.directory / "run.jsonl"
         self.record.unlink(missing_ok=True)
-        argv = [*machine.ours, f"--json-lines={self.record}"]
+        argv = [*machine.ours, f"--json-lines={self.record}", *("--", *QUIET)]
         self.log = (self.directory / "log").open("w")
         self.began = time.monotonic()
         self.process = subprocess.Popen(argv, cwd=self.directory, env=machine.env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)

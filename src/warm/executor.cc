@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -16,6 +15,7 @@
 #include "cell/cell.h"
 #include "engine/cell_run.h"
 #include "engine/reactor.h"
+#include "warm/fork_cells.h"
 #include "warm/kin.h"
 #include "warm/parent.h"
 #include "warm/payload.h"
@@ -40,7 +40,11 @@ Outcome parent_died(std::string detail) { return {Kind::lost, 0, "warm parent", 
 class Tree final : public WarmExecutor, private JobListener {
  public:
   Tree(Reactor& reactor, WarmRequest request, std::unique_ptr<CgroupFactory> cgroups)
-      : reactor_(reactor), request_(std::move(request)), cgroups_(std::move(cgroups)), ground_(lay_ground(*cgroups_)) {}
+      : reactor_(reactor),
+        request_(std::move(request)),
+        cgroups_(std::move(cgroups)),
+        ground_(lay_ground(*cgroups_)),
+        cells_(ground_, request_.cells_ahead) {}
 
   ~Tree() override {
     ending_ = true;
@@ -92,7 +96,7 @@ class Tree final : public WarmExecutor, private JobListener {
 
   void expect(const Job& next) override {
     if (next.argv.size() < 4 || next.argv[0] != "test") return;
-    fill_pool();
+    if (base_ready_) cells_.fill(*block_);
     prepare(next.argv[1], next.argv[2]);
   }
 
@@ -165,8 +169,7 @@ class Tree final : public WarmExecutor, private JobListener {
     base_control_ = ParentControl();
     base_ready_ = false;
     if (ending_) return;
-    pool_.clear();
-    networks_.clear();
+    cells_.clear();
     while (!parents_.empty())
       drop_parent(*parents_.begin()->second, "the interpreter that collects and forks died: " + words(result.outcome));
     for (const auto& [id, test] : tests_) test->run->give_up(parent_died(words(result.outcome)));
@@ -181,7 +184,9 @@ class Tree final : public WarmExecutor, private JobListener {
     TRY_ASSIGN(Pipe pipe, make_pipe());
     ::fcntl(pipe.read.get(), F_SETFL, O_NONBLOCK);
     ::fcntl(pipe.read.get(), F_SETPIPE_SZ, 1 << 20);
-    collecting_ = Collecting{&listener, std::move(done), std::move(pipe.read), std::move(pipe.write)};
+    TRY_ASSIGN(auto control, ParentControl::create());
+    collecting_ = Collecting{
+        &listener, std::move(done), std::move(pipe.read), std::move(pipe.write), std::move(control.first), std::move(control.second)};
     TRY(reactor_.watch(collecting_->stream.get(), [this] { hear_collector(); }));
     send_collect();
     return {};
@@ -189,9 +194,10 @@ class Tree final : public WarmExecutor, private JobListener {
 
   void send_collect() {
     if (!base_ready_ || !collecting_ || !collecting_->collectors) return;
-    if (base_control_.send("C", {collecting_->collectors.get()}) != ParentControl::Sent::yes)
+    if (base_control_.send("C", {collecting_->collectors.get(), collecting_->collectors_end.get()}) != ParentControl::Sent::yes)
       base_->give_up(parent_died("it does not listen"));
     collecting_->collectors.reset();
+    collecting_->collectors_end.reset();
   }
 
   void hear_collector() {
@@ -201,7 +207,18 @@ class Tree final : public WarmExecutor, private JobListener {
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (collecting_->collectors) return;  // not sent yet
     hear_base();                          // its last word comes before the end of what it held
-    if (collecting_) end_collecting({Kind::exited, 0});
+    if (!collecting_) return;
+    hear_whether_it_stays();
+    end_collecting({Kind::exited, 0});
+  }
+
+  // The collector of a single file has what its tests need: it is their parent from now on.
+  void hear_whether_it_stays() {
+    bool gone = false;
+    const auto said = collecting_->control.receive(gone);
+    const auto* stays = said ? std::get_if<CollectorStays>(&*said) : nullptr;
+    if (!stays || stays->file == kWhole || is_part(stays->file) || parents_.contains(stays->file)) return;
+    (void)add_parent(stays->file, std::move(collecting_->control));
   }
 
   void end_collecting(Outcome outcome, Output output = {}) {
@@ -229,12 +246,12 @@ class Tree final : public WarmExecutor, private JobListener {
     if (test->ids.size() > kMostIds) return fail(ErrorCode::invalid_input, "the names of tests of one cell are longer than 128 KiB");
     Job own = own_job(std::move(job));
     own.argv = {test->file};
-    auto taken = take_cell();
+    auto taken = cells_.take(*block_);
     if (!taken && block_died(taken.error())) {
       // We hear of it here before the reactor tells: all queued tests would come by, one after the other, and be lost.
       base_ended({.outcome = parent_died("the first process of its cells died")});
       TRY(ensure_base());
-      taken = take_cell();
+      taken = cells_.take(*block_);
     }
     TRY_ASSIGN(std::unique_ptr<Cell> cell, std::move(taken));
     const auto ended = [this, id = test->id, done = std::move(done)](CellRun&, JobResult result) {
@@ -245,8 +262,9 @@ class Tree final : public WarmExecutor, private JobListener {
     };
     TRY_ASSIGN(test->run, CellRun::create(reactor_, ground_, std::move(own), cell->plan(), listener, ended));
     Test* raw = test.get();
-    test->run->at_the_end(
-        [this](std::unique_ptr<Cell> cell, const CellReport& report, const CgroupUsage& used) { keep(std::move(cell), report, used); });
+    test->run->at_the_end([this](std::unique_ptr<Cell> cell, const CellReport& report, const CgroupUsage& used) {
+      cells_.keep(std::move(cell), report, used);
+    });
     TRY(test->run->await(std::move(cell), [this, raw](CellRun&) {
       raw->cell_ready = true;
       fork_into(*raw);
@@ -315,46 +333,22 @@ class Tree final : public WarmExecutor, private JobListener {
     return base_ && (error.errno_value == EPIPE || error.errno_value == ECONNRESET);
   }
 
-  Result<std::unique_ptr<Cell>> take_cell() {
-    if (pool_.empty()) return make_cell();
-    std::unique_ptr<Cell> cell = std::move(pool_.front());
-    pool_.pop_front();
-    return cell;
-  }
-
-  void fill_pool() {
-    if (!base_ready_ || pool_.size() >= request_.cells_ahead) return;
-    if (auto cell = make_cell()) pool_.push_back(std::move(*cell));
-  }
-
-  Result<std::unique_ptr<Cell>> make_cell() {
-    UniqueFd network;
-    if (!networks_.empty()) {
-      network = std::move(networks_.back());
-      networks_.pop_back();
-    }
-    return Cell::create_in(*block_, BlockPlan::fork, ground_, network.get());
-  }
-
-  // Most tests only compute: the next one can't tell their cell from a new one. Others have at least left the network alone.
-  void keep(std::unique_ptr<Cell> cell, const CellReport& report, const CgroupUsage& used) {
-    if (cell->plan().outbound) return;  // its gateway has gone with the test
-    const bool clean =
-        report.untouched && !cell->killed() && report.leftovers.empty() && !report.over_limit && !report.disk_full && cell->renew_pipes();
-    if (clean && pool_.size() < 2 * request_.cells_ahead && (!cell->cgroup() || cell->cgroup()->renew(used))) {
-      pool_.push_back(std::move(cell));
-    } else if (report.network_untouched && cell->own_network() && networks_.size() < request_.cells_ahead) {
-      networks_.push_back(std::move(cell->own_network()));
-    }
-  }
-
   void find_parent(Test& test) {
     if (!base_ready_ || test.parent) return;
     Parent* parent = parent_for(test.file, test.hash);
     if (!parent) return test.run->give_up(parent_died("no parent could be made"));
     if (!parent->thread.empty()) return test.run->give_up({Kind::lost, 0, "threads", parent->thread});
-    test.parent = parent;
-    parent->tests.insert(&test);
+    // Until a part's parent has let go of the rest, its file's can fork, which takes longer, but not as long.
+    if (is_part(parent->file) && !parent->ready) {
+      const auto main = parents_.find(file_of(parent->file));
+      if (main != parents_.end() && main->second->ready) parent = main->second.get();
+    }
+    give_to(*parent, test);
+  }
+
+  void give_to(Parent& parent, Test& test) {
+    test.parent = &parent;
+    parent.tests.insert(&test);
     fork_into(test);
   }
 
@@ -416,15 +410,20 @@ class Tree final : public WarmExecutor, private JobListener {
     if (is_part(key)) return part_for(key, hash);
     auto control = ParentControl::create();
     if (!control) return nullptr;
-    auto parent = std::make_unique<Parent>();
-    parent->file = key;
-    parent->hash = key.empty() ? "" : hash;
-    parent->control = std::move(control->first);
-    parent->last_used = ++clock_;
     nlohmann::json words = {{"file", nullptr}, {"job", 0}};
     if (!key.empty()) words["file"] = key;
     const std::string message = "M" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
     if (base_control_.send(message, {control->second.get()}) != ParentControl::Sent::yes) return nullptr;
+    Parent* parent = add_parent(key, std::move(control->first));
+    if (parent && !key.empty()) parent->hash = hash;
+    return parent;
+  }
+
+  Parent* add_parent(const std::string& key, ParentControl control) {
+    auto parent = std::make_unique<Parent>();
+    parent->file = key;
+    parent->control = std::move(control);
+    parent->last_used = ++clock_;
     Parent* raw = parent.get();
     if (!reactor_.watch(raw->control.fd(), [this, raw] { hear_parent(*raw); })) return nullptr;
     raw->patience = reactor_.schedule(Reactor::Clock::now() + kCollectingTime, [this, raw] {
@@ -443,16 +442,11 @@ class Tree final : public WarmExecutor, private JobListener {
     Parent* main = parent_for(file_of(key), hash);
     auto control = ParentControl::create();
     if (!main || !control) return nullptr;
-    auto parent = std::make_unique<Parent>();
-    parent->file = key;
-    parent->control = std::move(control->first);
-    parent->theirs = std::move(control->second);
-    parent->last_used = ++clock_;
-    Parent* raw = parent.get();
-    if (!reactor_.watch(raw->control.fd(), [this, raw] { hear_parent(*raw); })) return nullptr;
-    parents_[key] = std::move(parent);
-    if (main->collected) send_part(*main, *raw);
-    return raw;
+    Parent* part = add_parent(key, std::move(control->first));
+    if (!part) return nullptr;
+    part->theirs = std::move(control->second);
+    if (main->collected) send_part(*main, *part);
+    return part;
   }
 
   void send_part(Parent& main, Parent& part) {
@@ -554,7 +548,10 @@ class Tree final : public WarmExecutor, private JobListener {
       return true;
     }
     parent.ready = true;
-    for (Parent* part : parts_of(parent.file, true)) send_part(parent, *part);
+    for (Parent* part : parts_of(parent.file, true)) {
+      send_part(parent, *part);
+      for (Test* test : std::exchange(part->tests, {})) give_to(parent, *test);
+    }
     const std::set<Test*> tests = parent.tests;
     for (Test* test : tests) fork_into(*test);
     return true;
@@ -577,8 +574,7 @@ class Tree final : public WarmExecutor, private JobListener {
   std::optional<GaveUp> gave_up_;
   std::optional<Reactor::TimerId> base_patience_;
   std::optional<Collecting> collecting_;
-  std::deque<std::unique_ptr<Cell>> pool_;
-  std::vector<UniqueFd> networks_;                          // untouched ones, of cells that have gone
+  ForkCells cells_;
   std::map<std::string, std::unique_ptr<Parent>> parents_;  // by file
   std::set<std::string> whole_;                             // files that need a parent that has collected everything
   std::unordered_map<std::uint64_t, std::unique_ptr<Test>> tests_;

@@ -53,8 +53,10 @@ struct Cold {
 struct Collecting {
   JobListener* listener = nullptr;
   std::function<void(JobResult)> done;
-  UniqueFd stream;      // our end
-  UniqueFd collectors;  // until it was sent
+  UniqueFd stream;          // our end
+  UniqueFd collectors;      // until it was sent
+  ParentControl control;    // on which it says that it stays
+  UniqueFd collectors_end;  // of that; until it was sent
 };
 
 }  // namespace casemate::warm

@@ -21,6 +21,7 @@ constexpr std::size_t kMostMessage = 256u << 10;
 constexpr std::uint64_t kMostJunk = 1000;
 constexpr std::size_t kMostNames = 100;
 constexpr std::size_t kMostName = 1000;
+constexpr std::size_t kMostFile = 4096;
 
 template <class T>
 std::optional<T> plain(std::string_view datagram) {
@@ -47,6 +48,8 @@ ParentSaid read_object(char letter, const Json& object) {
     case 'B':
       return BaseReady{text_at(object, "python", kMostName), text_at(object, "pytest", kMostName),
                        texts_at(object, "notes", kMostNames, kMostName)};
+    case 'S':
+      return CollectorStays{text_at(object, "file", kMostFile)};
     case 'R': {
       const auto hash = object.find("hash");
       return ParentReady{number_at(object, "count"), hash == object.end() ? "" : hash->dump().substr(0, kMostName),

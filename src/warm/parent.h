@@ -22,6 +22,10 @@ struct BaseReady {
   std::string pytest;  ///< "8.1.1"
   std::vector<std::string> notes;
 };
+/// Message S: a collector stays, as the parent of the only file there is.
+struct CollectorStays {
+  std::string file;
+};
 /// Message R: a module parent has collected.
 struct ParentReady {
   std::uint64_t count = 0;
@@ -47,7 +51,7 @@ struct GaveUp {
   int status = 1;
 };
 /// What a parent said; monostate: nothing that makes sense.
-using ParentSaid = std::variant<std::monostate, BaseReady, ParentReady, ForkEnded, ForkFailed, GaveUp>;
+using ParentSaid = std::variant<std::monostate, BaseReady, CollectorStays, ParentReady, ForkEnded, ForkFailed, GaveUp>;
 
 /// Reads one datagram of a parent. Never fails: what can't be read is monostate.
 [[nodiscard]] ParentSaid read_parent_message(std::string_view datagram);

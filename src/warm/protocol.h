@@ -15,12 +15,12 @@
 // 2 of the base or with C and M. A letter is followed by its payload at once, no space between.
 //
 // Engine to parent
-//   C [<json>]               collect everything and exit.         fds: stream [, out, err]. The answer is written to the stream (below)
-//                            {"job": n}: what E says when it has ended; without it no E comes
+//   C [<json>]               collect everything and exit.         fds: stream [, control] [, out, err]. The answer is written to the stream
+//                            (below). {"job": n}: what E says when it has ended; without it no E comes. With a control it may stay (S)
 //   M <json>                 be a parent for one file, or all.    fds: control of the new parent [, out, err]
 //                            {"file": "tests/test_a.py" | null, "job": n}. The file as the collector names it: relative to the rootdir
 //                            To a module parent with more than kMostItems items instead: be a parent for this part of them, in the
-//                            collector's order. {"first": n, "count": m, "job": n}; such a parent is sent no T itself
+//                            collector's order. {"first": n, "count": m, "job": n}; a T for such a parent itself is served, but slowly
 //   T <TestHeader><ids>      fork into a cell and run these tests. fds: see TestHeader::fds. ids: node ids, each ended by a NUL
 //   K <json>                 instead of all others, to an interpreter that was started for some tests alone (CASEMATE_COLD in its
 //                            environment): collect this file, run these tests in this process, and end. fds: stream, as a fork's
@@ -32,9 +32,12 @@
 // Parent to engine
 //   B <json>                 base: ready, `pytest_sessionstart` is over. {"python": "3.11.7", "pytest": "8.1.1", "notes": [...]}; after
 //                            that it only serves C, M and Q
+//   S <json>                 a collector stays: it has collected one file alone, and is its parent from here on. Comes before the end
+//                            of its stream, which is not its own end then; R follows. {"file": path}
 //   R <json>                 a module parent has collected. {"count", "hash", "threads": [words for what it has left: threads, and what
 //                            python/ties.py sees], "problems": n}; it serves T and Q now. `hash` is over ids and markers in order, equal
-//                            to the collector's for the same file (of all files it is another: the collector's are one a file)
+//                            to the collector's for the same file (of all files it is another: the collector's are one a file; of one
+//                            that was the collector it is missing)
 //   E <EndedMessage>         a fork (of T, or of C or M with a job) has ended; it has been reaped. A fork that could not be made has
 //                            status -1
 //   F <FailedMessage>        a test's fork could not be made or not enter its cell, and has ended. E follows

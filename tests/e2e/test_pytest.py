@@ -457,7 +457,7 @@ def test_of_a_file_with_thousands_of_tests_each_part_has_a_parent(suite):
 
         @pytest.mark.parametrize("number", range(8100))
         def test_it(number, request):
-            assert len(request.session.items) <= 4000, "the others weigh down every fork"
+            assert len(request.session.items) in (4000, 100, 8100), "a part's parent, or the file's until that is ready"
             assert number != 8099
         """,
     )

@@ -110,7 +110,6 @@ def test_flags_of_descriptors_are_no_others(suite):
         @pytest.mark.parametrize("n", range(9))
         def test_it(n, record_property):
             assert all(os.get_blocking(fd) for fd in (0, 1, 2)) and fcntl.fcntl(1, 1032) == 65536  # F_GETPIPE_SZ
-            fcntl.flock(0, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if n % 3:
                 for i in range(20): record_property("big%d" % i, "x" * 60000)
                 os.write(1, b"y" * 300_000)

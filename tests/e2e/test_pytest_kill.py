@@ -53,7 +53,8 @@ def cgroups_of(engine):
 def assert_gone(seen, engine, cgroups=True):
     """Processes end at once, but the kernel may need a moment."""
     for _ in range(200):
-        left = {pid: stat for pid, stat in seen.items() if stat_of(pid) and stat_of(pid)[2] == stat[2]}
+        now = {pid: stat_of(pid) for pid in seen}
+        left = {pid: stat for pid, stat in seen.items() if now[pid] and now[pid][2] == stat[2]}
         if not left:
             break
         time.sleep(0.05)

@@ -3,6 +3,22 @@
 import pytest
 
 
+def test_a_thread_of_a_conftest_makes_all_tests_cold(suite):
+    suite.write("conftest.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), name='sleeper', daemon=True).start()\n")
+    suite.write("test_it.py", "import threading\ndef test_it(): assert 'sleeper' in [thread.name for thread in threading.enumerate()]\n")
+    ended = suite()
+    assert ended.status == 0 and ended.results["test_it"]["cold"], str(ended)
+    assert any("a thread (sleeper)" in note for note in ended.notes), str(ended)
+
+
+def test_threads_of_a_library_that_a_conftest_imports_make_none_cold(suite):
+    """As OpenBLAS has them: they are not threading's, and what made them sees to forks itself."""
+    suite.write("conftest.py", "import _thread, time\n_thread.start_new_thread(time.sleep, (600,))\n")
+    suite.write("test_it.py", "def test_it(): pass\n")
+    ended = suite()
+    assert ended.status == 0 and not ended.results["test_it"]["cold"], str(ended)
+
+
 def test_collection_that_leaves_a_thread_makes_tests_cold(suite):
     suite.write("test_thread.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True, name='sleeper').start()\n"
                 + "".join("def test_%d(): assert any(t.name == 'sleeper' for t in threading.enumerate())\n" % n for n in range(6)))

@@ -46,6 +46,12 @@ TEST(WarmStream, NestingThatWouldEndTheStackIsNoLine) {
   EXPECT_TRUE(std::holds_alternative<std::monostate>(read_parent_message(hash)));
 }
 
+TEST(WarmStream, ACollectorThatStaysNamesItsFile) {
+  EXPECT_EQ(std::get<CollectorStays>(read_parent_message(R"(S{"file": "tests/test_a.py"})")).file, "tests/test_a.py");
+  EXPECT_EQ(std::get<CollectorStays>(read_parent_message("S{}")).file, "");
+  EXPECT_LE(std::get<CollectorStays>(read_parent_message(R"(S{"file": ")" + std::string(100'000, 'x') + "\"}")).file.size(), 4200u);
+}
+
 TEST(WarmStream, WhatCoverageMeasuredIsKeptAsItIs) {
   const std::string text = R"({"coverage": ["", "lines", {"a.py": [1, 2]}]})";
   EXPECT_EQ(std::get<StreamCoverage>(read_stream_line(text)).line, text);

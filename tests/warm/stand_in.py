@@ -221,6 +221,23 @@ class Base:
         pipe.given()
         return pipe.lines()
 
+    def collect_and_stay(self):
+        """(what the collector says, the parent that it becomes, which has `file`; or None if it does not stay)."""
+        pipe, control = Pipe(), Control()
+        self.control.send(b"C", [pipe.writer, control.theirs.fileno()])
+        pipe.given()
+        control.theirs.close()
+        lines = pipe.lines()
+        said = control.receive()
+        if said is None:
+            control.close()
+            return lines, None
+        assert said[:1] == b"S", said
+        module = Module(control)
+        module.file = json.loads(said[1:])["file"]
+        self.modules.append(module)
+        return lines, module
+
     def module(self, file, *files, **words):
         control = self.ask_for_module(file, *files, **words)
         module = Module(control)

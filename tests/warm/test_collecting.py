@@ -206,3 +206,50 @@ def test_an_engine_that_gives_files_can_read_what_the_dead_printed(project):
     assert os.pread(module_err, 1000, 0) == b"from the module"
     for fd in (out, err, module_out, module_err):
         os.close(fd)
+
+
+ONCE = """
+    import random
+    with open("imports", "a") as file: file.write("x")
+    random.seed(7)
+    FIRST = random.random()
+    def test_imports():
+        with open("imports") as file: assert file.read() == "x"
+    def test_random(): print(random.random())
+    class TestMore:
+        def test_writes(self, tmp_path):
+            (tmp_path / "file").write_text("x")
+            assert random.random() != FIRST
+"""
+
+
+def test_the_collector_of_one_file_stays_as_its_parent(project):
+    """So the file is imported once, as in a plain pytest."""
+    project.write("sub/test_it.py", ONCE)
+    project.write("sub/conftest.py", "import pytest\n@pytest.fixture\ndef nothing(): pass\n")
+    lines, parent = project.base().collect_and_stay()
+    assert parent.file == "sub/test_it.py" and lines[-1]["done"]
+    ids = [line["item"] for line in lines if "item" in line]
+    assert parent.ready["count"] == len(ids) == 3 and "hash" not in parent.ready
+    for name in ids:
+        assert parent.run(name).outcomes() == {"setup": "passed", "call": "passed", "teardown": "passed"}, name
+    drawn = {parent.run("sub/test_it.py::test_random").section("Captured stdout call") for _ in range(2)}
+    assert len(drawn) == 1 and drawn != {""}, "seeded on purpose"
+
+
+@pytest.mark.parametrize("arguments, stays", [(["-k", "writes"], True), (["sub/test_it.py::TestMore"], True), (["-k", "nothing_like_it"], False)])
+def test_a_collector_stays_with_what_was_selected(project, arguments, stays):
+    project.write("sub/test_it.py", ONCE)
+    lines, parent = project.base(*arguments).collect_and_stay()
+    assert (parent is not None) is stays
+    if stays:
+        assert parent.ready["count"] == 1 and parent.run("sub/test_it.py::TestMore::test_writes").outcomes()["call"] == "passed"
+
+
+@pytest.mark.parametrize("other", ["def test_other(): pass\n", "import nowhere\n", "import pytest\npytest.skip('no', allow_module_level=True)\n", ""])
+def test_a_collector_of_more_files_does_not_stay(project, other):
+    """Whatever the other has: it was imported, and a test of the first could tell."""
+    project.write("test_it.py", ONCE)
+    project.write("test_other.py", other)
+    lines, parent = project.base().collect_and_stay()
+    assert parent is None and lines[-1]["done"]

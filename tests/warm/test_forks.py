@@ -106,10 +106,27 @@ def test_random_numbers_of_a_part_are_as_those_of_a_whole(project, seed):
     whole = project.module()
     parts = [whole.part(0, 4000), whole.part(4000, 1)]
     results = [parts[0].run("test_it.py::test_draws[0]"), parts[0].run("test_it.py::test_draws[1]"), parts[1].run("test_it.py::test_draws[4000]")]
+    results.append(whole.run("test_it.py::test_draws[7]"))  # it serves until its parts do
     drawn = {result.reports[-1]["properties"][0][1] for result in results}
-    assert drawn == {str(random.Random(7).random())} if seed else len(drawn) == 3
+    assert drawn == {str(random.Random(7).random())} if seed else len(drawn) == 4
     for part in parts:
         part.close()
+
+
+def test_a_part_has_its_own_items_alone(project):
+    """The others would weigh down every fork."""
+    project.write("test_it.py", """
+        import gc, pytest
+        @pytest.mark.parametrize("n", range(4100))
+        def test_it(request, n):
+            items = [item for item in gc.get_objects() if isinstance(item, pytest.Function)]
+            assert len(request.session.items) == len(items) == 100
+    """)
+    whole = project.module()
+    part = whole.part(4000, 100)
+    result = part.run("test_it.py::test_it[4050]")
+    assert result.outcomes()["call"] == "passed", result.text()
+    part.close()
 
 
 CRASHES = {

@@ -230,3 +230,7 @@ class Stream:
                 data = data[os.write(self.fd, data) :]
         except BrokenPipeError:
             pass
+
+    def close(self):
+        """After it has been flushed."""
+        os.close(self.fd)

@@ -12,16 +12,21 @@ PART = 4000  # the most items of a parent whose forks run tests: its page tables
 MOST_LEFT = 16  # words for what is left
 
 
-def thread_names():
-    """Threads besides the main one: a fork does not have them, and what they hold locked stays locked in it."""
+def python_threads():
+    """threading's, besides the main one."""
     threading = sys.modules.get("threading")
-    names, known = [], 0
-    if threading is not None:
-        threads = [t for t in threading.enumerate() if t is not threading.main_thread()]
-        names = ["a thread (%s)" % as_text(t.name) for t in threads if not is_harmless(t)]
-        known = len(threads)
-    native = len(os.listdir("/proc/self/task")) - 1 - known
-    return names + ["a thread"] * max(native, 0)
+    return [] if threading is None else [t for t in threading.enumerate() if t is not threading.main_thread()]
+
+
+def python_thread_names():
+    """Words for those that somebody may miss."""
+    return ["a thread (%s)" % as_text(t.name) for t in python_threads() if not is_harmless(t)]
+
+
+def thread_names():
+    """Threads besides the main one, native ones too: a fork does not have them, and what they hold locked stays locked in it."""
+    native = len(os.listdir("/proc/self/task")) - 1 - len(python_threads())
+    return python_thread_names() + ["a thread"] * max(native, 0)
 
 
 def is_harmless(thread):
@@ -59,10 +64,14 @@ def is_cold(item):
     return mark is not None and mark.kwargs.get("isolation") == "cold"
 
 
-def fingerprint(items):
+def traits_of(item, markers):
+    """What of an item counts for fingerprint()."""
+    return "%s\n%s\n" % (item.nodeid, " ".join(markers))
+
+
+def fingerprint(traits):
     """The hash of R and of the collector's {"file"}: ids and markers in order."""
-    lines = ["%s\n%s\n" % (item.nodeid, " ".join(markers_of(item))) for item in items]
-    return cells.hash("".join(lines).encode("utf-8", "backslashreplace"))
+    return cells.hash("".join(traits).encode("utf-8", "backslashreplace"))
 
 
 def can_be_immortal():
@@ -148,6 +157,8 @@ class Warm:
         self.broken = ""  # why there is none
         self.ties = Ties()
         self.writes = None  # a collector's Writes
+        self.files = set()  # that a collector has collected
+        self.stays = False  # whether a collector of one file may become its parent
         self.began = time()
         self.immortal = "CASEMATE_MORTAL" not in os.environ
         os.environ.pop("CASEMATE_MORTAL", None)
@@ -199,7 +210,7 @@ class Warm:
                 cells.leave(0)
             letter, payload, fds = message
             words = read_json(payload.decode("utf-8")) if payload else {}
-            if letter not in ("C", "M") or len(fds) not in (1, 3):
+            if letter not in ("C", "M") or len(fds) not in ((1, 2, 3, 4) if letter == "C" else (1, 3)):
                 self.give_up("the engine said %s with %d descriptors to a base" % (quote(letter), len(fds)))
             if cells.fork(words.get("job", -1)) == 0:
                 self.begin_fork(letter, words, fds)
@@ -215,6 +226,8 @@ class Warm:
             return
         outer, file = self.writes.file, collector.getparent(pytest.File)
         self.writes.file = None if file is None else str(file.path)
+        if isinstance(collector, pytest.File) and not isinstance(collector, pytest.Package):
+            self.files.add(self.writes.file)
         yield
         self.writes.file = outer
 
@@ -240,7 +253,7 @@ class Warm:
         self.config.args = self.args
         if self.role == "collector":
             self.tell_items(session)
-            cells.leave(0)
+            self.become_parent(session)
         if self.role == "cold":
             self.know_items(session)
             self.run_tests(*self.cold)
@@ -270,20 +283,24 @@ class Warm:
         about = {"python": "%d.%d.%d" % sys.version_info[:3], "pytest": pytest.__version__, "notes": self.notes}
         cells.send(b"B" + to_json(about).encode())
 
-    def get_ready_to_fork(self):
-        """What every fork would do for itself is done once: descriptors looked up, garbage gone, objects out of the collector's way."""
+    def get_ready_to_fork(self, for_good=True):
+        """What every fork would do for itself is done once: descriptors looked up, garbage gone, objects out of the collector's way. `for_good`:
+        none of them has to go any more."""
         flush_output()  # or each fork would write it once more
         self.look_up_streams()
         if self.role == "base":
             self.ties.end_base()
+            # A library's own (numpy's OpenBLAS has some) are its own affair: it makes them anew in a fork.
+            self.ties.of_base += python_thread_names()
             self.listen_to_coverage()
         elif self.measured is not None:
             forget_coverage(coverage_of(self.config), self.measured)
         self.look_at_random()
         self.renew = renewals(self.seeded)
         self.collects_garbage = gc.isenabled()
-        gc.collect()
-        if self.immortal and can_be_immortal():
+        if for_good:
+            gc.collect()
+        if for_good and self.immortal and can_be_immortal():
             cells.immortalize(*immortal_kinds())
         gc.freeze()
         gc.disable()
@@ -321,14 +338,17 @@ class Warm:
 
     def begin_fork(self, letter, words, fds):
         """In a fork of the base: what makes it a collector or a module parent."""
-        take_own_output(*fds[1:])
-        fd = fds[0]
+        fd, *others = fds
+        control = others.pop(0) if len(fds) % 2 == 0 else -1
+        take_own_output(*others)
         if letter == "C":
             self.role = "collector"
-            cells.control(-1)
+            cells.control(control)
+            self.stays = control >= 0
             self.stream = Stream(cells.high(fd))
             self.writes = Writes(self.config.rootpath)
             self.writes.listen()
+            self.ties.begin_file()
         else:
             self.role = "module"
             cells.control(fd)
@@ -404,10 +424,9 @@ class Warm:
         """Writes the stream of message C."""
         stream = self.stream
         places = [place_of(item) for item in session.items]
-        files = {}
-        for item, place in zip(session.items, places):
-            files.setdefault(place[0], []).append(item)
-        left = {file: len(items) for file, items in files.items()}
+        left, traits = {}, {}
+        for file, _, _ in places:
+            left[file] = left.get(file, 0) + 1
         written = self.writes.left(session.items)
         for item, (file, group, name) in zip(session.items, places):
             markers = markers_of(item)
@@ -418,9 +437,10 @@ class Warm:
             if is_cold(item):
                 told["cold"] = True
             stream.add(to_json(told) + "\n")
+            traits.setdefault(file, []).append(traits_of(item, markers))
             left[file] -= 1
             if left[file] == 0:
-                about = {"file": file, "hash": fingerprint(files[file]), "count": len(files[file])}
+                about = {"file": file, "hash": fingerprint(traits[file]), "count": len(traits[file])}
                 words = written.get(str(getattr(item, "path", "")))
                 if words:
                     about["left"] = words[:MOST_LEFT]
@@ -433,6 +453,18 @@ class Warm:
         stream.add(to_json(done) + "\n")
         stream.flush()
 
+    def become_parent(self, session):
+        """Of the only file there is, which then need not be collected again: message S, and from here a module parent. Else this process ends."""
+        file = place_of(session.items[0])[0] if session.items else None
+        if not self.stays or len(self.files) != 1 or {place_of(item)[0] for item in session.items} != {file} or self.measured is not None:
+            cells.leave(0)
+        self.role = "module"
+        self.writes.end()
+        self.writes = None
+        cells.send(b"S" + to_json({"file": file}).encode())
+        self.stream.close()
+        self.stream = None
+
     # ---- A module parent, and the tests that are its forks
 
     def know_items(self, session):
@@ -444,26 +476,27 @@ class Warm:
     def serve_tests(self, session):
         """Message R, then forks until the engine has had enough. Never returns."""
         left = thread_names() + self.ties.found()
-        about = {"count": len(session.items), "hash": fingerprint(session.items), "threads": left[:MOST_LEFT], "problems": self.problems}
+        about = {"count": len(session.items), "threads": left[:MOST_LEFT], "problems": self.problems}
+        if not self.stays:
+            about["hash"] = fingerprint(traits_of(item, markers_of(item)) for item in session.items)
         while True:  # forks for a part of the items come round again
             forks_parts = not self.whole and len(session.items) > PART
-            if forks_parts:
-                self.look_at_random()
-            else:
-                self.know_items(session)
-                self.get_ready_to_fork()
+            self.know_items(session)
+            self.get_ready_to_fork(not forks_parts)
             cells.send(b"R" + to_json(about).encode())
             order = self.next_order(forks_parts)
             if order[0] == "T":
                 self.run_tests(order[1], order[2])
             self.come_back_to_random()
+            if self.collects_garbage:
+                gc.enable()
             words = read_json(order[1].decode("utf-8"))
             self.keep_part(session, words["first"], words["count"])
             cells.control(order[2][0])
             about = {"count": len(session.items), "threads": []}
 
     def next_order(self, forks_parts):
-        """A message T, in its fork; or a message M, in its fork, of a parent whose items are too many for forks that run tests."""
+        """A message T, in its fork; or a message M, in its fork, of a parent whose items are so many that forks should have but a part of them."""
         while True:
             order = cells.serve()
             if order is None:
@@ -479,10 +512,12 @@ class Warm:
     def keep_part(self, session, first, count):
         """Lets go of all other items, with the memory they take: it would be copied for each test."""
         session.items[:] = session.items[first : first + count]
+        self.items = None
         for name in ("_collection_cache", "_notfound"):
             kept = getattr(session, name, None)
             if kept:
                 kept.clear()
+        gc.unfreeze()
         gc.collect()
         cells.trim()
 

@@ -1,6 +1,6 @@
 """Writes: what collection leaves in files and directories under names that tests look for. Their cells do not have it.
 
-The collector alone listens, by an audit hook, which nobody can take away again: no test ever runs there.
+The collector alone listens, by an audit hook, which nobody can take away again: where tests are to run after all, it is made deaf.
 """
 WRITING = os.O_WRONLY | os.O_RDWR
 MAKING = {"open": 0, "os.mkdir": 0, "os.rename": 1, "os.link": 1, "os.symlink": 1, "sqlite3.connect": 0}  # audit events, and which argument is made
@@ -95,16 +95,21 @@ class Writes:
         self.before = {}  # path: its state when it was first written to
         self.places = {}  # path: files and directories whose tests miss it
         self.modules = {}  # path: names of modules that wrote it when they were imported
+        self.making = dict(MAKING)  # what is heard
 
     def listen(self):
         """From here on all is seen that Python itself writes."""
-        making, note = MAKING, self.note
+        making, note = self.making, self.note
 
         def hear(event, args):
             if event in making:
                 note(event, args)
 
         sys.addaudithook(hear)
+
+    def end(self):
+        """From here on nothing is."""
+        self.making.clear()
 
     def note(self, event, args):
         """May not fail: what is audited would."""
