@@ -3,25 +3,20 @@
 #include "store/history_database.h"
 
 #include <cerrno>
-#include <cstdio>
-#include <ctime>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "store/place.h"
+#include "store/schema.h"
 
 namespace casemate {
 namespace {
 
-constexpr off_t kCheckedSize = 8 << 20;  // bytes of database that are checked whole at each open: some milliseconds
-
-// Step N brings a database from version N to N + 1.
 constexpr const char* kMigrations[] = {
     R"(CREATE TABLE runs (
          id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -88,7 +83,6 @@ constexpr const char* kMigrations[] = {
          leak TEXT,
          PRIMARY KEY (run, test, number)) WITHOUT ROWID;)",
 };
-constexpr std::int64_t kSchema = std::size(kMigrations);
 
 // What has to be there, for a file that says it is of our schema.
 constexpr std::string_view kProbes[] = {
@@ -102,61 +96,7 @@ constexpr std::string_view kProbes[] = {
     "reason, leak FROM test_results",
 };
 
-Result<void> migrate(const Database& database, const std::string& path) {
-  TRY(database.execute("BEGIN IMMEDIATE"));
-  auto migrated = [&]() -> Result<void> {
-    TRY_ASSIGN(std::int64_t version, database.number("PRAGMA user_version"));
-    if (version < 0 || version > kSchema)
-      return fail(ErrorCode::not_supported,
-                  fmt::format("{} was written by a newer casemate (schema {}, this one knows {}): update casemate, or set "
-                              "CASEMATE_STATE_DIR to another directory",
-                              printable_name(path), version, kSchema));
-    if (version == 0) {
-      TRY_ASSIGN(const std::int64_t tables, database.number("SELECT count(*) FROM sqlite_master"));
-      if (tables != 0) return fail(ErrorCode::corrupt, "it is a database of another program");
-    }
-    for (; version < kSchema; ++version) TRY(database.execute(kMigrations[version]));
-    return database.execute(fmt::format("PRAGMA user_version = {}", kSchema));
-  }();
-  TRY(database.execute(migrated ? "COMMIT" : "ROLLBACK"));
-  return migrated;
-}
-
-// Opens, checks and migrates. `corrupt`: it has to be set aside.
-Result<Database> open_checked(const std::string& path) {
-  TRY_ASSIGN(Database database, Database::open(path, "CASEMATE_STATE_DIR"));
-  TRY_ASSIGN(const std::int64_t version, database.number("PRAGMA user_version"));
-  if (version == 0) TRY(database.execute("PRAGMA auto_vacuum = INCREMENTAL"));
-  if (version <= kSchema) TRY(database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
-  if (version != kSchema) TRY(migrate(database, path));
-  struct stat info{};
-  if (::stat(path.c_str(), &info) == 0 && info.st_size <= kCheckedSize) {
-    TRY_ASSIGN(Statement check, database.prepare("PRAGMA quick_check(1)"));
-    TRY_ASSIGN(const bool row, check.step());
-    if (!row || check.text(0) != "ok") return fail(ErrorCode::corrupt, row ? printable_name(check.text(0)) : "its check gives no answer");
-  }
-  for (const std::string_view sql : kProbes) {
-    if (!database.prepare(sql)) return fail(ErrorCode::corrupt, "its tables are not ours");
-  }
-  return database;
-}
-
-// Moves a damaged database and its journals away; where it lies now.
-Result<std::string> set_aside(const Place& place, const std::string& path) {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  char time[32];
-  std::strftime(time, sizeof time, "%Y%m%dT%H%M%SZ", &parts);
-  std::string aside = fmt::format("{}.damaged-{}", path, time);
-  struct stat info{};
-  for (int number = 2; ::lstat(aside.c_str(), &info) == 0; ++number) aside = fmt::format("{}.damaged-{}-{}", path, time, number);
-  for (const char* suffix : {"-wal", "-shm", "-journal", ""}) {
-    if (::rename((path + suffix).c_str(), (aside + suffix).c_str()) < 0 && errno != ENOENT)
-      return place.failure("move the damaged " + printable_name(path) + " away", errno);
-  }
-  return aside;
-}
+constexpr Schema kSchema{.name = "the history database", .migrations = kMigrations, .probes = kProbes};
 
 }  // namespace
 
@@ -168,17 +108,8 @@ Result<OpenedHistory> open_history_database(std::string directory) {
   UniqueFd lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock) return place.failure("write " + printable_name(lock_path), errno);
   while (::flock(lock.get(), LOCK_EX) < 0 && errno == EINTR) continue;
-  const std::string path = directory + "/casemate.db";
-  std::string note;
-  auto database = open_checked(path);
-  if (!database && database.error().code == ErrorCode::corrupt) {
-    TRY_ASSIGN(const std::string aside, set_aside(place, path));
-    note = fmt::format("the history database was damaged ({}); it is now {} and a new one is begun", database.error().what,
-                       printable_name(aside));
-    database = open_checked(path);
-  }
-  if (!database) return std::unexpected(database.error());
-  return OpenedHistory{std::move(*database), std::move(directory), std::move(note), std::move(lock)};
+  TRY_ASSIGN(OpenedDatabase opened, open_database(place, directory + "/casemate.db", kSchema));
+  return OpenedHistory{std::move(opened.database), std::move(directory), std::move(opened.note), std::move(lock)};
 }
 
 }  // namespace casemate

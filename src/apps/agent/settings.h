@@ -56,9 +56,9 @@ struct AgentSettings {
   bool json_log = false;
   bool allow_file_urls = false;  ///< repositories by file: URL or path
   Network clone_network = Network::outbound;
-  std::string metrics;             ///< "ADDRESS:PORT"; "": none
+  std::string metrics;             ///< "ADDRESS:PORT", "[ADDRESS]:PORT"; "": none
   std::uint32_t keep_tasks = 100;  ///< whose artifacts stay
-  std::string state_directory;     ///< "": $XDG_STATE_HOME/casemate/agent
+  std::string state_directory;     ///< "": agent in state_directory() (with `mock`: agent-mock)
 };
 
 /// 2 GiB of memory, 512 processes, 1 GiB and 131,072 files written, 64 MiB of output; no wall time (AgentSettings::timeout is its own).
@@ -75,5 +75,23 @@ struct ParsedAgentArguments {
 /// of secrets. Fails with invalid_input; `what` is one line that says what to change.
 Result<ParsedAgentArguments> parse_agent_arguments(const std::vector<std::string>& arguments);
 [[nodiscard]] std::string agent_help(std::string_view program);
+
+/// The environment variable that a password may be in.
+inline constexpr const char* kPasswordVariable = "CASEMATE_AGENT_PASSWORD";
+
+/// Overwrites what stands for --password in the arguments of this process, for all who may look into its command line. They must have been
+/// copied before.
+void hide_passwords(int argc, char** argv);
+/// Removes kPasswordVariable from the environment of this process and of those that it starts, and its bytes from /proc/PID/environ.
+void hide_password_variable();
+
+/// A repository and what of it.
+struct RepositoryAt {
+  std::string url;
+  std::string revision;  ///< "": HEAD
+};
+/// "URL[@REV]", where URL may be one with user and host ("git@host:tests.git@v1"). A revision with a slash in it needs a repository that
+/// ends with ".git". Fails with invalid_input for an empty URL or revision.
+Result<RepositoryAt> read_repository_at(std::string_view text);
 
 }  // namespace casemate

@@ -1,0 +1,29 @@
+// task_directories: where each task's order, grade, reports and output lie, and which of them stay.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+
+#include "casemate/result.h"
+
+namespace casemate {
+
+/// STATE/tasks/<number>; for nobody but us.
+class TaskDirectories {
+ public:
+  /// Makes STATE/tasks.
+  static Result<TaskDirectories> open(const std::string& state_directory);
+  [[nodiscard]] std::string path(std::int64_t number) const;
+  /// An empty one: what an earlier attempt left goes.
+  Result<std::string> make(std::int64_t number) const;
+  /// Removes all but the `keep` with the largest numbers and those that are `in_use`.
+  Result<void> prune(std::size_t keep, const std::set<std::int64_t>& in_use) const;
+
+ private:
+  explicit TaskDirectories(std::string directory) : directory_(std::move(directory)) {}
+  std::string directory_;  // absolute
+};
+
+}  // namespace casemate

@@ -1,0 +1,100 @@
+#include "apps/agent/worker_process.h"
+
+#include <csignal>
+#include <cstdlib>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "apps/agent/worker.h"
+#include "base/terminal.h"
+#include "casemate/outcome.h"
+#include "sys/fd.h"
+
+namespace casemate {
+namespace {
+
+constexpr std::size_t kMostGrade = 128u << 20;
+constexpr off_t kLogTail = 2048;
+
+struct Start {
+  const char* program;
+  char* const* argv;
+  char* const* environment;
+  int input;
+  int log;
+  pid_t parent;
+};
+
+// In the child, beside other threads' locks: system calls alone.
+[[noreturn]] void become_worker(const Start& start) {
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != start.parent) ::_exit(125);  // it died before that
+  ::dup2(start.input, STDIN_FILENO);
+  ::dup2(start.log, STDOUT_FILENO);
+  ::dup2(start.log, STDERR_FILENO);
+  ::close_range(3, ~0U, 0);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::signal(number, SIG_DFL);
+  ::execve(start.program, start.argv, start.environment);
+  ::_exit(125);
+}
+
+Result<void> write_order(const std::string& path, const WorkOrder& order) {
+  TRY_ASSIGN(const UniqueFd file, open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  return write_all(file.get(), order_json(order));
+}
+
+// What the worker said last, on one line.
+std::string last_words(const std::string& path) {
+  auto file = open_file(path, O_RDONLY | O_NOFOLLOW);
+  if (!file) return "";
+  const off_t size = ::lseek(file->get(), 0, SEEK_END);
+  ::lseek(file->get(), size > kLogTail ? size - kLogTail : 0, SEEK_SET);
+  auto text = read_all(file->get(), 2 * kLogTail);
+  if (!text) return "";
+  while (text->ends_with('\n')) text->pop_back();
+  return printable_line(text->substr(text->rfind('\n') + 1));
+}
+
+}  // namespace
+
+Result<WorkerProcess> WorkerProcess::start(const std::string& directory, const WorkOrder& order, const std::string& program) {
+  TRY(write_order(fmt::format("{}/{}", directory, kOrderFile), order));
+  TRY_ASSIGN(const UniqueFd input, open_file("/dev/null", O_RDONLY));
+  TRY_ASSIGN(const UniqueFd log, open_file(fmt::format("{}/{}", directory, kWorkerLog), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600));
+  std::string words[] = {"casemate-agent", "worker", directory};
+  char* const argv[] = {words[0].data(), words[1].data(), words[2].data(), nullptr};
+  const Start start{program.c_str(), argv, environ, input.get(), log.get(), ::getpid()};
+  int pidfd = -1;
+  const pid_t pid = clone_process(0, -1, &pidfd);
+  if (pid < 0) return fail_errno("start a worker");
+  if (pid == 0) become_worker(start);
+  ::setpgid(pid, pid);  // whoever is first: the group is there before anybody kills it
+  return WorkerProcess(directory, ChildProcess(pid, UniqueFd(pidfd)));
+}
+
+void WorkerProcess::kill() {
+  if (!process_ || end_) return;
+  ::kill(-process_.pid(), SIGKILL);
+  process_.signal(SIGKILL);
+  end_ = process_.reap();
+}
+
+Grade WorkerProcess::grade() {
+  if (!end_) end_ = process_.reap();
+  if (auto text = read_file(fmt::format("{}/{}", directory_, kGradeFile), kMostGrade)) {
+    if (auto grade = grade_from_json(*text)) return std::move(*grade);
+  }
+  const Outcome how{end_ && end_->signaled ? Outcome::Kind::signaled : Outcome::Kind::exited, end_ ? end_->code : 0, "", ""};
+  const std::string said = last_words(fmt::format("{}/{}", directory_, kWorkerLog));
+  return grade_of_error(
+      fmt::format("the task could not be run: its worker ended without a grade ({}){}{}", words(how), said.empty() ? "" : ": ", said));
+}
+
+}  // namespace casemate
