@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,7 +32,7 @@ struct HttpResponse {
 /// How a request failed that got no whole answer.
 struct HttpFailure {
   std::string what;          ///< one line, without secrets: "could not connect to HOST: ..."
-  bool sent = false;         ///< the server may have seen the whole request: an answer, or part of one, was lost
+  bool sent = false;         ///< the server may have seen the whole request: its last byte has left, and no whole answer came
   bool interrupted = false;  ///< the caller's stop_fd became readable
   bool unanswerable =
       false;  ///< trying again is of no use: not a URL, a certificate that is not to be trusted, an answer that is too large
@@ -44,13 +45,19 @@ struct HttpOptions {
   std::uint64_t most_bytes = 16ull << 20;                        ///< of an answer's body
   std::string ca_file;  ///< PEM, instead of the system's; "": the system's. There is no way not to verify
   std::string user_agent = "casemate";
-  int stop_fd = -1;  ///< borrowed; once it is readable, a request under way ends as interrupted
+  int stop_fd = -1;  ///< borrowed; once it is readable (or its other end is closed), a request ends as interrupted, also a new one
 };
 
+/// "HOST:PORT" of an http:// or https:// URL, for texts: nothing else of it is fit for a log, user and password least of all. Fails with
+/// invalid_input for anything else.
+Result<std::string> http_origin(std::string_view url);
+
 /// Keeps connections alive between requests. Follows no redirects; honours no proxy but what the environment names (http_proxy, no_proxy).
+/// Speaks HTTP/1.1. A GET may be sent again by itself where a kept connection turns out to be dead; any other method always gets a new
+/// connection, so it is sent once at most (RFC 9110, 9.2.2). The process must ignore SIGPIPE.
 class HttpClient {
  public:
-  /// Fails with invalid_input for a ca_file that can't be read.
+  /// Fails with invalid_input for a ca_file that can't be read or holds no certificate; it is read once, here.
   static Result<HttpClient> create(HttpOptions options = {});
   HttpClient(HttpClient&&) noexcept;
   HttpClient& operator=(HttpClient&&) noexcept;
