@@ -155,6 +155,7 @@ class Listening {
   template <class... Arguments>
   explicit Listening(Arguments&&... arguments) : server(std::forward<Arguments>(arguments)...) {
     server.set_logger([this](const auto&, const auto&) { ++requests; });
+    server.set_tcp_nodelay(true);
     server.set_socket_options([](auto fd) {
       const int yes = 1;
       ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
