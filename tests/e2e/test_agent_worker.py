@@ -214,6 +214,7 @@ def test_two_hundred_kilobytes_of_output_block_nobody(lab):
     place = lab.grade(lab.student(makefile=loud).url)
     assert place.cases == ALL
     assert len(place.read("output.txt")) > 200_000
+    assert place.steps["report"]["notes"] == []
 
 
 def test_output_without_end_is_an_error_and_bounded(lab):
@@ -268,6 +269,7 @@ def test_a_forged_report_is_written_over(lab):
     place = lab.grade(lab.student(forge).url)
     assert place.error is None
     assert place.cases == ALL | {"test_run::test_hello": "failed"}
+    assert any("was written 2 times" in note for note in place.steps["report"]["notes"]), place.steps
 
 
 def test_a_report_forged_by_a_process_left_behind_is_an_error_and_the_process_is_named(lab):
@@ -346,13 +348,42 @@ def cell_runs(word):
     return False
 
 
+def test_nothing_of_an_earlier_try_stays(lab):
+    place = lab.grade(lab.student().url)
+    (place.path / "order.json").write_text("{")
+    assert subprocess.run([AGENT, "worker", place.path], env=lab.environment, check=False).returncode == 0
+    assert "order can't be read" in place.error
+    assert sorted(os.listdir(place.path)) == ["grade.json", "order.json", "report.html", "steps.json"]
+
+
+def test_killed_it_leaves_no_process_and_the_next_one_removes_its_files(lab, casemate_directories):
+    temporary = pathlib.Path(casemate_directories["CASEMATE_CACHE_DIR"]) / "tmp"
+    place, worker = lab.start(lab.student().url, tests_command=["sh", "-c", "sleep 87654; true"])
+    wait_for(lambda: cell_runs("87654"))
+    worker.kill()
+    worker.wait()
+    wait_for(lambda: not cell_runs("87654"))
+    assert os.listdir(temporary) != []
+    assert not (place.path / "grade.json").exists()
+    assert lab.grade(lab.student(name="next").url).cases == ALL
+    assert os.listdir(temporary) == []
+
+
+def test_two_at_once_fetch_new_tests_once(lab):
+    lab.tests.commit({"new": "new\n"})
+    started = [lab.start(lab.student(name=name).url) for name in ("a", "b")]
+    assert [worker.wait(100) for _, worker in started] == [0, 0]
+    assert [place.cases for place, _ in started] == [ALL, ALL]
+    assert sorted(place.steps["tests"]["cached"] for place, _ in started) != [False, False]
+
+
 def test_nothing_stays_in_the_cache_but_trees(lab, casemate_directories):
     lab.grade(lab.student().url)
     assert os.listdir(pathlib.Path(casemate_directories["CASEMATE_CACHE_DIR"]) / "tmp") == []
 
 
 def test_an_image_runs_the_tests(lab):
-    image = TREE / "build" / "images" / "python3.13"
+    image = pathlib.Path(os.environ.get("CASEMATE_IMAGES", TREE / "build" / "images")) / "python3.13"
     if not image.exists():
         pytest.skip("no image: ./dev images")
     version = ["python", "-c", "import pytest, sys; print(sys.version_info[:2])"]

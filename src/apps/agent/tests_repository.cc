@@ -85,8 +85,10 @@ Result<TestsTree> tests_tree(const TestsRequest& request, const std::string& com
     return {};
   };
   const std::string description = fmt::format("{}{} at {}", kDescription, request.source.name, commit.substr(0, 12));
-  TRY_ASSIGN(tree.lease, store.make_layer(key, description, fill));
-  forget_old_trees(store);
+  bool created = false;
+  TRY_ASSIGN(tree.lease, store.make_layer(key, description, fill, &created));
+  tree.cached = !created;  // another worker may have been at it
+  if (created) forget_old_trees(store);
   return tree;
 }
 

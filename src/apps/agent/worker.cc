@@ -12,6 +12,7 @@
 
 #include "apps/agent/clone.h"
 #include "apps/agent/interruption.h"
+#include "apps/agent/report_watch.h"
 #include "apps/agent/task_page.h"
 #include "apps/agent/tests_environment.h"
 #include "apps/agent/tests_repository.h"
@@ -113,6 +114,8 @@ class Pipeline {
     Grade grade = grade_run(order_, end_);
     report.took = since(start);
     if (grade.is_error) report.problem = grade.error_details;
+    if (const unsigned writes = report_watch_->writes(kReportFile); writes > 1)
+      report.notes.push_back(fmt::format("{} was written {} times: by something else than the tests, perhaps", kReportFile, writes));
     steps_.push_back(std::move(report));
     return grade;
   }
@@ -209,6 +212,7 @@ class Pipeline {
 
   Result<void> run(StepReport& report) {
     TRY_ASSIGN(Job job, tests_job(order_, *environment_, {temp("project"), tests_->lease.path(), temp("report")}));
+    TRY_ASSIGN(report_watch_, ReportWatch::begin(temp("report")));
     TRY(interruption_->treat(Interruption::Manner::ask, order_.timeout));
     TRY_ASSIGN(end_.result, engine_->run(std::move(job)));
     ran_ = true;
@@ -235,6 +239,7 @@ class Pipeline {
   std::unique_ptr<Interruption> interruption_;
   std::optional<TestsTree> tests_;
   std::optional<TestsEnvironment> environment_;
+  std::optional<ReportWatch> report_watch_;  // from the run's start on
   TestsEnd end_;
   bool ran_ = false;
 };
