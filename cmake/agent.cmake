@@ -9,6 +9,15 @@ add_library(casemate_agent STATIC ${sources})
 target_link_libraries(casemate_agent PUBLIC ${previous} CURL::libcurl ${CASEMATE_HTTPLIB} Threads::Threads)
 # What Debian's library was made with: its header lays out classes by these.
 target_compile_definitions(casemate_agent PUBLIC CPPHTTPLIB_OPENSSL_SUPPORT CPPHTTPLIB_ZLIB_SUPPORT CPPHTTPLIB_BROTLI_SUPPORT)
+set(lab ${CMAKE_SOURCE_DIR}/examples/lab)
+casemate_embed(casemate_agent example_lab.inc
+  kLabMakefile ${lab}/project/Makefile
+  kLabCount ${lab}/project/count.c
+  kLabRunTests ${lab}/tests/run_tests.py
+  kLabRequirements ${lab}/tests/requirements.txt
+  kLabConftest ${lab}/tests/tests/conftest.py
+  kLabTestBuild ${lab}/tests/tests/lab1/test_build.py
+  kLabTestCount ${lab}/tests/tests/lab1/test_count.py)
 target_link_options(casemate_agent INTERFACE -Wl,--exclude-libs,ALL)
 add_executable(casemate-agent src/apps/agent/main.cc)
 target_link_libraries(casemate-agent PRIVATE casemate_agent)

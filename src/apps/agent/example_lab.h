@@ -18,8 +18,8 @@ class ExampleLab {
   ExampleLab& operator=(ExampleLab&& other) noexcept;
   ~ExampleLab();
   /// file: URLs.
-  [[nodiscard]] std::string project_url() const { return "file://" + directory_ + "/project"; }
-  [[nodiscard]] std::string tests_url() const { return "file://" + directory_ + "/tests"; }
+  [[nodiscard]] std::string project_url() const;
+  [[nodiscard]] std::string tests_url() const;
 
  private:
   explicit ExampleLab(std::string directory) : directory_(std::move(directory)) {}

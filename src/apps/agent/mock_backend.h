@@ -28,13 +28,13 @@ struct MockOptions {
   std::string post_api = "/api/task/result";
   std::string login_api = "/api/v1/login";
   std::string token_refresh_api = "/api/v1/auth/refresh";
-  /// Called in a thread of the backend for each result that was taken.
+  /// Called in a thread of the backend for each result that was taken; must not call the backend.
   std::function<void(const std::string& body)> on_result;
 };
 
 /// The backend: it listens while this lives. As deployed ones do, it answers 500 for errorDetails of more than 255 characters and for a NUL
 /// in any text, deletes an attempt whose result comes a second time (200) and answers 400 to the third. `GET /api/session/attempt/{id}`
-/// is 404 for an attempt that there is not, else `{"id", "status"}` with AVAILABLE, IN_PROGRESS or FINISHED, and the result as it came.
+/// is 404 for an attempt that there is not, else `{"id", "status", "isPassed", "testResults"}` with AVAILABLE, IN_PROGRESS or FINISHED.
 class MockBackend {
  public:
   /// not_supported: the port can't be had.
@@ -59,8 +59,8 @@ struct MockRun {
   MockBackend backend;
 };
 
-/// Writes the example lab into `directory` and offers `count` tasks with it, in the form of `settings.wire` (else form A), with fresh keys,
-/// at the paths and to the login of `settings`.
+/// Writes the example lab into `directory` (all that was there is removed, and the directory at the end) and offers `count` tasks with it,
+/// in the form of `settings.wire` (else form A), with fresh keys, at the paths and to the login of `settings`.
 Result<MockRun> start_mock(const AgentSettings& settings, const std::string& directory, std::size_t count = 1,
                            std::function<void(const std::string& body)> on_result = {});
 
