@@ -217,6 +217,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.session.lock:
             status, body = self.decide(method, name, raw)
         entry["status"] = status
+        if name == "get":
+            entry["handed"] = isinstance(body, dict) and ("id" in body or "attempt" in body)
+            entry["time"] = time.time()
         if fault["do"] == "vanish":  # it was taken, and nobody is told
             return self.reset()
         if fault["do"] == "hang-after":
