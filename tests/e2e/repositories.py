@@ -1,427 +1,231 @@
-"""Real git repositories for the grading agent's tests: a tests repository and C labs, served by git's own http-backend on loopback, by a web server
-that only knows files, or by file: URL; and wheels of pytest, so that its environment is made without the world."""
+"""Real git repositories for the agent: students' C projects, a repository of tests, and servers on loopback."""
 
-import base64
 import contextlib
-import hashlib
+import functools
 import http.server
+import json
 import os
 import pathlib
-import shutil
+import socket
 import subprocess
-import sys
 import threading
-import zipfile
-from importlib import metadata
+import time
 
-TREE = pathlib.Path(__file__).resolve().parents[2]
-PYTEST = ("pytest", "iniconfig", "packaging", "pluggy", "pygments")
-
-RUN_TESTS = r'''
-"""The tests of the labs against one project."""
-import argparse, os, pathlib, sys
 import pytest
+from py_test_runner import CASEMATE
 
+AGENT = CASEMATE.parent / "casemate-agent"
+
+GIT = os.environ | {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "lab",
+    "GIT_AUTHOR_EMAIL": "lab@localhost",
+    "GIT_COMMITTER_NAME": "lab",
+    "GIT_COMMITTER_EMAIL": "lab@localhost",
+}
+
+HELLO = '#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n'
+MAKEFILE = "hello: hello.c\n\t$(CC) -o $@ hello.c\n"
+
+RUN_TESTS = """
+import argparse, os, sys
 parser = argparse.ArgumentParser()
 parser.add_argument("--src", required=True)
 parser.add_argument("--junit-xml", required=True)
-parser.add_argument("-k", default="")
-parser.add_argument("--lab-num", nargs="*", type=int, default=[])
-parser.add_argument("--proxy_timeout", type=float, default=5)
-options = parser.parse_args()
-here = pathlib.Path(__file__).resolve().parent
-paths = [f"tests/lab{number}" for number in options.lab_num] or ["tests"]
-os.chdir(here)
-words = ["-p", "no:cacheprovider", "-rP", "--src", os.path.abspath(options.src), "--junit-xml", options.junit_xml, "--proxy_timeout", str(options.proxy_timeout)]
-if options.k:
-    words += ["-k", options.k]
-sys.exit(pytest.main(words + paths))
-'''
-
-CONFTEST = r'''
-import pathlib, subprocess
+parser.add_argument("-k")
+parser.add_argument("--lab-num", nargs="+")
+parser.add_argument("--proxy_timeout", type=float, default=10)
+typed = parser.parse_args()
+os.environ["SRC"] = typed.src
+os.environ["PROXY_TIMEOUT"] = str(typed.proxy_timeout)
 import pytest
-
-def pytest_addoption(parser):
-    parser.addoption("--src")
-    parser.addoption("--proxy_timeout", type=float, default=5)
-
-@pytest.fixture(scope="session")
-def project(request):
-    return pathlib.Path(request.config.getoption("--src"))
-
-@pytest.fixture(scope="session")
-def proxy_timeout(request):
-    return request.config.getoption("--proxy_timeout")
-
-@pytest.fixture(scope="session")
-def built(project):
-    subprocess.run(["make"], cwd=project, check=True)
-    return project / "proxy"
-
-@pytest.fixture
-def proxy(built, proxy_timeout):
-    def run(*words):
-        try:
-            return subprocess.run([built, *words], cwd=built.parent, capture_output=True, text=True, errors="replace", timeout=proxy_timeout)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"Proxy not finished in {proxy_timeout} seconds.")
-    return run
-
-@pytest.fixture
-def configuration(project):
-    if not (project / "proxy.conf").exists():
-        raise RuntimeError("proxy.conf is missing: no fixture")
-    return (project / "proxy.conf").read_text()
-'''
-
-LAB1_BUILD = r'''
-import subprocess
-
-def test_make(project):
-    assert subprocess.run(["make", "clean", "all"], cwd=project).returncode == 0
-
-def test_binary(built):
-    assert built.is_file()
-'''
-
-LAB1_RUN = r'''
-import pytest
-
-def test_greets(proxy):
-    done = proxy()
-    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stdout + done.stderr
-
-@pytest.mark.parametrize("word", ["a", "b c", "d-ё"])
-def test_echoes(proxy, word):
-    assert proxy(word).stdout == word + "\n"
-
-def test_configured(configuration):
-    assert configuration
-'''
-
-LAB2 = r'''
-import pytest
-
-def test_refuses(proxy):
-    assert proxy("--bad").returncode == 2
-
-@pytest.mark.skip(reason="not this term")
-def test_later():
-    pass
-
-@pytest.mark.xfail(reason="known")
-def test_known():
-    assert False
-'''
-
-MAKEFILE = "all: proxy\nproxy: proxy.c\n\t$(CC) -o $@ $<\nclean:\n\trm -f proxy\n.PHONY: all clean\n"
-
-HELLO = r"""
-#include <stdio.h>
-#include <string.h>
-int main(int argc, char** argv) {
-  if (argc == 1) return puts("hello") < 0;
-  if (strcmp(argv[1], "--bad") == 0) return 2;
-  return puts(argv[1]) < 0;
-}
+sys.exit(pytest.main(["-s", "tests", "--junit-xml=" + typed.junit_xml, *(["-k", typed.k] if typed.k else [])]))
 """
 
-# What each lab's proxy.c is; what else lies in it is in MORE.
-PROGRAMS = {
-    "good": HELLO,
-    "wrong": HELLO.replace('"hello"', '"good bye"'),
-    "broken": "int main(void) { return undeclared_name; }\n",
-    "endless": "int main(void) { for (volatile int i = 0;; i = i + 1) {} }\n",
-    "chatty": HELLO,
-    "nuls": '#include <stdio.h>\nint main(void) { fwrite("a\\0b\\033[31m\\xff", 1, 9, stdout); return 1; }\n',
-    "bomb": "#include <unistd.h>\nint main(void) { for (;;) fork(); }\n",
-    "parricide": "#include <signal.h>\n#include <unistd.h>\nint main(void) { kill(getppid(), SIGKILL); sleep(5); return 0; }\n",
-    "daemon": r"""
-#include <stdio.h>
-#include <unistd.h>
-int main(int argc, char** argv) {
-  if (argc == 1) {
-    if (fork() == 0) { setsid(); if (fork() == 0) { close(0); close(1); close(2); execlp("sleep", "sleep", "86401.25", (char*)0); } _exit(0); }
-    return puts("hello") < 0;
-  }
-  return puts(argv[1]) < 0;
-}
-""",
-    "hungry": '#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint main(void) { for (;;) { char* p = malloc(1 << 24); if (p) memset(p, 1, 1 << 24); } }\n',
-}
+TEST_BUILD = """
+import os, subprocess
 
-# Prints whatever of the host it finds, as text that a description shows.
-SPY = r"""
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-extern char** environ;
-static void show(const char* path) {
-  char text[4096];
-  FILE* file = fopen(path, "r");
-  if (!file) { printf("%s: %s\n", path, strerror(errno)); return; }
-  size_t n = fread(text, 1, sizeof text - 1, file);
-  for (size_t i = 0; i < n; i++) if (!text[i]) text[i] = ' ';
-  text[n] = 0;
-  printf("%s has %zu bytes: %s\n", path, n, text);
-  fclose(file);
-}
-int main(void) {
-  puts("the spy was here");
-  show("/etc/shadow");
-  for (char** word = environ; *word; word++) printf("mine: %s\n", *word);
-  DIR* processes = opendir("/proc");
-  for (struct dirent* one; processes && (one = readdir(processes));) {
-    if (one->d_name[0] < '0' || one->d_name[0] > '9') continue;
-    char path[300];
-    snprintf(path, sizeof path, "/proc/%s/environ", one->d_name);
-    show(path);
-    snprintf(path, sizeof path, "/proc/%s/cmdline", one->d_name);
-    show(path);
-  }
-  puts("the spy is done");
-  return 1;
-}
+def test_make():
+    assert subprocess.run(["make", "-C", os.environ["SRC"]]).returncode == 0
 """
 
-# Finds pytest's --junit-xml in its parent's command line and writes a report there in which all is well: at once, and again and again by a
-# process that it leaves behind.
-FORGER = r"""
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-static const char* all_well = "<?xml version='1.0'?><testsuites><testsuite name='pytest' errors='0' failures='0' skipped='0' tests='1' time='0.1'>"
-  "<testcase classname='tests.lab1.test_run' name='test_greets' time='0.1'/></testsuite></testsuites>";
-static void forge(const char* path) {
-  FILE* file = fopen(path, "w");
-  if (file) { fputs(all_well, file); fclose(file); }
-}
-int main(void) {
-  static char words[65536];
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/cmdline", getppid());
-  FILE* file = fopen(path, "r");
-  size_t n = file ? fread(words, 1, sizeof words - 1, file) : 0;
-  const char* report = "";
-  for (size_t i = 0; i < n; i += strlen(words + i) + 1)
-    if (strcmp(words + i, "--junit-xml") == 0) report = words + i + strlen(words + i) + 1;
-  forge(report);
-  if (fork() == 0) {
-    setsid(); close(0); close(1); close(2);
-    for (;;) { forge(report); usleep(2000); }
-  }
-  puts("forged");
-  return 0;
-}
+TEST_RUN = """
+import os, subprocess
+
+def test_hello():
+    done = subprocess.run([os.environ["SRC"] + "/hello"], stdout=subprocess.PIPE, timeout=float(os.environ["PROXY_TIMEOUT"]))
+    assert (done.returncode, done.stdout) == (0, b"hello\\n")
+
+def test_source_is_there():
+    assert os.path.exists(os.environ["SRC"] + "/hello.c")
 """
-PROGRAMS |= {"spy": SPY, "forger": FORGER}
-MORE = {
-    "chatty": {"Makefile": MAKEFILE.replace("\t$(CC)", "\t@for i in $$(seq 2500); do echo 'warning: this line is here eighty times a thousand, and nobody reads it'; done\n\t$(CC)", 1)},
-    "good": {"proxy.conf": "port = 80\n"},
-}
 
 
-def git(*words, cwd=None):
-    """Runs git without anybody's settings; its output."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")} | {
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_CONFIG_SYSTEM": "/dev/null",
-        "GIT_TERMINAL_PROMPT": "0",
-        "HOME": "/nonexistent",
-    }
-    for who in ("AUTHOR", "COMMITTER"):
-        environment |= {f"GIT_{who}_NAME": "Ada", f"GIT_{who}_EMAIL": "ada@example.org", f"GIT_{who}_DATE": "2026-09-01T12:00:00+0000"}
-    words = ("git", "-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always", "-c", "gc.auto=0", *map(str, words))
-    done = subprocess.run(words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, f"{words}: {done.stderr}"
-    return done.stdout.strip()
+def git(directory, *arguments):
+    return subprocess.run(["git", *arguments], cwd=directory, env=GIT, check=True, capture_output=True, text=True).stdout.strip()
 
 
 class Repository:
-    """A bare repository below `root`, and a work tree beside it to commit from."""
+    """A repository with a work tree, which is served by its path."""
 
-    def __init__(self, root, name, work):
-        self.bare = pathlib.Path(root) / name
-        self.work = pathlib.Path(work) / name
-        self.name = name
-        self.work.mkdir(parents=True)
-        git("init", "--quiet", self.work)
-        git("init", "--quiet", "--bare", self.bare)
-        git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=self.bare)
-        git("remote", "add", "origin", self.bare, cwd=self.work)
+    def __init__(self, path, files):
+        self.path = path
+        path.mkdir(parents=True)
+        git(path, "init", "-q", "-b", "main")
+        self.commit(files)
 
-    def commit(self, files=None, message="a lab", branch="main"):
-        """Writes files ({name: text}; None removes), commits all and pushes; the commit's name."""
-        for name, text in (files or {}).items():
-            path = self.work / name
-            if text is None:
-                path.unlink()
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        git("checkout", "--quiet", "-B", branch, cwd=self.work)
-        git("add", "--all", cwd=self.work)
-        git("commit", "--quiet", "--allow-empty", "--message", message, cwd=self.work)
-        git("push", "--quiet", "--force", "origin", branch, cwd=self.work)
-        git("update-server-info", cwd=self.bare)
-        return git("rev-parse", "HEAD", cwd=self.work)
+    def commit(self, files):
+        for name, content in files.items():
+            file = self.path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, pathlib.Path):
+                file.symlink_to(content)
+            else:
+                file.write_text(content)
+        git(self.path, "add", "-A")
+        git(self.path, "commit", "-q", "--allow-empty", "-m", "work")
+        return git(self.path, "rev-parse", "HEAD")
 
     @property
-    def file_url(self):
-        return self.bare.as_uri()
+    def url(self):
+        return f"file://{self.path}"
 
 
-class Labs:
-    """All repositories of one test, below one directory."""
+class Lab:
+    """Starts workers in directories of the test's own."""
 
-    def __init__(self, directory):
-        self.root = pathlib.Path(directory).resolve() / "served"
-        self.work = pathlib.Path(directory).resolve() / "work"
-        self.root.mkdir(parents=True)
+    def __init__(self, directory, environment):
+        self.directory = directory
+        self.environment = environment
+        self.count = 0
+        self.tests = None
 
-    def repository(self, name, files=None):
-        made = Repository(self.root, name, self.work)
-        if files is not None:
-            made.commit(files)
-        return made
+    def repository(self, name, files):
+        return Repository(self.directory / name, files)
 
-    def tests(self, name="tests.git", **more):
-        """The tests repository; `more`: other files, by name with __ for /, or None to leave one out."""
-        files = {
-            "run_tests.py": RUN_TESTS,
-            "requirements.txt": requirements(),
-            "pytest.ini": "[pytest]\naddopts = -p no:cacheprovider\n",
-            "conftest.py": CONFTEST,
-            "tests/lab1/__init__.py": "",
-            "tests/lab2/__init__.py": "",
-            "tests/__init__.py": "",
-            "tests/lab1/test_build.py": LAB1_BUILD,
-            "tests/lab1/test_run.py": LAB1_RUN,
-            "tests/lab2/test_more.py": LAB2,
-        } | {key.replace("__slash__", "/"): value for key, value in more.items()}
-        return self.repository(name, {key: value for key, value in files.items() if value is not None})
+    def student(self, hello=HELLO, makefile=MAKEFILE, name="student", **more):
+        return self.repository(name, {"hello.c": hello, "Makefile": makefile} | more)
 
-    def lab(self, kind="good", name=None, files=None):
-        """A student's repository of one of PROGRAMS."""
-        return self.repository(name or f"{kind}.git", {"Makefile": MAKEFILE, "proxy.c": PROGRAMS[kind]} | MORE.get(kind, {}) | (files or {}))
+    def order(self, url, **over):
+        task = {"attempt": 21, "repositoryUrl": url, "branch": "main", "laboratoryNumber": [1], "connectedTests": []}
+        task |= over.pop("task", {})
+        return {
+            "task": task,
+            "timeout_ms": 60_000,
+            "proxy_timeout_ms": 10_000,
+            "tests_repo": over.pop("tests", None) or self.tests.url,
+            "tests_revision": "",
+            "tests_command": ["python", "run_tests.py"],
+            "image": "",
+            "limits": {"memory_bytes": 1 << 30, "pids": 128, "output_bytes": 64 << 20, "disk_bytes": 256 << 20},
+            "slots": 1,
+            "isolate_tests": False,
+            "allow_file_urls": True,
+            "clone_network": "host",
+        } | over
 
+    def place(self, order):
+        self.count += 1
+        place = self.directory / f"task{self.count}"
+        place.mkdir()
+        (place / "order.json").write_text(order if isinstance(order, str) else json.dumps(order))
+        return Place(place)
 
-def requirements():
-    """pytest as tests/requirements.txt pins it."""
-    lines = (TREE / "tests" / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return "".join(f"{line}\n" for line in lines if line.partition("==")[0].lower() in PYTEST)
+    def start(self, url, **over):
+        place = self.place(self.order(url, **over))
+        worker = subprocess.Popen([AGENT, "worker", place.path], stdin=subprocess.DEVNULL, env=self.environment, start_new_session=True)
+        return place, worker
 
-
-def wheels(directory):
-    """Wheels of pytest and what it needs, made of those that run these tests: for PIP_FIND_LINKS, so that no test needs the world."""
-    directory = pathlib.Path(directory)
-    directory.mkdir()
-    for name in PYTEST:
-        package = metadata.distribution(name)
-        base = f"{package.metadata['Name'].replace('-', '_').lower()}-{package.version}"
-        with zipfile.ZipFile(directory / f"{base}-py3-none-any.whl", "w") as wheel:
-            record = []
-            for file in sorted(package.files):
-                if file.parts[0] in ("..", "/") or "__pycache__" in file.parts or file.name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"):
-                    continue
-                content = package.locate_file(file).read_bytes()
-                digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-                wheel.writestr(str(file), content)
-                record.append(f"{file},sha256={digest},{len(content)}")
-                if file.name == "METADATA":
-                    record_name = str(file.parent / "RECORD")
-            wheel.writestr(record_name, "\n".join([*record, f"{record_name},,", ""]))
-    return directory
+    def grade(self, url, **over):
+        """Grades a task to its end. A worker that has done its work exits with 0, whatever the grade."""
+        place = self.place(self.order(url, **over))
+        done = subprocess.run([AGENT, "worker", place.path], stdin=subprocess.DEVNULL, env=self.environment, capture_output=True, timeout=200)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        return place
 
 
-class GitHandler(http.server.SimpleHTTPRequestHandler):
-    """git http-backend as a CGI program; below /dumb/ the same repositories as plain files."""
+class Place:
+    """What a worker left in its directory."""
 
-    protocol_version = "HTTP/1.0"
-    root: pathlib.Path
-    seen: list
+    def __init__(self, path):
+        self.path = path
 
-    def __init__(self, *words, **options):
-        super().__init__(*words, directory=str(self.root), **options)
+    def read(self, name):
+        return (self.path / name).read_text(errors="replace")
 
-    def log_message(self, *_):
-        pass
+    def json(self, name):
+        return json.loads(self.read(name))
 
-    def do_GET(self):
-        self.seen.append(self.path)
-        if self.path.startswith("/hang/"):
-            threading.Event().wait(30)
-        elif self.path.startswith("/dumb/"):
-            self.path = self.path.removeprefix("/dumb")
-            super().do_GET()
-        else:
-            self.smart()
+    @property
+    def error(self):
+        grade = self.json("grade.json")
+        return grade["error_details"] if grade["is_error"] else None
 
-    def do_POST(self):
-        self.seen.append(self.path)
-        self.smart()
+    @property
+    def steps(self):
+        return {step["name"]: step for step in self.json("steps.json")["steps"]}
 
-    def smart(self):
-        path, _, query = self.path.partition("?")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        environment = {
-            "PATH": os.environ["PATH"],
-            "GIT_PROJECT_ROOT": str(self.root),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": "safe.directory",
-            "GIT_CONFIG_VALUE_0": "*",
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "REQUEST_METHOD": self.command,
-            "REMOTE_ADDR": "127.0.0.1",
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-        }
-        done = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, timeout=60, check=False)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
-        self.send_response(int(fields.pop("Status", "200").split()[0]))
-        for key, value in fields.items():
-            self.send_header(key, value)
-        self.end_headers()
-        with contextlib.suppress(OSError):
-            self.wfile.write(content)
+    @property
+    def cases(self):
+        """{name: "passed" | "failed" | "skipped"} of report.xml as the grade has them."""
+        return {one["name"]: one["verdict"] for one in self.json("grade.json")["cases"]}
 
 
-class GitServer:
-    """Serves `root` on loopback."""
-
-    def __init__(self, root):
-        self.seen = []
-        handler = type("Bound", (GitHandler,), {"root": pathlib.Path(root), "seen": self.seen})
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        self.server.block_on_close = False
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def url(self, repository, way=""):
-        name = repository.name if isinstance(repository, Repository) else repository
-        return f"http://127.0.0.1:{self.server.server_port}/{way}{name}"
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+@pytest.fixture
+def bare_lab(tmp_path, casemate_directories):
+    """Without a tests repository."""
+    if not AGENT.exists():
+        pytest.fail(f"{AGENT} is missing: ./dev build")
+    return Lab(tmp_path, os.environ | casemate_directories | {"CASEMATE_AGENT_PASSWORD": "hunter2hunter2"})
 
 
-def main():
-    """By hand, and for bench/agent.py: makes a tests repository and labs below a directory."""
-    labs = Labs(sys.argv[1])
-    labs.tests()
-    for kind in PROGRAMS:
-        labs.lab(kind)
-    shutil.rmtree(labs.work)
+@pytest.fixture
+def lab(bare_lab):
+    """With tests that want pytest."""
+    bare_lab.tests = bare_lab.repository(
+        "lab-tests",
+        {"requirements.txt": "pytest==9.2.0\n", "run_tests.py": RUN_TESTS, "tests/test_build.py": TEST_BUILD, "tests/test_run.py": TEST_RUN},
+    )
+    return bare_lab
 
 
-if __name__ == "__main__":
-    main()
-__all__ = ["GitServer", "Labs", "PROGRAMS", "Repository", "git", "requirements", "wheels"]
+@contextlib.contextmanager
+def git_daemon(base):
+    """git:// of all that is below `base`; gives the beginning of URLs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}", f"--base-path={base}", str(base)]
+    daemon = subprocess.Popen(command, env=GIT, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield f"git://127.0.0.1:{port}"
+    finally:
+        os.killpg(daemon.pid, 15)  # the program git, and its git-daemon
+        daemon.wait()
+
+
+@contextlib.contextmanager
+def dumb_server(base):
+    """http:// of files alone: a server that can't make a shallow clone."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(base)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+__all__ = ["HELLO", "Lab", "bare_lab", "dumb_server", "git", "git_daemon", "lab"]
