@@ -1,4 +1,4 @@
-# bash completion for casemate, py_test_runner and maelstrom-pytest. The options are read from --help, so they are those of the casemate that is installed.
+# bash completion for casemate, py_test_runner, maelstrom-pytest and ostest-runner. The options are read from --help, so they are those of the casemate that is installed.
 
 # Only what begins a line of the list of options: descriptions and examples name others.
 _casemate_options() {
@@ -42,10 +42,12 @@ _casemate() {
     command=script
   elif [[ ${program##*/} == maelstrom-pytest ]]; then
     command=pytest
+  elif [[ ${program##*/} == ostest-runner ]]; then
+    command=agent
   else
     command=${words[1]}
     if ((last == 1)); then
-      mapfile -t COMPREPLY < <(compgen -W 'run script pytest explain image doctor cache history show --help --version' -- "$cur")
+      mapfile -t COMPREPLY < <(compgen -W 'run script pytest agent explain image doctor cache history show --help --version' -- "$cur")
       return
     fi
     asked+=("$command")
@@ -63,8 +65,18 @@ _casemate() {
     fi
   done
   case $prev in
-    --isolation) mapfile -t COMPREPLY < <(compgen -W 'test class module file cold' -- "$cur") && return ;;
+    --isolation)
+      if [[ $command == agent ]]; then
+        mapfile -t COMPREPLY < <(compgen -W 'run test' -- "$cur")
+      else
+        mapfile -t COMPREPLY < <(compgen -W 'test class module file cold' -- "$cur")
+      fi
+      return
+      ;;
     --ui) mapfile -t COMPREPLY < <(compgen -W 'auto fancy simple quiet' -- "$cur") && return ;;
+    --logger-level) mapfile -t COMPREPLY < <(compgen -W 'debug info warning error critical' -- "$cur") && return ;;
+    --clone-network) mapfile -t COMPREPLY < <(compgen -W 'outbound host' -- "$cur") && return ;;
+    --wire) mapfile -t COMPREPLY < <(compgen -W 'a b' -- "$cur") && return ;;
     --network) mapfile -t COMPREPLY < <(compgen -W 'none outbound host' -- "$cur") && return ;;
     --profile) mapfile -t COMPREPLY < <(compgen -W 'default strict' -- "$cur") && return ;;
     --executor) mapfile -t COMPREPLY < <(compgen -W 'native docker' -- "$cur") && return ;;
@@ -122,4 +134,4 @@ _casemate() {
   compopt -o filenames 2>/dev/null
 }
 
-complete -F _casemate casemate py_test_runner maelstrom-pytest
+complete -F _casemate casemate py_test_runner maelstrom-pytest ostest-runner

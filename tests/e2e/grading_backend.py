@@ -31,6 +31,7 @@ DEFAULTS = {
     "none": [200, '{"status":"UNAVAILABLE"}'],  # the answer where there is no task
 }
 ERROR_DETAILS_LIMIT = 255
+UNTIL_POSTED = -1
 
 
 def texts_of(value):
@@ -53,7 +54,7 @@ class Session:
         self.options = options
         self.lock = threading.RLock()
         self.record = []
-        self.tasks = []  # [task, how often it is still handed out]
+        self.tasks = []  # [task, how often it is still handed out; UNTIL_POSTED: in turns with others, until there is a result]
         self.known = {}  # key: None (no result), a result, or "deleted"
         self.faults = []  # {"on", "do", "times", ...}
         self.access = {}  # token: (user, ends)
@@ -113,8 +114,10 @@ class Session:
 
     def next_task(self):
         for entry in self.tasks:
-            if entry[1] > 0:
-                entry[1] -= 1
+            if entry[1] > 0 or (entry[1] == UNTIL_POSTED and self.known.get(self.key_of(entry[0])) is None):
+                entry[1] -= entry[1] > 0
+                self.tasks.remove(entry)
+                self.tasks.append(entry)
                 if isinstance(entry[0], dict):
                     self.known.setdefault(self.key_of(entry[0]), None)
                 return 200, entry[0]
@@ -214,6 +217,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.session.lock:
             status, body = self.decide(method, name, raw)
         entry["status"] = status
+        if name == "get":
+            entry["handed"] = isinstance(body, dict) and ("id" in body or "attempt" in body)
+            entry["time"] = time.time()
         if fault["do"] == "vanish":  # it was taken, and nobody is told
             return self.reset()
         if fault["do"] == "hang-after":
@@ -328,7 +334,7 @@ def obey(session, listeners, order):
                 "known": session.known,
                 "record": session.record[order.get("since", 0) :],
                 "most_polls": session.most_polls,
-                "left": sum(times for _, times in session.tasks),
+                "left": sum(max(times, 0) for _, times in session.tasks),
             }
     return {"port": session.options["port"]}
 

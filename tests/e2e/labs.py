@@ -314,12 +314,13 @@ def requirements():
     return "".join(f"{line}\n" for line in lines if line.partition("==")[0].lower() in PYTEST)
 
 
-def wheels(directory):
-    """Wheels of pytest and what it needs, made of those that run these tests: for PIP_FIND_LINKS, so that no test needs the world."""
+def wheels(directory, installed=None):
+    """Wheels of pytest and what it needs, made of those that run these tests (or lie in the site directory `installed`): for PIP_FIND_LINKS,
+    so that no test needs the world."""
     directory = pathlib.Path(directory)
     directory.mkdir()
     for name in PYTEST:
-        package = metadata.distribution(name)
+        package = next(iter(metadata.distributions(name=name, path=[str(installed)]))) if installed else metadata.distribution(name)
         base = f"{package.metadata['Name'].replace('-', '_').lower()}-{package.version}"
         with zipfile.ZipFile(directory / f"{base}-py3-none-any.whl", "w") as wheel:
             record = []
