@@ -1,4 +1,6 @@
 // casemate: finds the front end by the program's name or the first argument.
+#include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstring>
 #include <exception>
@@ -34,6 +36,21 @@ struct FrontEnd {
   int (*main)(const std::vector<std::string>& arguments);
 };
 
+// The agent is a program of its own, beside this one: libcurl would cost every other command milliseconds at its start.
+int exec_agent(const std::vector<std::string>& arguments, std::string name) {
+  char self[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
+  const std::string own(self, length > 0 ? static_cast<std::size_t>(length) : 0);
+  const std::string path = own.substr(0, own.rfind('/') + 1) + "casemate-agent";
+  std::vector<std::string> words = arguments;
+  std::vector<char*> argv = {name.data()};
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ::execv(path.c_str(), argv.data());
+  return complain(name == "casemate-agent" ? "casemate agent" : name,
+                  fmt::format("can't start {}, which comes with casemate and belongs beside it: {}", path, std::strerror(errno)));
+}
+
 constexpr FrontEnd kFrontEnds[] = {
     {"run", "run one command in a fresh cell", run_main},
     {"explain", "print what the kernel would be asked to do for a job, run nothing", explain_main},
@@ -46,6 +63,8 @@ constexpr FrontEnd kFrontEnds[] = {
      [](const std::vector<std::string>& arguments) { return script_main(arguments, "casemate script"); }},
     {"pytest", "run a project's tests, each in a cell of its own (also maelstrom-pytest)",
      [](const std::vector<std::string>& arguments) { return pytest_main(arguments, "casemate pytest"); }},
+    {"agent", "take tasks from a backend, grade students' repositories, post the results (also ostest-runner)",
+     [](const std::vector<std::string>& arguments) { return exec_agent(arguments, "casemate-agent"); }},
 };
 
 std::string usage() {
@@ -87,6 +106,8 @@ int dispatch(const std::vector<std::string>& words) {
     return script_main({words.begin() + 1, words.end()}, "py_test_runner");
   if (!words.empty() && base_name(words[0]).starts_with("maelstrom-pytest"))
     return pytest_main({words.begin() + 1, words.end()}, "maelstrom-pytest");
+  if (!words.empty() && base_name(words[0]).starts_with("ostest-runner"))
+    return exec_agent({words.begin() + 1, words.end()}, std::string(base_name(words[0])));
   if (words.size() < 2) {
     say(usage());
     return kOwnFailure;

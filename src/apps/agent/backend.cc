@@ -37,8 +37,9 @@ bool says_later(int status) { return status >= 500 || status == 429 || status ==
 
 BackendFailure failure_of(const HttpFailure& failure) {
   using Kind = BackendFailure::Kind;
-  const bool nonsense = failure.unanswerable && failure.sent;
-  return {.kind = failure.interrupted ? Kind::interrupted : nonsense ? Kind::nonsense : Kind::unreachable, .what = failure.what};
+  Kind kind = failure.unanswerable ? Kind::unusable : Kind::unreachable;
+  if (failure.unanswerable && failure.sent) kind = Kind::nonsense;
+  return {.kind = failure.interrupted ? Kind::interrupted : kind, .what = failure.what};
 }
 
 std::string url_of(std::string_view base, std::string_view path) {

@@ -20,6 +20,7 @@ struct BackendFailure {
     unreachable,   ///< no answer, 5xx, 429: later
     unauthorised,  ///< 401 after a refresh and a login, or a bad password (401), an unknown user (400), no role (403): what names which
     nonsense,      ///< an answer that is none of the contract's, or is too large
+    unusable,      ///< trying again is of no use: not a URL, a certificate that is not to be trusted
     interrupted,
   } kind = Kind::unreachable;
   std::string what;  ///< one line, without secrets

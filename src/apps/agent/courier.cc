@@ -102,7 +102,7 @@ ErrandEnd Courier::go(const Errand& errand) {
       end.posted = backend_.post(errand.body);
       break;
     case Errand::Kind::ask:
-      end.has_result = backend_.has_result(errand.task);
+      end.asked = backend_.ask_result(errand.task);
       break;
   }
   return end;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -31,7 +32,7 @@ struct ErrandEnd {
   std::int64_t number = 0;
   std::expected<TaskAnswer, BackendFailure> taken;
   PostOutcome posted;
-  std::optional<bool> has_result;
+  std::expected<std::optional<bool>, BackendFailure> asked;  ///< as Backend::ask_result()
 };
 
 /// Owns the backend and the thread. Its public members are for one thread, the agent's.
