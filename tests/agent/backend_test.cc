@@ -489,6 +489,20 @@ TEST_F(BackendTest, StopEndsWhatHangs) {
   EXPECT_EQ(backend->post("{}").kind, Post::later);  // it was not even begun
 }
 
+TEST_F(BackendTest, AResultGoesToNoServerThatIsNotTrusted) {
+  const Certificates certificates;
+  Listening<httplib::SSLServer> server(certificates.path("right.pem").c_str(), certificates.path("right.key").c_str());
+  server.server.Post("/api/task/result", [](const httplib::Request&, httplib::Response&) {});
+  server.start();
+  AgentSettings settings{.backend_url = fmt::format("https://localhost:{}", server.port)};
+  const PostOutcome refused = Backend::create(settings, -1)->post("{}");
+  EXPECT_EQ(refused.kind, Post::later);
+  EXPECT_TRUE(says(refused.what, "certificate") && says(refused.what, "--ca-file")) << refused.what;
+  EXPECT_EQ(server.requests, 0);
+  settings.ca_file = certificates.path("ca.pem");
+  EXPECT_EQ(Backend::create(settings, -1)->post("{}").kind, Post::accepted);
+}
+
 // --- asking after a result
 
 TEST_F(BackendTest, WhetherAResultIsThere) {

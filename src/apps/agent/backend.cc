@@ -38,7 +38,9 @@ bool says_later(int status) { return status >= 500 || status == 429 || status ==
 BackendFailure failure_of(const HttpFailure& failure) {
   using Kind = BackendFailure::Kind;
   const bool nonsense = failure.unanswerable && failure.sent;
-  return {.kind = failure.interrupted ? Kind::interrupted : nonsense ? Kind::nonsense : Kind::unreachable, .what = failure.what};
+  // URL and headers are checked before: what could be wrong for good before anything is sent is the server's certificate.
+  const char* const advice = failure.unanswerable && !failure.sent ? " (for an authority of your own: --ca-file)" : "";
+  return {.kind = failure.interrupted ? Kind::interrupted : nonsense ? Kind::nonsense : Kind::unreachable, .what = failure.what + advice};
 }
 
 std::string url_of(std::string_view base, std::string_view path) {
