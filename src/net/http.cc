@@ -191,12 +191,16 @@ bool was_sent(CURL* easy, const Transfer& transfer, const HttpRequest& request) 
 }
 
 // Why, in libcurl's words; where those could quote a proxy's URL with its password, in fewer.
-std::string reason_of(CURL* easy, const Transfer& transfer, CURLcode code) {
+std::string reason_of(CURL* easy, const Transfer& transfer, const std::string& origin, CURLcode code) {
   long number = 0;
   curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
   std::string reason = transfer.reason.data();
-  if (code == CURLE_COULDNT_CONNECT && number != 0) reason = std::strerror(static_cast<int>(number));
-  if (reason.empty() || code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_URL_MALFORMAT) reason = curl_easy_strerror(code);
+  // "Failed to connect to HOST port PORT after N ms: ...": said once is enough, where it is not a proxy's that is named there.
+  const std::size_t colon = origin.rfind(':');
+  const bool direct = reason.find(fmt::format(" to {} port {} ", origin.substr(0, colon), origin.substr(colon + 1))) != std::string::npos;
+  if (code == CURLE_COULDNT_CONNECT && number != 0 && direct) reason = std::strerror(static_cast<int>(number));
+  const bool quotes = reason.find("://") != std::string::npos || reason.find('@') != std::string::npos;
+  if (reason.empty() || quotes || code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_URL_MALFORMAT) reason = curl_easy_strerror(code);
   return printable_name(reason.substr(0, kMostReason));
 }
 
@@ -258,7 +262,7 @@ struct HttpClient::Parts {
       return failure;
     }
     const char* const step = !transfer.connected ? "could not connect to" : !failure.sent ? "could not send to" : "no whole answer from";
-    failure.what = fmt::format("{} {}: {}", step, origin, reason_of(easy.get(), transfer, *code));
+    failure.what = fmt::format("{} {}: {}", step, origin, reason_of(easy.get(), transfer, origin, *code));
     return failure;
   }
 };

@@ -13,8 +13,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "apps/agent/bearer.h"
 #include "base/untrusted_json.h"
+#include "json_web_token.h"
 #include "loopback.h"
 
 namespace casemate {
@@ -28,21 +28,6 @@ using Post = PostOutcome::Kind;
 constexpr const char* kTask =
     R"({"attempt":21,"repositoryUrl":"https://example.org/lab.git","branch":"main","laboratoryNumber":1,"connectedTests":["a"]})";
 constexpr const char* kPassword = "s3cret-word";
-
-std::string base64url(std::string_view bytes) {
-  static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  std::string text;
-  unsigned held = 0;
-  int bits = 0;
-  for (const char byte : bytes) {
-    held = held << 8 | static_cast<unsigned char>(byte);
-    for (bits += 8; bits >= 6; bits -= 6) text += kDigits[held >> (bits - 6) & 63];
-  }
-  if (bits > 0) text += kDigits[held << (6 - bits) & 63];
-  return text;
-}
-
-std::string jwt(const Json& claims) { return base64url(R"({"alg":"HS256"})") + "." + base64url(claims.dump()) + ".s3cret-signature"; }
 
 // No two tokens are the same.
 Json numbered(Json claims, int number) {
@@ -489,6 +474,20 @@ TEST_F(BackendTest, StopEndsWhatHangs) {
   EXPECT_EQ(backend->post("{}").kind, Post::later);  // it was not even begun
 }
 
+TEST_F(BackendTest, AResultGoesToNoServerThatIsNotTrusted) {
+  const Certificates certificates;
+  Listening<httplib::SSLServer> server(certificates.path("right.pem").c_str(), certificates.path("right.key").c_str());
+  server.server.Post("/api/task/result", [](const httplib::Request&, httplib::Response&) {});
+  server.start();
+  AgentSettings settings{.backend_url = fmt::format("https://localhost:{}", server.port)};
+  const PostOutcome refused = Backend::create(settings, -1)->post("{}");
+  EXPECT_EQ(refused.kind, Post::later);
+  EXPECT_TRUE(says(refused.what, "certificate") && says(refused.what, "--ca-file")) << refused.what;
+  EXPECT_EQ(server.requests, 0);
+  settings.ca_file = certificates.path("ca.pem");
+  EXPECT_EQ(Backend::create(settings, -1)->post("{}").kind, Post::accepted);
+}
+
 // --- asking after a result
 
 TEST_F(BackendTest, WhetherAResultIsThere) {
@@ -552,34 +551,6 @@ TEST(Backoff, DoublesToAMinuteLessUpToHalf) {
   EXPECT_GT(backoff(3, 0.999), 2s);
   EXPECT_EQ(backoff(3, 7), 2s);
   EXPECT_EQ(backoff(3, -7), 4s);
-}
-
-// --- tokens
-
-TEST(Bearer, HowLongATokenLives) {
-  const auto at = std::chrono::system_clock::time_point(1'000'000s);
-  const auto lifetime = [&](const std::string& access) { return read_tokens(Json{{"accessToken", access}}.dump(), at)->lifetime; };
-  EXPECT_EQ(lifetime(jwt({{"exp", 1'000'100}})), 100s);
-  EXPECT_EQ(lifetime(jwt({{"exp", 1'000'100.5}})), 100'500ms);
-  EXPECT_EQ(lifetime(jwt({{"iat", 5'000}, {"exp", 5'030}})), 30s);  // its clock is not ours
-  for (const Json& claims :
-       {Json{{"exp", 999'999}}, Json{{"exp", "soon"}}, Json{{"iat", 7}}, Json::object(), Json{{"exp", nullptr}}, Json{{"exp", -1e308}}})
-    EXPECT_EQ(lifetime(jwt(claims)), 15min) << claims;
-  EXPECT_EQ(lifetime(jwt({{"exp", 1e308}})), 24h * 365);
-  for (const char* access : {"opaque", "a.b.c", "..", "a..c", "a.!!!!.c", "a.e30.c", "a.W10.c", "a.e.c"})
-    EXPECT_EQ(lifetime(access), 15min) << access;
-}
-
-TEST(Bearer, WhatIsATokenAndWhatIsNot) {
-  const auto read = read_tokens(R"({"type":"Bearer","accessToken":"abc","refreshToken":"def"})");
-  ASSERT_TRUE(read);
-  EXPECT_EQ(read->access, "abc");
-  EXPECT_EQ(read->refresh, "def");
-  for (const char* body : {"", "[]", "{}", R"({"accessToken":""})", R"({"accessToken":"a b"})", R"({"accessToken":"a\n"})",
-                           R"({"accessToken":"\u00e4"})", R"({"accessToken":["a"]})", R"({"refreshToken":"a"})"})
-    EXPECT_FALSE(read_tokens(body)) << body;
-  EXPECT_FALSE(read_tokens(Json{{"accessToken", std::string(17u << 10, 'x')}}.dump()));
-  EXPECT_EQ(read_tokens(R"({"accessToken":"abc","refreshToken":"d\n"})")->refresh, "");
 }
 
 }  // namespace

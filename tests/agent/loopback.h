@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -97,7 +98,12 @@ class RawServer {
         ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size) < 0)
       std::abort();
     port_ = ntohs(address.sin_port);
+    // A signal that a test sends to the process is its client's, in the thread of the test.
+    sigset_t all, before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
     acceptor_ = std::thread([this] { accept_all(); });
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
   ~RawServer() {
     stop_.write.reset();

@@ -39,7 +39,9 @@ BackendFailure failure_of(const HttpFailure& failure) {
   using Kind = BackendFailure::Kind;
   Kind kind = failure.unanswerable ? Kind::unusable : Kind::unreachable;
   if (failure.unanswerable && failure.sent) kind = Kind::nonsense;
-  return {.kind = failure.interrupted ? Kind::interrupted : kind, .what = failure.what};
+  // URL and headers are checked before: what could be wrong for good before anything is sent is the server's certificate.
+  const char* const advice = kind == Kind::unusable ? " (for an authority of your own: --ca-file)" : "";
+  return {.kind = failure.interrupted ? Kind::interrupted : kind, .what = failure.what + advice};
 }
 
 std::string url_of(std::string_view base, std::string_view path) {

@@ -1,6 +1,7 @@
 #include "apps/agent/bearer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 
@@ -45,7 +46,7 @@ std::chrono::milliseconds lifetime_of(std::string_view token, Seconds now) {
   const auto claims = untrusted_object(decode(token.substr(first + 1, second - first - 1)), kBounds);
   if (!claims) return kUsualLifetime;
   const Seconds issued = moment(*claims, "iat");
-  const Seconds left = moment(*claims, "exp") - (issued == issued ? issued : now);
+  const Seconds left = moment(*claims, "exp") - (std::isnan(issued.count()) ? now : issued);
   if (!(left > Seconds(0))) return kUsualLifetime;  // NaN too
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::min<Seconds>(left, kMostLifetime));
 }
