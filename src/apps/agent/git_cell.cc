@@ -196,7 +196,7 @@ std::optional<std::string> git_failure(const GitSource& source, const JobResult&
     case Outcome::Kind::out_of_memory:
       return fmt::format("{} is too large: git needed more than {} of memory", source.name, format_bytes(kMemory));
     case Outcome::Kind::setup_failed:
-      return fmt::format("git's cell could not be made: {} {}", words(outcome), outcome.detail);
+      return fmt::format("git's cell could not be made: {}", words(outcome));
     default:
       return fmt::format("git {}{}{}", words(outcome), said.empty() ? "" : ": ", said);
   }
