@@ -200,7 +200,7 @@ def test_a_program_that_never_ends_fails_its_case(lab):
 def test_the_timeout_keeps_what_had_finished(lab):
     place = lab.grade(lab.student(ENDLESS).url, timeout_ms=4000, proxy_timeout_ms=100_000)
     assert place.error == "Timeout, tests run ran more than:4 seconds"
-    assert place.cases["test_build::test_make"] == "passed"
+    assert place.cases == {"test_build::test_make": "passed"}
 
 
 def test_a_command_that_ignores_the_interrupt_is_ended(lab):
@@ -280,7 +280,7 @@ def test_a_report_forged_by_a_process_left_behind_is_an_error_and_the_process_is
         }}
         return 1;"""
     place = lab.grade(lab.student(program(body)).url)
-    assert place.error is not None
+    assert "by something else than the tests" in place.error
     assert any("hello" in note and "still ran" in note for note in place.steps["run"]["notes"])
 
 
@@ -326,7 +326,7 @@ def test_a_stop_signal_interrupts_the_tests_and_says_so(lab):
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
     assert place.error == "Stop signal received"
-    assert place.cases["test_build::test_make"] == "passed"
+    assert place.cases == {"test_build::test_make": "passed"}
 
 
 def test_a_second_signal_ends_at_once(lab):

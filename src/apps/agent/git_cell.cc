@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <csignal>
 #include <cstdlib>
 
 #include <fmt/format.h>
@@ -186,6 +187,7 @@ std::optional<std::string> git_failure(const GitSource& source, const JobResult&
   switch (outcome.kind) {
     case Outcome::Kind::exited:
       if (outcome.code == 0) return std::nullopt;
+      if (outcome.code == 128 + SIGXFSZ) return fmt::format("{} is too large: a file of more than {}", source.name, format_bytes(kDisk));
       return said.empty() ? fmt::format("git exited with {} and said nothing", outcome.code) : said;
     case Outcome::Kind::timed_out:
       return fmt::format("{} took longer than {}", source.name, format_duration(kWall));
@@ -194,7 +196,7 @@ std::optional<std::string> git_failure(const GitSource& source, const JobResult&
     case Outcome::Kind::out_of_memory:
       return fmt::format("{} is too large: git needed more than {} of memory", source.name, format_bytes(kMemory));
     case Outcome::Kind::setup_failed:
-      return fmt::format("git's cell could not be made: {} {}", words(outcome), outcome.detail);
+      return fmt::format("git's cell could not be made: {}", words(outcome));
     default:
       return fmt::format("git {}{}{}", words(outcome), said.empty() ? "" : ": ", said);
   }

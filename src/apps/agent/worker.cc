@@ -113,9 +113,11 @@ class Pipeline {
     read_report(temp("report"), end_);
     Grade grade = grade_run(order_, end_);
     report.took = since(start);
-    if (grade.is_error) report.problem = grade.error_details;
-    if (const unsigned writes = report_watch_->writes(kReportFile); writes > 1)
+    if (const unsigned writes = report_watch_->writes(kReportFile); writes > 1) {
       report.notes.push_back(fmt::format("{} was written {} times: by something else than the tests, perhaps", kReportFile, writes));
+      if (grade.is_error && end_.cut_short == CutShort::no) grade.error_details += "; " + report.notes.back();
+    }
+    if (grade.is_error) report.problem = grade.error_details;
     steps_.push_back(std::move(report));
     return grade;
   }
@@ -224,8 +226,7 @@ class Pipeline {
     for (const Leftover& process : end_.result.leftovers) left.push_back(fmt::format("{} ({})", process.pid, printable_name(process.name)));
     if (!left.empty())
       report.notes.push_back(fmt::format("still ran when the tests' command had ended, and were killed: {}", fmt::join(left, ", ")));
-    if (end_.result.outcome.kind != Outcome::Kind::exited)
-      report.notes.push_back(fmt::format("{} {}", words(end_.result.outcome), end_.result.outcome.detail));
+    if (end_.result.outcome.kind != Outcome::Kind::exited) report.notes.push_back(words(end_.result.outcome));
     return {};
   }
 
