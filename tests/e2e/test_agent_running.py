@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from agents import fetch, log_lines, processes, until_running
+from agents import below, fetch, log_lines, processes, until_running
 from py_test_runner import CASEMATE, gone
 from registry import free_port
 
@@ -170,11 +170,12 @@ def test_killed_it_leaves_no_process(world):
     world.task("endless", laboratoryNumber=1)
     agent = world.start("--proxy-timeout", "500")
     until_running(agent, "/proxy")
+    all_of_it = below(agent.pid)
+    assert len(all_of_it) >= 3  # a worker, a cell's init, the tests
     agent.kill()
     deadline = time.monotonic() + 20
-    mine = str(world.directory).encode()
-    while any(line.endswith(b"/proxy\0") or (b"worker" in line and mine in line) for line, _ in processes().values()):
-        assert time.monotonic() < deadline, [line for line, _ in processes().values() if b"proxy" in line or mine in line]
+    while any(processes().get(pid, ("",))[0] == line for pid, line in all_of_it.items()):
+        assert time.monotonic() < deadline, all_of_it
         time.sleep(0.1)
 
 
