@@ -183,6 +183,32 @@ def processes():
     return found
 
 
+def below(pid):
+    """{pid: command line} of all that a process started, and what that started."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                parents[int(entry)] = int(pathlib.Path(f"/proc/{entry}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    found = {}
+    for one in parents:
+        above = one
+        while above in parents and above != pid:
+            above = parents[above]
+        if above == pid and one != pid:
+            with contextlib.suppress(OSError):
+                found[one] = pathlib.Path(f"/proc/{one}/cmdline").read_bytes()
+    return found
+
+
+def until_running(agent, ending, seconds=60):
+    """Waits until a process whose command line ends so runs in one of the agent's cells."""
+    deadline = time.monotonic() + seconds
+    while not any(line.endswith(ending.encode() + b"\0") for line in below(agent.pid).values()):
+        assert time.monotonic() < deadline, f"no {ending} runs; the agent said:\n{agent.said}"
+        time.sleep(0.05)
+
+
 def files_with(text, *directories):
     """Files that have the text in them."""
     found = []
@@ -216,4 +242,4 @@ def world(tmp_path, casemate_directories, wheelhouse):
     made.close()
 
 
-__all__ = ["GradingWorld", "Running", "fetch", "files_with", "log_lines", "processes", "wheelhouse", "world"]
+__all__ = ["GradingWorld", "Running", "below", "fetch", "files_with", "log_lines", "processes", "until_running", "wheelhouse", "world"]

@@ -219,7 +219,7 @@ def test_a_bad_task_is_an_error_of_its_own_and_the_agent_goes_on(world):
     world.start_backend()
     for task in BAD_TASKS.values():
         world.backend.raw_task(task, known=f"attempt {task['attempt']}")
-    for hopeless in ([1, 2], {"attempt": "twenty"}, {"id": 5}, {"attempt": 1.5, "repositoryUrl": "x", "branch": "y"}, {"unknown": True}):
+    for hopeless in ([1, 2], {"attempt": "twenty"}, {"attempt": 1.5, "repositoryUrl": "x", "branch": "y"}):
         world.backend.raw_task(hopeless)
     assert world.grade("good", laboratoryNumber=1).passed is True
     for task in BAD_TASKS.values():

@@ -10,8 +10,8 @@ import subprocess
 import time
 
 import pytest
-from agents import fetch, log_lines, processes
-from py_test_runner import CASEMATE
+from agents import below, fetch, log_lines, processes, until_running
+from py_test_runner import CASEMATE, gone
 from registry import free_port
 
 FIRST = {"laboratoryNumber": 1, "connectedTests": ["test_greets"]}
@@ -32,16 +32,6 @@ FLAGS = {
     "--logger-level": "info",
     "--logger-output": "agent.log",
 }
-
-
-def running(world, program="sleep"):
-    """Waits until the endless program of a lab runs in a cell."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if any(line.endswith(b"/proxy\0") for line, _ in processes().values()):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"no program of a lab runs; the agent said:\n{world.agents[-1].said}")
 
 
 # --- the command line
@@ -144,7 +134,7 @@ def test_a_stop_signal_while_a_task_runs_is_told_to_the_backend(world, number):
     key = world.task("endless", form="b", laboratoryNumber=1)
     later = world.task("good", form="b", **FIRST)
     agent = world.start("--proxy-timeout", "500", "--concurrent", "1")
-    running(world)
+    until_running(agent, "/proxy")
     assert agent.stop(number, seconds=30) == 0
     graded = world.backend.result(key)
     assert graded.error is True and graded.details == "Stop signal received"
@@ -156,24 +146,19 @@ def test_a_stop_signal_while_a_task_runs_is_told_to_the_backend(world, number):
 
 def test_a_second_signal_ends_it_at_once(world):
     world.start_backend()
-    world.tests = world.labs.tests(**{"run_tests.py": "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('on', flush=True)\ntime.sleep(300.125)\n"})
+    stubborn = "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nos.execvp('sleep', ['sleep', '86400.125'])\n"
+    world.tests = world.labs.tests(**{"run_tests.py": stubborn})
     key = world.task("good", form="b")
     agent = world.start()
-    world.backend.wait(lambda state: state["left"] == 0)
-    agent_line = world.state
-    deadline = time.monotonic() + 60
-    while not any(b"run_tests.py" in line for line, _ in processes().values()):
-        assert time.monotonic() < deadline, agent.said
-        time.sleep(0.05)
+    until_running(agent, "86400.125")
     agent.send(signal.SIGTERM)
     time.sleep(0.5)
-    assert agent.process.poll() is None, agent_line
+    assert agent.process.poll() is None
     before = time.monotonic()
     agent.send(signal.SIGTERM)
     assert agent.wait(10) == 130
     assert time.monotonic() - before < 5
-    time.sleep(0.5)
-    assert not any(b"run_tests.py" in line and str(world.directory).encode() in line for line, _ in processes().values())
+    assert gone("86400.125")
     # What was not posted is not lost.
     world.tests.commit({"run_tests.py": "raise SystemExit(0)\n"})
     world.start()
@@ -184,12 +169,13 @@ def test_killed_it_leaves_no_process(world):
     world.start_backend()
     world.task("endless", laboratoryNumber=1)
     agent = world.start("--proxy-timeout", "500")
-    running(world)
+    until_running(agent, "/proxy")
+    all_of_it = below(agent.pid)
+    assert len(all_of_it) >= 3  # a worker, a cell's init, the tests
     agent.kill()
     deadline = time.monotonic() + 20
-    mine = str(world.directory).encode()
-    while any(line.endswith(b"/proxy\0") or (b"worker" in line and mine in line) for line, _ in processes().values()):
-        assert time.monotonic() < deadline, [line for line, _ in processes().values() if b"proxy" in line or mine in line]
+    while any(processes().get(pid, ("",))[0] == line for pid, line in all_of_it.items()):
+        assert time.monotonic() < deadline, all_of_it
         time.sleep(0.1)
 
 
@@ -245,7 +231,7 @@ def test_a_status_line_on_sigusr1(world):
     world.start_backend()
     world.task("endless", laboratoryNumber=1)
     agent = world.start("--proxy-timeout", "500")
-    running(world)
+    until_running(agent, "/proxy")
     before = agent.said
     agent.send(signal.SIGUSR1)
     deadline = time.monotonic() + 10
