@@ -483,6 +483,7 @@ TEST_F(BackendTest, AResultGoesToNoServerThatIsNotTrusted) {
   const PostOutcome refused = Backend::create(settings, -1)->post("{}");
   EXPECT_EQ(refused.kind, Post::later);
   EXPECT_TRUE(says(refused.what, "certificate") && says(refused.what, "--ca-file")) << refused.what;
+  EXPECT_EQ(failure_of(Backend::create(settings, -1)->take()).kind, Failure::unusable);
   EXPECT_EQ(server.requests, 0);
   settings.ca_file = certificates.path("ca.pem");
   EXPECT_EQ(Backend::create(settings, -1)->post("{}").kind, Post::accepted);
@@ -518,9 +519,9 @@ TEST_F(BackendTest, AnIdIsOnePartOfAPath) {
   GoodBackend server;
   server.ask = {200, R"({"status":"FINISHED"})"};
   Backend backend = server.client();
-  EXPECT_EQ(backend.has_result({.form = WireForm::uuid, .id = "a/../b?c#d e\x7f"}), std::optional(true));
+  EXPECT_EQ(backend.ask_result({.form = WireForm::uuid, .id = "a/../b?c#d e\x7f"}).value_or(std::nullopt), std::optional(true));
   EXPECT_EQ(server.asked_for, Words{"/api/session/attempt/a%2F..%2Fb%3Fc%23d%20e%7F"});
-  for (const char* id : {"", ".", ".."}) EXPECT_EQ(backend.has_result({.form = WireForm::uuid, .id = id}), std::nullopt);
+  for (const char* id : {"", ".", ".."}) EXPECT_EQ(backend.ask_result({.form = WireForm::uuid, .id = id}).value_or(true), std::nullopt);
   EXPECT_EQ(server.asked_for.size(), 1u);
 }
 
@@ -532,7 +533,6 @@ TEST_F(BackendTest, ABackendThatCannotBeAskedNowMaySayLater) {
     const auto answer = backend.ask_result({.attempt = 21});
     ASSERT_FALSE(answer) << status;
     EXPECT_EQ(answer.error().kind, Failure::unreachable);
-    EXPECT_EQ(backend.has_result({.attempt = 21}), std::nullopt);
   }
   const DeafPort port;
   EXPECT_FALSE(Backend::create({.backend_url = "http://" + port.origin()}, -1)->ask_result({.attempt = 21}));

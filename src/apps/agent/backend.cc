@@ -293,8 +293,6 @@ std::expected<std::optional<bool>, BackendFailure> Backend::ask_result(const Tas
   return response->status == 200 ? result_in(response->body) : std::nullopt;
 }
 
-std::optional<bool> Backend::has_result(const Task& task) { return ask_result(task).value_or(std::nullopt); }
-
 std::chrono::milliseconds backoff(std::uint32_t failures, double jitter) {
   constexpr double kMost = 60'000;
   const double whole = std::min(kMost, 1000.0 * std::exp2(std::min(std::max(failures, 1u), 32u) - 1.0));

@@ -60,8 +60,6 @@ class Backend {
   /// as FINISHED, or `isPassed` or `isError` that is true. None is there if none of that is so and `status` is a word such as IN_PROGRESS,
   /// or there is no status and `isPassed` is null. All else is open, isPassed false too: it may be a column's default.
   std::expected<std::optional<bool>, BackendFailure> ask_result(const Task& task);
-  /// The same where a failure is no different from a backend that can't say.
-  std::optional<bool> has_result(const Task& task);
 
  private:
   struct Parts;
