@@ -11,6 +11,7 @@
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "report/printing.h"
+#include "sys/cgroup.h"
 #include "sys/signals.h"
 
 namespace casemate {
@@ -54,6 +55,9 @@ Result<int> run_agent(AgentSettings settings) {
   TRY_ASSIGN(Outbox outbox, Outbox::open(settings.state_directory));
   TRY_ASSIGN(const TaskDirectories directories, TaskDirectories::open(settings.state_directory));
   if (!outbox.note().empty()) log.write(LogLevel::error, outbox.note());
+  // On cgroup v2 this moves the agent, alone so far, into a leaf, in which workers then start: none of them would be alone in a delegated
+  // cgroup, and none could get limits for its cells.
+  (void)open_cgroups();
   std::optional<MockRun> mock;
   if (settings.mock) {
     TRY_ASSIGN(mock, start_mock_for(settings));
