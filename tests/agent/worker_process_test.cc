@@ -6,6 +6,7 @@
 #include <string>
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -75,7 +76,8 @@ TEST_F(WorkerProcessTest, it_has_none_of_our_descriptors_signals_or_terminal) {
   ::sigaddset(&blocked, SIGINT);
   ::sigprocmask(SIG_BLOCK, &blocked, &before);
   auto worker = start(
-      "ls /proc/$$/fd | tr '\\n' ' '; grep -E 'Sig(Blk|Ign)' /proc/$$/status; ps -o pgid= -p $$ | tr -d ' '; echo $$; kill -INT $$; sleep "
+      "ls /proc/$$/fd | tr '\\n' ' '; grep -E 'Sig(Blk|Ign)' /proc/self/status; ps -o pgid= -p $$ | tr -d ' '; echo $$; kill -INT $$; "
+      "sleep "
       "60");
   ASSERT_TRUE(worker);
   const Grade grade = worker->grade();
@@ -123,6 +125,27 @@ TEST_F(WorkerProcessTest, it_dies_with_the_agent) {
   ::kill(agent, SIGKILL);
   ::waitpid(agent, nullptr, 0);
   EXPECT_EQ(::read(end.get(), text, sizeof text), 0);
+}
+
+TEST_F(WorkerProcessTest, a_grade_is_seen_before_its_worker_has_ended) {
+  std::ofstream(directory_ + "/grade") << grade_json(grade_of_error("early"));
+  ASSERT_EQ(::mkfifo((directory_ + "/fifo").c_str(), 0600), 0);
+  auto worker = start("cd $2; mv ../grade steps.json; cp steps.json new; read go < ../fifo; mv new grade.json; exec sleep 1000");
+  ASSERT_TRUE(worker);
+  pollfd fd{worker->files_fd(), POLLIN, 0};
+  ASSERT_EQ(::poll(&fd, 1, 20'000), 1);
+  EXPECT_FALSE(worker->early_grade()) << "another file";
+  std::ofstream(directory_ + "/fifo") << "go\n";
+  ASSERT_EQ(::poll(&fd, 1, 20'000), 1);
+  const auto grade = worker->early_grade();
+  ASSERT_TRUE(grade);
+  EXPECT_EQ(grade->error_details, "early");
+  worker->kill();
+  EXPECT_EQ(worker->grade().error_details, "early");
+}
+
+TEST_F(WorkerProcessTest, it_goes_before_the_agent_where_memory_runs_out) {
+  EXPECT_TRUE(grade_of_script("cat /proc/self/oom_score_adj >&2; exit 1").error_details.ends_with(": 500"));
 }
 
 TEST_F(WorkerProcessTest, a_program_that_is_not_there_is_an_error_grade) {
