@@ -27,6 +27,7 @@ using State = OutboxEntry::State;
 
 constexpr auto kPreparation = std::chrono::minutes(30);  // of a task, beside its tests: repositories and packages, each bounded by itself
 constexpr auto kGrace = seconds(60);                     // past all bounds of a worker
+constexpr auto kLeastInterval = milliseconds(10);        // between polls, whatever --check-interval says
 constexpr auto kStopGrace = seconds(30);                 // for a worker that was interrupted
 constexpr auto kOncePosting = seconds(60);               // --once: for a result that can't be posted
 constexpr auto kSayAgain = std::chrono::minutes(10);     // between lines of the same trouble
@@ -54,6 +55,11 @@ std::string_view kind_word(BackendFailure::Kind kind) {
 std::size_t passed_cases(const Grade& grade) {
   return static_cast<std::size_t>(
       std::ranges::count_if(grade.cases, [](const CaseGrade& test) { return test.verdict == CaseGrade::Verdict::passed; }));
+}
+
+bool is_readable(int fd) {
+  pollfd one{fd, POLLIN, 0};
+  return ::poll(&one, 1, 0) > 0;
 }
 
 std::string ago(std::chrono::steady_clock::time_point moment) {
@@ -194,7 +200,10 @@ int Supervisor::wait_ms() const {
 
 Result<void> Supervisor::wait() {
   std::vector<pollfd> fds = {{signals_, POLLIN, 0}, {courier_.fd(), POLLIN, 0}};
-  for (const auto& [number, running] : running_) fds.push_back({running.worker.pidfd(), POLLIN, 0});
+  for (const auto& [number, running] : running_) {
+    fds.push_back({running.worker.pidfd(), POLLIN, 0});
+    if (!running.graded) fds.push_back({running.worker.files_fd(), POLLIN, 0});
+  }
   if (::poll(fds.data(), fds.size(), wait_ms()) < 0 && errno != EINTR) return fail_errno("wait for tasks");
   hear_signals();
   TRY(hear_courier());
@@ -218,7 +227,7 @@ Result<void> Supervisor::hear_courier() {
 }
 
 Result<void> Supervisor::hear_task(const TaskAnswer& answer) {
-  next_poll_ = Clock::now() + settings_.check_interval;
+  next_poll_ = Clock::now() + std::max<milliseconds>(settings_.check_interval, kLeastInterval);
   if (settings_.once) polled_out_ = true;
   if (!answer.available) {
     log_.write(settings_.once ? LogLevel::warning : LogLevel::debug, "there is no task");
@@ -261,10 +270,10 @@ void Supervisor::hear_failure(const BackendFailure& failure) {
 }
 
 Result<void> Supervisor::hear_workers() {
+  TRY(hear_grades());
   std::vector<std::int64_t> ended;
   for (auto& [number, running] : running_) {
-    pollfd fd{running.worker.pidfd(), POLLIN, 0};
-    if (::poll(&fd, 1, 0) > 0) {
+    if (is_readable(running.worker.pidfd())) {
       ended.push_back(number);
     } else if (Clock::now() >= running.deadline) {
       running.worker.kill();
@@ -272,21 +281,35 @@ Result<void> Supervisor::hear_workers() {
       ended.push_back(number);
     }
   }
-  for (const std::int64_t number : ended) {
-    auto node = running_.extract(number);
-    Running& running = node.mapped();
-    Grade grade = running.worker.grade();
-    const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - running.began);
-    if (running.killed)
-      log_.write(LogLevel::error, fmt::format("the worker was killed: it was still there after {}", ago(running.began)),
-                 running.entry.task.key());
-    if (running.killed && grade.is_error && grade.cases.empty())
-      grade = grade_of_error(
-          interrupted_ ? kStopText
-                       : fmt::format("the task could not be run: its worker was still there after {} and was killed", ago(running.began)));
-    TRY(finish(std::move(running.entry), std::move(grade), took));
+  for (const std::int64_t number : ended) TRY(end(std::move(running_.extract(number).mapped())));
+  return {};
+}
+
+// Nobody waits for his grade because his worker still makes things ready for others.
+Result<void> Supervisor::hear_grades() {
+  for (auto& [number, running] : running_) {
+    if (running.graded || !is_readable(running.worker.files_fd())) continue;
+    auto grade = running.worker.early_grade();
+    if (!grade) continue;
+    running.graded = true;
+    TRY(finish(running.entry, std::move(*grade), std::chrono::duration_cast<milliseconds>(Clock::now() - running.began)));
   }
   return {};
+}
+
+// Of a worker that has ended or was killed.
+Result<void> Supervisor::end(Running running) {
+  if (running.killed)
+    log_.write(LogLevel::error, fmt::format("the worker was killed: it was still there after {}", ago(running.began)),
+               running.entry.task.key());
+  if (running.graded) return {};
+  Grade grade = running.worker.grade();
+  if (running.killed && grade.is_error && grade.cases.empty())
+    grade = grade_of_error(
+        interrupted_ ? kStopText
+                     : fmt::format("the task could not be run: its worker was still there after {} and was killed", ago(running.began)));
+  const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - running.began);
+  return finish(std::move(running.entry), std::move(grade), took);
 }
 
 Result<void> Supervisor::finish(OutboxEntry entry, Grade grade, milliseconds took) {

@@ -46,6 +46,7 @@ class Supervisor {
     Clock::time_point began;
     Clock::time_point deadline;
     bool killed = false;
+    bool graded = false;  // its grade is in the outbox; the worker is busy for those after it
   };
 
   Result<void> sweep();
@@ -61,6 +62,8 @@ class Supervisor {
   Result<void> hear_task(const TaskAnswer& answer);
   void hear_failure(const BackendFailure& failure);
   Result<void> hear_workers();
+  Result<void> hear_grades();
+  Result<void> end(Running running);
   Result<void> finish(OutboxEntry entry, Grade grade, std::chrono::milliseconds took);
   void hear_signals();
   void stop(bool interrupt);

@@ -8,6 +8,7 @@
 #include "apps/agent/grade.h"
 #include "apps/agent/order.h"
 #include "casemate/result.h"
+#include "sys/fd.h"
 #include "sys/process.h"
 
 namespace casemate {
@@ -25,6 +26,10 @@ class WorkerProcess {
   ~WorkerProcess() { kill(); }
   /// Readable when it has ended.
   [[nodiscard]] int pidfd() const { return process_.pidfd(); }
+  /// Readable when it has left a file, maybe its grade; -1 where the kernel can't tell.
+  [[nodiscard]] int files_fd() const { return files_.get(); }
+  /// To be asked when files_fd() is readable: its grade, if that is there already. The worker may still be busy for those after it.
+  std::optional<Grade> early_grade();
   /// SIGINT to the worker: it ends its tests.
   void interrupt() const { process_.signal(SIGINT); }
   /// SIGKILL to it and its group; reaps it.
@@ -33,8 +38,11 @@ class WorkerProcess {
   Grade grade();
 
  private:
-  WorkerProcess(std::string directory, ChildProcess process) : directory_(std::move(directory)), process_(std::move(process)) {}
+  WorkerProcess(std::string directory, UniqueFd files, ChildProcess process)
+      : directory_(std::move(directory)), files_(std::move(files)), process_(std::move(process)) {}
+  [[nodiscard]] std::optional<Grade> left_grade() const;
   std::string directory_;
+  UniqueFd files_;  // inotify(7)
   ChildProcess process_;
   std::optional<ProcessEnd> end_;
 };

@@ -1,0 +1,74 @@
+"""`casemate agent` as the one who looks after workers: what it does when one dies, when it is stopped itself, and what it leaves for its next start."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from agents import processes
+from py_test_runner import CASEMATE
+
+FIRST = {"laboratoryNumber": 1, "connectedTests": ["test_greets"]}
+
+
+def wait_until(true, what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.05)
+
+
+def workers(world):
+    """The pids of this test's workers."""
+    mine = str(world.directory).encode()
+    return [pid for pid, (line, _) in processes().items() if line.split(b"\0")[1:2] == [b"worker"] and mine in line]
+
+
+def worker_runs(world):
+    wait_until(lambda: workers(world), lambda: world.agents[-1].said)
+
+
+def test_a_worker_that_is_killed_is_an_error_of_its_task_alone(world):
+    world.start_backend()
+    key = world.task("endless", laboratoryNumber=1)
+    world.start("--proxy-timeout", "500", "--logger-level", "info")
+    worker_runs(world)
+    os.kill(workers(world)[0], signal.SIGKILL)
+    graded = world.backend.wait_for(key)
+    assert graded.error is True and "SIGKILL" in graded.details
+    assert world.grade("good", **FIRST).passed is True
+
+
+def test_stopped_in_form_a_nothing_is_told_and_the_task_runs_again_at_the_next_start(world):
+    world.start_backend()
+    key = world.task("endless", laboratoryNumber=1)
+    agent = world.start("--proxy-timeout", "500", "--logger-level", "info")
+    worker_runs(world)
+    assert agent.stop(signal.SIGTERM, seconds=40) == 0
+    assert world.backend.posts(key) == []
+    again = world.start("--proxy-timeout", "1", "--logger-level", "info")
+    graded = world.backend.wait_for(key)
+    assert graded.error is False and graded.passed is False
+    again.says("attempt 21: the result is posted")
+    assert "run again" in again.out and len(world.task_directories) == 1
+
+
+def test_a_log_that_was_moved_away_is_begun_again_on_sighup(world):
+    log = world.directory / "agent.log"
+    world.start_backend()
+    world.grade("good", "--logger-output", log, "--logger-level", "info", **FIRST)
+    wait_until(lambda: "attempt 21: the result is posted" in log.read_text(), log.read_text)
+    log.rename(world.directory / "agent.log.1")
+    world.agents[0].send(signal.SIGHUP)
+    assert world.grade("good", **FIRST).passed is True
+    wait_until(lambda: log.exists() and "attempt 22" in log.read_text(), lambda: "no new log")
+    assert "attempt 22" not in (world.directory / "agent.log.1").read_text()
+
+
+def test_a_program_that_is_not_whole_says_what_it_lacks(world):
+    alone = world.directory / "alone"
+    alone.mkdir()
+    shutil.copy(CASEMATE, alone / "casemate")
+    done = subprocess.run([alone / "casemate", "agent", "--version"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 125 and len(done.stderr.splitlines()) == 1 and "casemate-agent" in done.stderr
