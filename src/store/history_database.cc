@@ -89,11 +89,11 @@ constexpr std::string_view kProbes[] = {
     "SELECT id, spool_id, started_ms, front_end, name, key, outcome, code, wall_us, cpu_us, peak_memory_bytes, details FROM runs",
     "SELECT id, directory FROM test_projects",
     "SELECT id, name FROM test_containers",
-    "SELECT id, project, front_end, arguments, source, began_ms, results, took_us, counts, flaky, not_run, stopped_because, problem, "
-    "exit_status FROM test_runs",
+    R"(SELECT id, project, front_end, arguments, source, began_ms, results, took_us, counts, flaky, not_run, stopped_because, problem,
+       exit_status FROM test_runs)",
     "SELECT id, project, container, node, last_run, verdict, duration_1, duration_2, duration_3 FROM tests",
-    "SELECT run, test, number, attempt, verdict, outcome, code, began_us, duration_us, cpu_us, peak_memory_bytes, slot, last, flaky, "
-    "reason, leak FROM test_results",
+    R"(SELECT run, test, number, attempt, verdict, outcome, code, began_us, duration_us, cpu_us, peak_memory_bytes, slot, last, flaky,
+       reason, leak FROM test_results)",
 };
 
 constexpr Schema kSchema{.name = "the history database", .migrations = kMigrations, .probes = kProbes};

@@ -11,8 +11,8 @@ using State = OutboxEntry::State;
 
 constexpr std::int64_t kBeforeAsking = 1000;  // ms: a request that is still under way over there has come to its end
 constexpr std::int64_t kBeforeAskingAgain = 5000;
-constexpr std::uint32_t kDenials = 2;            // before a result that may be there is posted again
-constexpr std::int64_t kFarthest = 10 * 60'000;  // ms: who waits longer has a clock that was set back
+constexpr std::uint32_t kDenials = 2;        // before a result that may be there is posted again
+constexpr std::int64_t kFarthest = 600'000;  // ms: who waits longer has a clock that was set back
 
 }  // namespace
 
