@@ -18,6 +18,7 @@ casemate_embed(casemate_agent example_lab.inc
   kLabConftest ${lab}/tests/tests/conftest.py
   kLabTestBuild ${lab}/tests/tests/lab1/test_build.py
   kLabTestCount ${lab}/tests/tests/lab1/test_count.py)
+casemate_embed(casemate_agent agent_asking.inc kAskingPlugin ${CMAKE_SOURCE_DIR}/src/apps/agent/python/casemate_asking.py)
 # Not for sanitizers' builds: those libraries have to see the runtime that is linked in.
 target_link_options(casemate_agent INTERFACE $<$<BOOL:${CASEMATE_STATIC}>:-Wl,--exclude-libs,ALL>)
 add_executable(casemate-agent src/apps/agent/main.cc)

@@ -82,23 +82,6 @@ std::string without_prefix(const std::string& text, std::string_view prefix) {
   return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
 }
 
-// "tests/test_a.py::TestB::test_c[x/y.py::z]" is "tests.test_a.TestB" and "test_c[x/y.py::z]".
-std::pair<std::string, std::string> address(const TestCase& test) {
-  const std::string id = test.id.substr(0, test.id.find('['));
-  const std::string parameters = test.id.substr(id.size());
-  std::vector<std::string> names;
-  for (std::size_t at = 0; at <= id.size();) {
-    const std::size_t end = std::min(id.find("::", at), id.size());
-    names.push_back(id.substr(at, end - at));
-    at = end + 2;
-  }
-  std::replace(names[0].begin(), names[0].end(), '/', '.');
-  if (names[0].ends_with(".py")) names[0].resize(names[0].size() - 3);
-  std::string classname;
-  for (std::size_t i = 0; i + 1 < names.size(); ++i) classname += (i > 0 ? "." : "") + names[i];
-  return {classname, names.back() + parameters};
-}
-
 std::string process_text(const TestResult& result) {
   std::string text = words(result.outcome) + "\n";
   if (!result.output.out.empty()) text += "\nstdout:\n" + with_newlines(result.output.out);
@@ -158,7 +141,7 @@ void add_failed(pugi::xml_node test, const TestReport& report) {
 }
 
 pugi::xml_node add_case(pugi::xml_node parent, const TestResult& result) {
-  const auto [classname, name] = address(result.test);
+  const auto [classname, name] = junit_address(result.test);
   pugi::xml_node test = parent.append_child("testcase");
   set(test, "classname", classname);
   set(test, "name", name);
@@ -194,6 +177,22 @@ void add_child(pugi::xml_node node, const char* name, const std::string& text) {
 }
 
 }  // namespace
+
+std::pair<std::string, std::string> junit_address(const TestCase& test) {
+  const std::string id = test.id.substr(0, test.id.find('['));
+  const std::string parameters = test.id.substr(id.size());
+  std::vector<std::string> names;
+  for (std::size_t at = 0; at <= id.size();) {
+    const std::size_t end = std::min(id.find("::", at), id.size());
+    names.push_back(id.substr(at, end - at));
+    at = end + 2;
+  }
+  std::replace(names[0].begin(), names[0].end(), '/', '.');
+  if (names[0].ends_with(".py")) names[0].resize(names[0].size() - 3);
+  std::string classname;
+  for (std::size_t i = 0; i + 1 < names.size(); ++i) classname += (i > 0 ? "." : "") + names[i];
+  return {classname, names.back() + parameters};
+}
 
 std::string xml_characters(std::string_view text) {
   const std::string valid = to_utf8(text);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/events.h"
@@ -21,6 +22,10 @@ namespace casemate {
 /// `text` with what XML 1.0 can't hold, and DEL, as pytest spells it: ESC is "#x1B", U+FFFE "#xFFFE". Bytes that are not UTF-8 become
 /// U+FFFD.
 [[nodiscard]] std::string xml_characters(std::string_view text);
+
+/// The classname and the name of a test's <testcase>: "tests/test_a.py::TestB::test_c[x/y.py::z]" is "tests.test_a.TestB" and
+/// "test_c[x/y.py::z]".
+[[nodiscard]] std::pair<std::string, std::string> junit_address(const TestCase& test);
 
 /// Writes JUnit XML to a file, in bounded memory however many tests there are. One `testsuite` for each repetition of a run. A test has one
 /// `testcase` (two if its call failed and its tear-down too, as in pytest), however often it was tried: what earlier tries came to is

@@ -78,7 +78,8 @@ CaseGrade grade_of_case(const JUnitCase& test, const RunFacts& facts) {
   const auto time = seconds_of(test.time);
   grade.duration = time.value_or(microseconds(0));
   grade.duration_text = time ? test.time : "0";
-  grade.memory_kib = facts.peak_memory_kib;
+  const auto own = facts.cases.find(case_key(test.class_name, test.name));
+  grade.memory_kib = own == facts.cases.end() ? facts.peak_memory_kib : own->second.memory_kib;
   if (test.failed || test.errored) {
     grade.verdict = CaseGrade::Verdict::failed;
     grade.description = clean(test.text.empty() ? test.message : test.text);
@@ -279,6 +280,8 @@ Grade grade_of(const JUnitReport& report, const RunFacts& facts) {
   }
   return grade;
 }
+
+std::string case_key(std::string_view class_name, std::string_view name) { return fmt::format("{}::{}", class_name, name); }
 
 Grade grade_of_error(std::string details) {
   Grade grade;

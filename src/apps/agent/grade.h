@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,10 +36,19 @@ struct Grade {
   bool any_skipped = false;
 };
 
+/// Of a case that had a cell of its own.
+struct CaseFacts {
+  std::size_t place = 0;  ///< in pytest's order
+  std::uint64_t memory_kib = 0;
+};
+/// What such a case is known by: classname and name, as the report has them.
+[[nodiscard]] std::string case_key(std::string_view class_name, std::string_view name);
+
 /// What the tests' command did, beside its report.
 struct RunFacts {
   int exit_status = 0;                       ///< of pytest; only read where the outcome is `exited`
   std::uint64_t peak_memory_kib = 0;         ///< of the cell
+  std::map<std::string, CaseFacts> cases;    ///< by case_key(): what is known of one alone
   std::vector<std::string> connected_tests;  ///< asked for: those that match no case make an error
 };
 

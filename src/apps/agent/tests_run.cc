@@ -57,6 +57,16 @@ bool ended_by_itself(const JobResult& result) {
   return may && result.exit_status.has_value();
 }
 
+// Tests side by side are reported as they end; pytest's order is the one that people know.
+void put_in_order(std::vector<JUnitCase>& cases, const std::map<std::string, CaseFacts>& known) {
+  if (known.empty()) return;
+  const auto place = [&](const JUnitCase& one) {
+    const auto found = known.find(case_key(one.class_name, one.name));
+    return found == known.end() ? 0 : found->second.place + 1;
+  };
+  std::stable_sort(cases.begin(), cases.end(), [&](const JUnitCase& a, const JUnitCase& b) { return place(a) < place(b); });
+}
+
 std::string ending(const WorkOrder& order, const TestsEnd& end) {
   if (end.cut_short == CutShort::stopped) return kStopText;
   if (end.cut_short == CutShort::timed_out) return fmt::format("Timeout, tests run ran more than:{} seconds", seconds_text(order.timeout));
@@ -116,17 +126,18 @@ Result<Job> tests_job(const WorkOrder& order, const TestsEnvironment& environmen
   return job;
 }
 
+Result<std::string> read_left(const std::string& directory, const char* name, std::size_t most) {
+  TRY_ASSIGN(const UniqueFd place, open_file(directory, O_PATH | O_DIRECTORY));
+  auto fd = open_beneath(place.get(), name, O_RDONLY);
+  if (!fd && fd.error() == ENOENT) return fail(ErrorCode::not_found, "");
+  if (!fd) return fail(ErrorCode::corrupt, fmt::format("it can't be opened: {}", std::strerror(fd.error())));
+  struct stat info{};
+  if (::fstat(fd->get(), &info) < 0 || !S_ISREG(info.st_mode)) return fail(ErrorCode::corrupt, "it is no regular file");
+  return read_all(fd->get(), most);
+}
+
 void read_report(const std::string& directory, TestsEnd& end) {
-  const auto read = [&]() -> Result<std::string> {
-    TRY_ASSIGN(const UniqueFd place, open_file(directory, O_PATH | O_DIRECTORY));
-    auto fd = open_beneath(place.get(), kReportFile, O_RDONLY);
-    if (!fd && fd.error() == ENOENT) return fail(ErrorCode::not_found, "");
-    if (!fd) return fail(ErrorCode::corrupt, fmt::format("it can't be opened: {}", std::strerror(fd.error())));
-    struct stat info{};
-    if (::fstat(fd->get(), &info) < 0 || !S_ISREG(info.st_mode)) return fail(ErrorCode::corrupt, "it is no regular file");
-    return read_all(fd->get(), kMostJUnitBytes);
-  };
-  auto bytes = read();
+  auto bytes = read_left(directory, kReportFile, kMostJUnitBytes);
   if (bytes)
     end.report = std::move(*bytes);
   else
@@ -139,6 +150,7 @@ Grade grade_run(const WorkOrder& order, const TestsEnd& end) {
   facts.peak_memory_kib = end.result.resources.peak_memory_bytes.value_or(0) / 1024;
   const bool cut_short = end.cut_short != CutShort::no;
   if (!cut_short && !ended_by_itself(end.result)) return grade_of_error(ending(order, end));
+  facts.cases = end.cases;
   if (!cut_short) facts.connected_tests = order.task.connected_tests;
 
   Grade grade;
@@ -146,6 +158,7 @@ Grade grade_run(const WorkOrder& order, const TestsEnd& end) {
     auto report = read_junit(*end.report);
     // A test that was interrupted is a <testcase> without a name in pytest's report, and looks as if it had passed.
     if (report) std::erase_if(report->cases, [](const JUnitCase& one) { return one.name.empty(); });
+    if (report) put_in_order(report->cases, end.cases);
     if (report)
       grade = grade_of(*report, facts);
     else

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,9 +46,13 @@ enum class CutShort { no, timed_out, stopped };
 struct TestsEnd {
   JobResult result;
   CutShort cut_short = CutShort::no;
-  std::optional<std::string> report;  ///< the bytes of report.xml
-  std::string report_problem;         ///< why they can't be had; "" where there is none, or it was read
+  std::optional<std::string> report;       ///< the bytes of report.xml
+  std::map<std::string, CaseFacts> cases;  ///< by case_key(); of tests in cells of their own, else empty
+  std::string report_problem;              ///< why they can't be had; "" where there is none, or it was read
 };
+
+/// A file of a directory that hostile code has filled: regular, no link followed, at most `most` bytes. not_found: there is none.
+Result<std::string> read_left(const std::string& directory, const char* name, std::size_t most);
 
 /// Reads the report out of its directory, which hostile code has filled: one regular file, no link followed, bounded.
 void read_report(const std::string& directory, TestsEnd& end);

@@ -1,5 +1,6 @@
 #include "apps/agent/worker.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -12,6 +13,7 @@
 
 #include "apps/agent/clone.h"
 #include "apps/agent/interruption.h"
+#include "apps/agent/isolated_tests.h"
 #include "apps/agent/report_watch.h"
 #include "apps/agent/task_page.h"
 #include "apps/agent/tests_environment.h"
@@ -31,6 +33,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMostOrder = 16u << 20;
 constexpr int kKilledBySignal = 130;
+constexpr auto kAskingTime = std::chrono::seconds(60);
 
 std::chrono::microseconds since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
@@ -103,8 +106,6 @@ class Pipeline {
 
   Result<Grade> attempt() {
     TRY(open());
-    if (order_.isolate_tests)
-      return fail(ErrorCode::not_supported, "--isolation test is not there yet: leave it out, and memory is measured for the whole run");
     TRY(fetch());
     TRY(step("environment", [this](StepReport& report) { return make_environment(report); }));
     TRY(step("run", [this](StepReport& report) { return run(report); }));
@@ -113,7 +114,7 @@ class Pipeline {
     read_report(temp("report"), end_);
     Grade grade = grade_run(order_, end_);
     report.took = since(start);
-    if (const unsigned writes = report_watch_->writes(kReportFile); writes > 1) {
+    if (const unsigned writes = report_watch_ ? report_watch_->writes(kReportFile) : 0; writes > 1) {
       report.notes.push_back(fmt::format("{} was written {} times: by something else than the tests, perhaps", kReportFile, writes));
       if (grade.is_error && end_.cut_short == CutShort::no) grade.error_details += "; " + report.notes.back();
     }
@@ -126,7 +127,7 @@ class Pipeline {
     TRY_ASSIGN(Store store, Store::open());
     store_ = std::make_unique<Store>(std::move(store));
     TRY_ASSIGN(temp_, store_->make_temp());
-    for (const char* name : {"project", "report"}) {
+    for (const char* name : {"project", "report", "asking", "isolated"}) {
       if (::mkdir(temp(name).c_str(), 0755) < 0) return fail_errno("make a directory in the cache");
     }
     TRY_ASSIGN(engine_, Engine::create());
@@ -212,16 +213,51 @@ class Pipeline {
     return {};
   }
 
+  // Each test in a cell of its own; where that can't be, the reason.
+  Result<std::string> run_isolated_tests(StepReport& report) {
+    const auto start = Clock::now();
+    TRY_ASSIGN(Job asking, asking_job(order_, *environment_, tests_->lease.path(), temp("asking")));
+    TRY(interruption_->treat(Interruption::Manner::end, kAskingTime));
+    TRY_ASSIGN(const JobResult asked, engine_->run(std::move(asking)));
+    TRY(interruption_->treat(Interruption::Manner::end));
+    if (interruption_->stopped()) return fail(ErrorCode::cancelled, kStopText);
+    const auto call = read_call(temp("asking"));
+    if (!call) return call.error().what;
+    const TestsPlaces places{temp("project"), tests_->lease.path(), temp("report")};
+    auto ran = run_isolated(order_, *environment_, places, *call, temp("isolated"), time_left(start));
+    if (!ran && ran.error().code == ErrorCode::not_supported) return std::move(ran.error().what);
+    TRY_ASSIGN(end_, std::move(ran));
+    ran_ = true;
+    report.notes = end_.result.notes;
+    return "";
+  }
+
+  // Of the tests' run, which began then; at least so much that there is an end.
+  [[nodiscard]] std::chrono::milliseconds time_left(Clock::time_point start) const {
+    if (order_.timeout.count() == 0) return {};
+    const auto used = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
+    return std::max(order_.timeout - used, std::chrono::milliseconds(1));
+  }
+
   Result<void> run(StepReport& report) {
+    const auto start = Clock::now();
+    std::string why;
+    if (order_.isolate_tests) {
+      TRY_ASSIGN(why, run_isolated_tests(report));
+      if (why.empty()) return {};
+    }
     TRY_ASSIGN(Job job, tests_job(order_, *environment_, {temp("project"), tests_->lease.path(), temp("report")}));
     TRY_ASSIGN(report_watch_, ReportWatch::begin(temp("report")));
-    TRY(interruption_->treat(Interruption::Manner::ask, order_.timeout));
+    TRY(interruption_->treat(Interruption::Manner::ask, time_left(start)));
     TRY_ASSIGN(end_.result, engine_->run(std::move(job)));
     ran_ = true;
     if (interruption_->timed_out()) end_.cut_short = CutShort::timed_out;
     if (interruption_->stopped()) end_.cut_short = CutShort::stopped;
     TRY(interruption_->treat(Interruption::Manner::end));
     report.notes = end_.result.notes;
+    if (!why.empty())
+      report.notes.push_back(
+          fmt::format("the tests shared a cell, and their memory is that of all: the tests' command can't be run otherwise, for {}", why));
     std::vector<std::string> left;
     for (const Leftover& process : end_.result.leftovers) left.push_back(fmt::format("{} ({})", process.pid, printable_name(process.name)));
     if (!left.empty())

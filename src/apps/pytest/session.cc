@@ -174,7 +174,9 @@ class Session {
   // ---- Before tests
 
   Result<void> prepare() {
-    TRY_ASSIGN(directives_, Directives::around(request_));
+    if (!options_.furnish) {
+      TRY_ASSIGN(directives_, Directives::around(request_));
+    }
     directives_.override_with(request_);
     for (const std::string& note : directives_.notes()) tell_note(note);
     for (const std::string& text : request_.include) {
@@ -220,7 +222,7 @@ class Session {
                                     .run = run_jobs_on(*engine_),
                                     .tell = [this](const PullProgress& progress) { tell_pull(progress); },
                                     .progress = [this](std::string_view line) { tell_progress(line, false); }};
-    auto furnished = furnish(directives_.container(index), context);
+    auto furnished = options_.furnish ? options_.furnish() : furnish(directives_.container(index), context);
     TRY_ASSIGN(Furnishing made, std::move(furnished));
     for (const std::string& note : made.notes) tell_note(note);
     made.request.cells_ahead = slots() + 1;
