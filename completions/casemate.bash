@@ -67,7 +67,7 @@ _casemate() {
   case $prev in
     --isolation)
       if [[ $command == agent ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run test' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run test class module file' -- "$cur")
       else
         mapfile -t COMPREPLY < <(compgen -W 'test class module file cold' -- "$cur")
       fi

@@ -145,7 +145,7 @@ TEST_F(AgentSettingsTest, every_flag_of_ours_is_read) {
   EXPECT_EQ(settings.tests_revision, "");
   EXPECT_EQ(settings.tests_command, (Words{"python3", "my tests.py", "--fast"}));
   EXPECT_EQ(settings.image, "docker://python:3.12-slim");
-  EXPECT_TRUE(settings.isolate_tests);
+  EXPECT_EQ(settings.isolation, "test");
   EXPECT_EQ(settings.slots, 4u);
   EXPECT_EQ(settings.limits.memory_bytes, 512u << 20);
   EXPECT_EQ(settings.limits.cpus, 1.5);
@@ -185,6 +185,7 @@ TEST_F(AgentSettingsTest, what_makes_no_sense_is_one_line_that_names_it) {
       {{"--timeout", "-1"}, "argument --timeout: '-1' is not a duration"},
       {{"--timeout", "soon"}, "argument --timeout: 'soon' is not a duration"},
       {{"--logger-level", "loud"}, "argument --logger-level: invalid choice: 'loud'"},
+      {{"--isolation", "cold"}, "argument --isolation: invalid choice: 'cold' (choose from 'run', 'test', 'class', 'module', 'file')"},
       {{"--wire", "c"}, "argument --wire: invalid choice: 'c'"},
       {{"--backend-url", "localhost:5000"}, "argument --backend-url: 'localhost:5000' is not http://"},
       {{"--backend-url", "https:///path"}, "argument --backend-url: "},

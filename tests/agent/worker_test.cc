@@ -50,7 +50,8 @@ TEST(WorkOrder, SurvivesItsFile) {
   EXPECT_EQ(back->limits, order.limits);
   EXPECT_EQ(back->slots, 3u);
   EXPECT_EQ(back->clone_network, Network::host);
-  EXPECT_FALSE(back->isolate_tests || back->allow_file_urls);
+  EXPECT_FALSE(back->allow_file_urls);
+  EXPECT_EQ(back->isolation, "run");
   EXPECT_EQ(order_json(*back), order_json(order));
 }
 

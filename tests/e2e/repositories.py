@@ -120,7 +120,7 @@ class Lab:
             "image": "",
             "limits": {"memory_bytes": 1 << 30, "pids": 128, "output_bytes": 64 << 20, "disk_bytes": 256 << 20},
             "slots": 1,
-            "isolate_tests": False,
+            "isolation": "run",
             "allow_file_urls": True,
             "clone_network": "host",
         } | over

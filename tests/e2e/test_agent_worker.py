@@ -302,8 +302,24 @@ def test_a_command_that_is_not_there(lab):
     assert "nosuchprogram" in lab.grade(lab.student().url, tests_command=["nosuchprogram"]).error
 
 
-def test_isolation_of_each_test_says_that_it_is_not_there(lab):
-    assert "--isolation test" in lab.grade(lab.student().url, isolate_tests=True).error
+def test_each_test_in_a_cell_of_its_own(lab):
+    lab.grade(lab.student().url)
+    place = lab.grade(lab.student(name="again").url, isolation="test", slots=2)
+    assert (place.error, place.cases) == (None, ALL), place.read("output.txt")
+    assert place.steps["run"]["notes"] == []
+    assert "<testcase" in place.read("report.xml") and "PASS" in place.read("output.txt") and "test_make" in place.read("report.html")
+    assert len({one["memory_kib"] for one in place.json("grade.json")["cases"]}) > 1
+
+
+def test_each_test_in_a_cell_of_an_image(lab):
+    image = pathlib.Path(os.environ.get("CASEMATE_IMAGES", TREE / "build" / "images")) / "python3.13"
+    if not image.exists():
+        pytest.skip("no image: ./dev images")
+    tests = "import os, sys\n\ndef test_one():\n    assert sys.version_info[:2] == (3, 13)\n    open(os.environ['SRC'] + '/mark', 'x')\n"
+    lab.tests.commit({"tests/test_build.py": tests, "tests/test_run.py": tests.replace("one", "two")})
+    place = lab.grade(lab.student().url, image=f"oci:{image}", isolation="test")
+    assert (place.error, place.cases) == (None, {"test_build::test_one": "passed", "test_run::test_two": "passed"}), place.read("output.txt")
+    assert place.steps["run"]["notes"] == []
 
 
 def test_an_order_that_is_none_is_an_error(lab):

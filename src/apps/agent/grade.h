@@ -38,7 +38,7 @@ struct Grade {
 
 /// Of a case that had a cell of its own.
 struct CaseFacts {
-  std::size_t place = 0;  ///< in pytest's order
+  std::size_t place = 0;  ///< in pytest's order; the same for those that shared a cell
   std::uint64_t memory_kib = 0;
 };
 /// What such a case is known by: classname and name, as the report has them.

@@ -1,7 +1,9 @@
 #include "apps/agent/isolated_tests.h"
 
+#include <algorithm>
 #include <csignal>
 #include <ctime>
+#include <optional>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -117,10 +119,10 @@ class Witness final : public Sink {
     uncollected_ = !collected.problems.empty();
     report_.collected(collected);
   }
-  void test_started(const TestStart& start) override { (void)seen(*start.test); }
+  void test_started(const TestStart& start) override { leads_[start.slot] = seen(*start.test, std::nullopt).place; }
   void test_finished(const TestResult& result) override {
     if (result.verdict == Verdict::cancelled) return;
-    CaseFacts& facts = seen(result.test);
+    CaseFacts& facts = seen(result.test, result.slot);
     facts.memory_kib = std::max(facts.memory_kib, result.resources.peak_memory_bytes.value_or(0) / 1024);
     report_.test_finished(result);
   }
@@ -142,14 +144,17 @@ class Witness final : public Sink {
  private:
   static constexpr std::size_t kMostNotes = 20;
 
-  // Tests begin in pytest's order.
-  CaseFacts& seen(const TestCase& test) {
+  // Cells begin in pytest's order, and each is told of with its first test.
+  CaseFacts& seen(const TestCase& test, std::optional<std::uint32_t> slot) {
     const auto [place, name] = junit_address(test);
-    return cases_.try_emplace(case_key(place, name), CaseFacts{.place = cases_.size()}).first->second;
+    CaseFacts fresh{.place = cases_.size()};
+    if (const auto lead = slot ? leads_.find(*slot) : leads_.end(); lead != leads_.end()) fresh.place = lead->second;
+    return cases_.try_emplace(case_key(place, name), fresh).first->second;
   }
 
   JunitReport report_;
   std::map<std::string, CaseFacts> cases_;
+  std::map<std::uint32_t, std::size_t> leads_;  // by slot: the place of its cell's first test
   std::vector<std::string> notes_;
   std::string problem_;
   bool uncollected_ = false;
@@ -238,6 +243,7 @@ Result<TestsEnd> run_isolated(const WorkOrder& order, const TestsEnvironment& en
   PytestRequest request;
   request.directory = directory;
   request.slots = order.slots;
+  request.isolation = isolation_of(order.isolation);
   SessionOptions options{.sinks = {&console, &witness}};
   options.furnish = [&] { return furnish_as(order, environment, places, call); };
   Alarm alarm;

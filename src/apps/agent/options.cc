@@ -1,8 +1,11 @@
 #include "apps/agent/options.h"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "apps/image/naming.h"
 #include "base/shell_words.h"
@@ -123,8 +126,9 @@ Stored store_wire(AgentRequest& request, const std::string& value) {
 }
 
 Stored store_isolation(AgentRequest& request, const std::string& value) {
-  if (value != "test" && value != "run") return wrong(fmt::format("invalid choice: '{}' (choose from 'test', 'run')", value));
-  request.settings.isolate_tests = value == "test";
+  if (std::find(std::begin(kAgentIsolations), std::end(kAgentIsolations), value) == std::end(kAgentIsolations))
+    return wrong(fmt::format("invalid choice: '{}' (choose from '{}')", value, fmt::join(kAgentIsolations, "', '")));
+  request.settings.isolation = value;
   return {};
 }
 
@@ -215,8 +219,10 @@ constexpr AgentOption kOptions[] = {
      store_tests_command},
     {"--image", "IMAGE", true, "The root of the cells (docker://NAME[:TAG], oci:DIR, ...). Default: host, the programs of this machine.",
      store_image},
-    {"--isolation", "WHAT", true, "run: the tests of a task share a cell (default). test: a cell for each test.", store_isolation},
-    {"--slots", "N", true, "Tests at a time over all tasks, with --isolation test. Default: CPUs", store_number<&S::slots, 0, 4096>},
+    {"--isolation", "WHAT", true, "What of a task's tests shares a cell: run (all; default), file, module, class or test.",
+     store_isolation},
+    {"--slots", "N", true, "Cells at a time over all tasks, with an --isolation other than run. Default: CPUs",
+     store_number<&S::slots, 0, 4096>},
     {"--memory", "SIZE", true, "Memory for a task's tests. Default: 2G; 0: no limit.", store_memory},
     {"--cpus", "N", true, "CPUs they may use (1.5). Default: all.", store_cpus},
     {"--pids", "N", true, "Processes and threads at a time. Default: 512; 0: no limit.", store_pids},

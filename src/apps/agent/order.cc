@@ -1,5 +1,7 @@
 #include "apps/agent/order.h"
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include <nlohmann/json.hpp>
@@ -80,7 +82,7 @@ std::string order_json(const WorkOrder& order) {
                {"image", to_utf8(order.image)},
                {"limits", limits_json(order.limits)},
                {"slots", order.slots},
-               {"isolate_tests", order.isolate_tests},
+               {"isolation", order.isolation},
                {"allow_file_urls", order.allow_file_urls},
                {"clone_network", kNetworks[static_cast<int>(order.clone_network)]}};
   for (const std::string& word : order.tests_command) json["tests_command"].push_back(to_utf8(word));
@@ -107,7 +109,9 @@ Result<WorkOrder> order_from_json(std::string_view text) {
   if (!limits || order.tests_command.empty()) return corrupt("the order has no limits or no tests' command");
   order.limits = limits_from(*limits);
   order.slots = static_cast<std::uint32_t>(number_at(*json, "slots"));
-  order.isolate_tests = true_at(*json, "isolate_tests");
+  order.isolation = text_at(*json, "isolation");
+  if (std::find(std::begin(kAgentIsolations), std::end(kAgentIsolations), order.isolation) == std::end(kAgentIsolations))
+    return corrupt("the order does not say which tests share a cell");
   order.allow_file_urls = true_at(*json, "allow_file_urls");
   const std::string network = text_at(*json, "clone_network");
   for (int i = 0; i < 3; ++i) {

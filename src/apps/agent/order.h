@@ -25,7 +25,7 @@ struct WorkOrder {
   std::string image;  ///< "": the host
   Limits limits;      ///< of the tests' cell; its wall time is not looked at
   std::uint32_t slots = 1;
-  bool isolate_tests = false;
+  std::string isolation = "run";  ///< one of kAgentIsolations
   bool allow_file_urls = false;
   Network clone_network = Network::outbound;
 };

@@ -21,6 +21,9 @@ enum class WireForm {
 
 enum class LogLevel { debug, info, warning, error, critical };
 
+/// What of a task's tests may share a cell. "run": all of them, as the tests' command runs them; the rest as `casemate pytest` has it.
+inline constexpr std::string_view kAgentIsolations[] = {"run", "test", "class", "module", "file"};
+
 /// All of ostest-runner's flags with its defaults, and ours.
 struct AgentSettings {
   // ---- ostest-runner's
@@ -48,9 +51,9 @@ struct AgentSettings {
   std::vector<std::string> tests_command = {"python", "run_tests.py"};  ///< run in the tests' tree; the contract's arguments are added
   std::string image;                                                    ///< "": the host
   std::string ca_file;
-  Limits limits;               ///< of the tests' cell; see default_agent_limits()
-  std::uint32_t slots = 0;     ///< tests at a time over all tasks, with isolate_tests; 0: CPUs
-  bool isolate_tests = false;  ///< --isolation test
+  Limits limits;                  ///< of the tests' cell; see default_agent_limits()
+  std::uint32_t slots = 0;        ///< tests (or classes, ... ) at a time over all tasks, with an isolation other than "run"; 0: CPUs
+  std::string isolation = "run";  ///< what shares a cell: one of kAgentIsolations
   bool strict_skips = false;
   bool once = false;  ///< one task, then exit
   bool json_log = false;

@@ -148,7 +148,7 @@ WorkOrder Supervisor::order_for(const Task& task) const {
           .image = settings_.image,
           .limits = settings_.limits,
           .slots = std::max(1u, slots_ / static_cast<std::uint32_t>(running_.size() + 1)),
-          .isolate_tests = settings_.isolate_tests,
+          .isolation = settings_.isolation,
           .allow_file_urls = settings_.allow_file_urls,
           .clone_network = settings_.clone_network};
 }

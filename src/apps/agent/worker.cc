@@ -213,7 +213,7 @@ class Pipeline {
     return {};
   }
 
-  // Each test in a cell of its own; where that can't be, the reason.
+  // Each test (class, ...) in a cell of its own; where that can't be, the reason.
   Result<std::string> run_isolated_tests(StepReport& report) {
     const auto start = Clock::now();
     TRY_ASSIGN(Job asking, asking_job(order_, *environment_, tests_->lease.path(), temp("asking")));
@@ -242,7 +242,7 @@ class Pipeline {
   Result<void> run(StepReport& report) {
     const auto start = Clock::now();
     std::string why;
-    if (order_.isolate_tests) {
+    if (order_.isolation != "run") {
       TRY_ASSIGN(why, run_isolated_tests(report));
       if (why.empty()) return {};
     }
