@@ -15,7 +15,9 @@
 #include "apps/pytest/session.h"
 #include "base/terminal.h"
 #include "base/untrusted_json.h"
+#include "report/failure_text.h"
 #include "report/junit.h"
+#include "report/junit_reader.h"
 #include "report/test_console.h"
 #include "sys/fd.h"
 
@@ -124,7 +126,7 @@ class Witness final : public Sink {
     if (result.verdict == Verdict::cancelled) return;
     CaseFacts& facts = seen(result.test, result.slot);
     facts.memory_kib = std::max(facts.memory_kib, result.resources.peak_memory_bytes.value_or(0) / 1024);
-    report_.test_finished(result);
+    report_.test_finished(within_bounds(result));
   }
   void note(std::string_view line) override {
     if (notes_.size() < kMostNotes) notes_.emplace_back(line);
@@ -143,6 +145,27 @@ class Witness final : public Sink {
 
  private:
   static constexpr std::size_t kMostNotes = 20;
+  static constexpr std::size_t kMostTexts = 8u << 20;  // XML makes six of a byte
+  static constexpr std::size_t kFewest = 400;
+
+  // What a grade can't hold need not lie on this machine's disk, however much a cell says.
+  TestResult within_bounds(TestResult result) {
+    const std::size_t most = texts_ < kMostTexts ? kMostJUnitText : kFewest;
+    const auto cut = [&](std::string& text) {
+      text = head_and_tail(text, most);
+      texts_ += text.size();
+    };
+    for (TestReport& report : result.reports) {
+      cut(report.text);
+      cut(report.message);
+      report.sections.clear();
+    }
+    cut(result.reason);
+    cut(result.output.out);
+    cut(result.output.err);
+    result.properties.clear();
+    return result;
+  }
 
   // Cells begin in pytest's order, and each is told of with its first test.
   CaseFacts& seen(const TestCase& test, std::optional<std::uint32_t> slot) {
@@ -156,6 +179,7 @@ class Witness final : public Sink {
   std::map<std::string, CaseFacts> cases_;
   std::map<std::uint32_t, std::size_t> leads_;  // by slot: the place of its cell's first test
   std::vector<std::string> notes_;
+  std::size_t texts_ = 0;  // bytes that the report has
   std::string problem_;
   bool uncollected_ = false;
 };
@@ -239,7 +263,7 @@ Result<TestsEnd> run_isolated(const WorkOrder& order, const TestsEnvironment& en
   const std::string directory = scratch + "/session";  // for reports of pytest-cov, which nobody reads
   TRY(make_directory(directory));
   Witness witness(fmt::format("{}/{}", places.report, kReportFile));
-  TestConsole console({.fd = output.get(), .color = Color::never});
+  TestConsole console({.fd = output.get(), .color = Color::never, .inline_limit = kMostJUnitText});
   PytestRequest request;
   request.directory = directory;
   request.slots = order.slots;
