@@ -334,6 +334,10 @@ def test_isolation_of_tests_grades_the_same(world):
     apart = world.grade("good", "--isolation", "test", laboratoryNumber=1)
     assert apart.verdicts == together.verdicts and apart.passed is True
     assert [case["name"] for case in apart.cases] == [case["name"] for case in together.cases]
+    # One number for all in a cell; each its own in cells of their own: that which compiles needs most.
+    assert len({case["memoryUsed"] for case in together.cases}) == 1
+    used = {case["name"].partition("::")[2]: case["memoryUsed"] for case in apart.cases}
+    assert 0 < used["test_configured"] < used["test_make"]
 
 
 # --- several tasks

@@ -40,6 +40,19 @@ def test_each_test_has_a_project_and_tests_of_its_own(world):
     assert world.grade("good").verdicts == {"test_a": True, "test_b": False, "test_c": False}
 
 
+def test_what_a_module_remembers_is_not_there_for_the_next_test(world):
+    one = "\ndef test_{}():\n    assert not SEEN\n    SEEN.append(1)\n"
+    suite(world, "SEEN = []\n" + "".join(one.format(name) for name in "abc"))
+    assert set(world.grade("good", *APART).verdicts.values()) == {True}
+
+
+def test_what_failures_say_is_bounded(world):
+    suite(world, "import pytest\n\n@pytest.mark.parametrize('number', range(40))\ndef test_loud(number):\n    pytest.fail(('x' * 99 + '\\n') * 8000, pytrace=False)\n")
+    graded = world.grade("good", *APART)
+    assert len(graded.cases) == 40 and not any(graded.verdicts.values()) and graded.error is False
+    assert len(world.artifact("report.xml")) < 10 << 20 and len(world.artifact("output.txt")) <= 1 << 20
+
+
 def test_a_test_that_needs_what_another_left_fails(world):
     suite(world, "def test_a(project):\n    (project / 'mark').write_text('x')\n\ndef test_b(project):\n    assert (project / 'mark').exists()\n")
     assert world.grade("good", *APART).verdicts == {"test_a": True, "test_b": False}
