@@ -6,7 +6,7 @@ import time
 
 import pytest
 from agents import below, processes, until_running
-from labs import RUN_TESTS
+from labs import CONFTEST, RUN_TESTS
 
 APART = ("--isolation", "test")
 
@@ -122,6 +122,13 @@ def test_a_suite_that_does_not_allow_it_shares_a_cell_and_a_note_says_why(world,
     assert graded.passed is True and graded.verdicts["test_greets"] is True
     assert why in notes(world) and "shared a cell" in notes(world)
     assert len({case["memoryUsed"] for case in graded.cases}) == 1
+
+
+def test_where_pytest_does_not_begin_the_tests_share_a_cell(world):
+    stubborn = CONFTEST + "\ndef pytest_sessionstart(session):\n    if not session.config.option.xmlpath:\n        pytest.exit('where is the report?', returncode=3)\n"
+    world.tests = world.labs.tests(**{"conftest.py": stubborn})
+    graded = world.grade("good", *APART, laboratoryNumber=1)
+    assert graded.passed is True and "where is the report?" in notes(world)
 
 
 def test_the_timeout_has_its_text_and_the_cases_that_did_finish(world):

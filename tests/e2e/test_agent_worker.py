@@ -394,8 +394,9 @@ def test_two_at_once_fetch_new_tests_once(lab):
     assert sorted(place.steps["tests"]["cached"] for place, _ in started) != [False, False]
 
 
-def test_nothing_stays_in_the_cache_but_trees(lab, casemate_directories):
-    lab.grade(lab.student().url)
+@pytest.mark.parametrize("isolation", ["run", "test"])
+def test_nothing_stays_in_the_cache_but_trees(lab, casemate_directories, isolation):
+    lab.grade(lab.student().url, isolation=isolation)
     assert os.listdir(pathlib.Path(casemate_directories["CASEMATE_CACHE_DIR"]) / "tmp") == []
 
 
