@@ -124,6 +124,12 @@ def test_a_suite_that_does_not_allow_it_shares_a_cell_and_a_note_says_why(world,
     assert len({case["memoryUsed"] for case in graded.cases}) == 1
 
 
+def test_a_test_that_ends_pytest_is_an_error_with_what_did_run(world):
+    suite(world, "import pytest\n\ndef test_a():\n    pass\n\ndef test_b():\n    pytest.exit('enough')\n\ndef test_c():\n    pass\n")
+    graded = world.grade("good", *APART, "--slots", "1")
+    assert graded.error is True and "interrupted" in graded.details and graded.verdicts.get("test_a") is True
+
+
 def test_where_pytest_does_not_begin_the_tests_share_a_cell(world):
     stubborn = CONFTEST + "\ndef pytest_sessionstart(session):\n    if not session.config.option.xmlpath:\n        pytest.exit('where is the report?', returncode=3)\n"
     world.tests = world.labs.tests(**{"conftest.py": stubborn})

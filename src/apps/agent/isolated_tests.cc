@@ -134,11 +134,12 @@ class Witness final : public Sink {
   [[nodiscard]] std::string problem() const override { return report_.problem(); }
   std::string run_finished(const RunEnd& end) override {
     problem_ = end.problem;
-    if (!end.stopped_because.empty() && problem_.empty()) problem_ = end.stopped_because;
+    stopped_ = !end.stopped_because.empty();
     return report_.run_finished(end);
   }
 
-  [[nodiscard]] bool uncollected() const { return uncollected_; }
+  // As pytest has it: what did run is told, but that is not all.
+  [[nodiscard]] bool interrupted() const { return uncollected_ || stopped_; }
   [[nodiscard]] const std::string& why() const { return problem_; }
   [[nodiscard]] std::map<std::string, CaseFacts>& cases() { return cases_; }
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
@@ -172,7 +173,7 @@ class Witness final : public Sink {
     const auto [place, name] = junit_address(test);
     CaseFacts fresh{.place = cases_.size()};
     if (const auto lead = slot ? leads_.find(*slot) : leads_.end(); lead != leads_.end()) fresh.place = lead->second;
-    return cases_.try_emplace(case_key(place, name), fresh).first->second;
+    return cases_.try_emplace(case_key(xml_characters(place), xml_characters(name)), fresh).first->second;
   }
 
   JunitReport report_;
@@ -182,6 +183,7 @@ class Witness final : public Sink {
   std::size_t texts_ = 0;  // bytes that the report has
   std::string problem_;
   bool uncollected_ = false;
+  bool stopped_ = false;
 };
 
 // Every test sees what the tests' command would: the same cell, but for the report's directory, and pytest as that has called it.
@@ -278,7 +280,7 @@ Result<TestsEnd> run_isolated(const WorkOrder& order, const TestsEnvironment& en
 
   TestsEnd end;
   end.result.outcome = {Outcome::Kind::exited, status};
-  end.result.exit_status = witness.uncollected() ? kPytestsInterrupted : status == kNoTests ? kPytestsNothing : status;
+  end.result.exit_status = witness.interrupted() ? kPytestsInterrupted : status == kNoTests ? kPytestsNothing : status;
   end.result.output.merged = head_of(output.get());
   end.result.notes = witness.notes();
   end.cases = std::move(witness.cases());
