@@ -327,7 +327,6 @@ def test_an_url_of_a_file_only_where_it_is_allowed(world):
 # --- tests in cells of their own
 
 
-@pytest.mark.xfail(strict=True, reason="--isolation test is not there yet")
 def test_isolation_of_tests_grades_the_same(world):
     together = world.grade("good", laboratoryNumber=1)
     world.agents[0].stop()
