@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "apps/agent/git_cell.h"
 #include "apps/agent/worker.h"
 #include "base/terminal.h"
 #include "base/units.h"
@@ -88,6 +89,9 @@ std::string ending(const WorkOrder& order, const TestsEnd& end) {
   if (end.cut_short == CutShort::timed_out) return fmt::format("Timeout, tests run ran more than:{} seconds", seconds_text(order.timeout));
   const Outcome& outcome = end.result.outcome;
   if (outcome.kind == Outcome::Kind::setup_failed) return fmt::format("the tests' cell could not be made: {}", words(outcome));
+  if (is_full_disk(outcome)) return "the tests' command was ended: the disk of the machine that runs the tests is nearly full";
+  if (outcome.kind == Outcome::Kind::disk_limit && outcome.detail.starts_with("more than "))
+    return fmt::format("the tests' command was ended: disk limit (more than {} beside its report)", format_bytes(kMostReportBytes));
   return fmt::format("the tests' command was ended: {}", words(outcome));
 }
 
