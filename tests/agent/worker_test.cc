@@ -119,6 +119,25 @@ TEST(TestsCommand, HasWhatTheContractSays) {
   EXPECT_EQ(tests_command(order, "/p"), (Words{"./run", "python", "--src", "/work/project", "--junit-xml", "/work/report/report.xml"}));
 }
 
+TEST(DiskLimit, IsTheRepositorysOrThisMachinesAndNamesNoPathOfIt) {
+  GitSource source;
+  source.name = "http://host/a.git";
+  JobResult result;
+  result.outcome = {Outcome::Kind::disk_limit, 0, "", "more than 1.0 GiB were written below /var/cache/x"};
+  EXPECT_EQ(git_failure(source, result), "http://host/a.git is too large: more than 1.0 GiB on disk");
+  TestsEnd end;
+  end.result.outcome = result.outcome;
+  EXPECT_EQ(grade_run(order_21(), end).error_details, "the tests' command was ended: disk limit (more than 64.0 MiB beside its report)");
+  for (const char* detail : {"the file system of /var/cache/x was nearly full, 1 MiB were left",
+                             "the file system of /var/cache/x had room for only 5 more files"}) {
+    result.outcome.detail = end.result.outcome.detail = detail;
+    EXPECT_EQ(git_failure(source, result),
+              "there is no room for http://host/a.git: the disk of the machine that runs the tests is nearly full");
+    EXPECT_EQ(grade_run(order_21(), end).error_details,
+              "the tests' command was ended: the disk of the machine that runs the tests is nearly full");
+  }
+}
+
 TEST(SecondsText, HasNoNeedlessDigits) {
   EXPECT_EQ(seconds_text(std::chrono::milliseconds(600'000)), "600");
   EXPECT_EQ(seconds_text(std::chrono::milliseconds(500)), "0.5");

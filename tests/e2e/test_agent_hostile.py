@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import platform
 import threading
 import time
 
@@ -84,6 +85,104 @@ def test_one_that_forges_the_report(world):
     graded = world.grade("forger", laboratoryNumber=1)
     assert graded.passed is False  # test_greets and test_configured fail, whatever report.xml says
     survives(world)
+
+
+# Has pytest end with status 0, two seconds after it is done: writes that into its memory, where exit(3) is. Meanwhile somebody else writes a report.
+SURGEON = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+static unsigned long libc_of(int pid) {
+  char path[64], line[1024];
+  unsigned long at = 0;
+  snprintf(path, sizeof path, "/proc/%d/maps", pid);
+  FILE* file = fopen(path, "r");
+  while (file && !at && fgets(line, sizeof line, file)) if (strstr(line, "libc.so") || strstr(line, "libc-2")) at = strtoul(line, 0, 16);
+  return at;
+}
+int main(void) {
+  /* nanosleep({2, 0}, 0); exit_group(0) */
+  unsigned char code[] = {0xb8, 35, 0, 0, 0, 0x48, 0x8d, 0x3d, 16, 0, 0, 0, 0x31, 0xf6, 0x0f, 0x05, 0x31, 0xff, 0xb8, 231, 0, 0, 0, 0x0f, 0x05,
+                          0x90, 0x90, 0x90, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  char path[64];
+  unsigned long theirs = libc_of(getppid());
+  snprintf(path, sizeof path, "/proc/%d/mem", getppid());
+  int memory = open(path, O_RDWR);
+  printf("maps %d, memory %d\n", theirs != 0, memory >= 0);
+  if (theirs && memory >= 0) pwrite(memory, code, sizeof code, theirs + ((unsigned long)dlsym(RTLD_DEFAULT, "exit") - libc_of(getpid())));
+  if (fork() != 0) return 0;
+  setsid();
+  if (fork() != 0) _exit(0);
+  for (int fd = 0; fd < 3; fd++) { close(fd); open("/dev/null", O_RDWR); }
+  for (;; usleep(50000)) {
+    FILE* file = fopen("/work/report/report.xml", "r+");
+    if (!file) continue;
+    fseek(file, 0, SEEK_END);
+    if (ftell(file) < 100) { fclose(file); continue; }
+    fclose(file);
+    usleep(200000);
+    file = fopen("/work/report/report.xml", "w");
+    fputs("<?xml version='1.0'?><testsuites><testsuite name='pytest' tests='1' time='0.1'>"
+          "<testcase classname='tests.lab1.test_run' name='test_greets' time='0.1'/></testsuite></testsuites>", file);
+    fclose(file);
+    return 0;
+  }
+}
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="writes x86's instructions")
+def test_one_that_changes_how_the_tests_end(world):
+    world.labs.lab("good", name="surgeon.git", files={"proxy.c": SURGEON})
+    graded = world.grade("surgeon", **FIRST)
+    assert graded.passed is False and graded.error is False, graded
+    assert "maps 0, memory 0" in graded.by_name["test_greets"]["description"]
+    survives(world)
+
+
+def test_one_that_writes_the_expected_results(world):
+    """Of this very run: the next one has other tests anyway."""
+    world.tests = world.labs.tests(
+        **{
+            "tests__slash__lab1__slash__expected.py": "WORDS = 'hello'\n",
+            "tests__slash__lab1__slash__test_run.py": "def test_greets(proxy):\n    said = proxy().stdout.strip()\n    from tests.lab1.expected import WORDS\n    assert said == WORDS\n",
+        }
+    )
+    makefile = "all:\n\t-echo \"WORDS = 'good bye'\" > /work/tests/tests/lab1/expected.py\n\t-echo > /work/tests/tests/lab1/new.py\n\t$(CC) -o proxy proxy.c\n"
+    world.labs.lab("wrong", name="author.git", files={"Makefile": makefile})
+    graded = world.grade("author", **FIRST)
+    assert (graded.error, graded.verdicts) == (False, {"test_greets": False}), graded
+
+
+# What a script sees of the way in which it was started; the same as from Python itself.
+ABOUT = """
+import __main__, inspect, multiprocessing, os, subprocess, sys
+def double(n):
+    return 2 * n
+if __name__ == "__main__":
+    print([__name__, __file__, sys.path[0], sys.argv[0], __main__.__file__, __doc__], inspect.getsource(double), "_casemate" in globals())
+    print(multiprocessing.get_context("spawn").Pool(1).map(double, [21]), subprocess.run(["sh", "-c", "echo out > /dev/stderr; ls /proc/self/fd | wc -l"]).returncode)
+    sys.exit("the end")
+"""
+
+
+def test_a_script_sees_nothing_of_what_protects_it(world):
+    world.tests = world.labs.tests(**{"run_tests.py": ABOUT, "more/run.py": ABOUT})
+    for words, at in (["python run_tests.py", "run_tests.py"], ["python ./more/run.py", "./more/run.py"]):
+        place = f"/work/tests/{at.removeprefix('./')}"
+        agent = world.start("--once", "--tests-command", words)
+        assert "left no report" in world.grade().details
+        agent.wait()
+        said = world.artifact("output.txt").decode()
+        head = f"['__main__', '{place}', '{os.path.dirname(place)}', '{at}', '{place}', None]"
+        assert head in said and "def double(n):" in said and "[42] 0" in said and said.endswith("the end\n") and "False\n" in said, said
+    agent = world.start("--once", "--tests-command", "python nosuch.py")
+    assert "can't open file" in world.grade().details
 
 
 def test_a_fork_bomb(world):

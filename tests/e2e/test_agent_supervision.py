@@ -1,11 +1,13 @@
 """`casemate agent` as the one who looks after workers: what it does when one dies, when it is stopped itself, and what it leaves for its next start."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import time
 
+import pytest
 from agents import processes
 from py_test_runner import CASEMATE
 
@@ -52,6 +54,35 @@ def test_stopped_in_form_a_nothing_is_told_and_the_task_runs_again_at_the_next_s
     assert graded.error is False and graded.passed is False
     again.says("attempt 21: the result is posted")
     assert "run again" in again.out and len(world.task_directories) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system that is small")
+def test_a_disk_that_is_full_is_no_students_result(world):
+    """What the outbox writes goes where its journal was before, so that it alone would not see it."""
+    world.start_backend()
+    small = world.directory / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], check=True)
+    try:
+        words = ("--state-dir", small / "state", "--concurrent", "1", "--logger-level", "info")
+        agent = world.start(*words)
+        for number in range(300, 500):
+            world.backend.raw_task({"attempt": number}, known=f"attempt {number}")
+        agent.says("attempt 499: the result is posted")
+        fill = os.open(small / "fill", os.O_WRONLY | os.O_CREAT)
+        with contextlib.suppress(OSError):
+            while True:
+                os.write(fill, b"x" * 4096)
+        os.close(fill)
+        key = world.task("good", **FIRST)
+        assert agent.wait() == 3 and "no space left" in agent.said
+        assert world.backend.posts(key) == []
+        (small / "fill").unlink()
+        world.start(*words)
+        assert world.backend.wait_for(key).passed is True
+    finally:
+        world.agents[-1].stop()
+        subprocess.run(["umount", small], check=True)
 
 
 def test_a_log_that_was_moved_away_is_begun_again_on_sighup(world):

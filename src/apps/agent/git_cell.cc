@@ -181,6 +181,10 @@ Job git_job(const GitSource& source, Network network, const std::string& script,
   return job;
 }
 
+bool is_full_disk(const Outcome& outcome) {
+  return outcome.kind == Outcome::Kind::disk_limit && outcome.detail.starts_with("the file system of ");
+}
+
 std::optional<std::string> git_failure(const GitSource& source, const JobResult& result) {
   const Outcome& outcome = result.outcome;
   const std::string said = last_words(source, result.output.err);
@@ -192,6 +196,8 @@ std::optional<std::string> git_failure(const GitSource& source, const JobResult&
     case Outcome::Kind::timed_out:
       return fmt::format("{} took longer than {}", source.name, format_duration(kWall));
     case Outcome::Kind::disk_limit:
+      if (is_full_disk(outcome))
+        return fmt::format("there is no room for {}: the disk of the machine that runs the tests is nearly full", source.name);
       return fmt::format("{} is too large: more than {} on disk", source.name, format_bytes(kDisk));
     case Outcome::Kind::out_of_memory:
       return fmt::format("{} is too large: git needed more than {} of memory", source.name, format_bytes(kMemory));

@@ -41,6 +41,10 @@ inline constexpr const char* kGitTree = "/work/tree";
 [[nodiscard]] Job git_job(const GitSource& source, Network network, const std::string& script, const std::vector<std::string>& arguments,
                           const std::string& tree);
 
+/// Whether a job was ended because this machine's disk was nearly full (Mount::bytes), not by a bound of its own. The detail of such an
+/// outcome has a path of this machine, which is none of a student's business.
+[[nodiscard]] bool is_full_disk(const Outcome& outcome);
+
 /// How a job of git's failed: one paragraph, git's own last words first of all. nullopt: it succeeded.
 [[nodiscard]] std::optional<std::string> git_failure(const GitSource& source, const JobResult& result);
 

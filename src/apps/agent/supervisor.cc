@@ -321,6 +321,7 @@ Result<void> Supervisor::finish(OutboxEntry entry, Grade grade, milliseconds too
     if (entry.attempts > 0) --entry.attempts;
     return outbox_.change(entry);
   }
+  if (grade.is_error && grade.cases.empty()) TRY(blame_the_disk(entry));
   const std::string_view result = result_word(grade);
   ++ended_[std::string(result)];
   metrics_.task_ended(result, took);
@@ -337,6 +338,15 @@ Result<void> Supervisor::finish(OutboxEntry entry, Grade grade, milliseconds too
   posting_.add(std::move(entry));
   prune();
   return {};
+}
+
+// A task that failed while our disk was full is run again at the next start: what came of that is nobody's grade.
+Result<void> Supervisor::blame_the_disk(OutboxEntry& entry) {
+  auto room = directories_.check_room();
+  if (room) return {};
+  if (entry.attempts > 0) --entry.attempts;
+  [[maybe_unused]] const auto kept = outbox_.change(entry);  // there may be no room for that either
+  return room;
 }
 
 void Supervisor::hear_signals() {

@@ -64,6 +64,7 @@ class Supervisor {
   Result<void> hear_workers();
   Result<void> hear_grades();
   Result<void> end(Running running);
+  Result<void> blame_the_disk(OutboxEntry& entry);
   Result<void> finish(OutboxEntry entry, Grade grade, std::chrono::milliseconds took);
   void hear_signals();
   void stop(bool interrupt);

@@ -18,6 +18,8 @@ class TaskDirectories {
   [[nodiscard]] std::string path(std::int64_t number) const;
   /// An empty one: what an earlier attempt left goes.
   Result<std::string> make(std::int64_t number) const;
+  /// Whether there is room for what a task leaves; `exhausted`, and what to do, where the disk is full.
+  [[nodiscard]] Result<void> check_room() const;
   /// Removes all but the `keep` with the largest numbers and those that are `in_use`.
   Result<void> prune(std::size_t keep, const std::set<std::int64_t>& in_use) const;
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "apps/agent/git_cell.h"
 #include "apps/agent/worker.h"
 #include "base/terminal.h"
 #include "base/units.h"
@@ -20,6 +21,32 @@ constexpr std::size_t kLastLines = 3;
 constexpr std::size_t kLongestLine = 160;
 
 std::string directory_of(const std::string& path) { return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1)); }
+
+// A program under test is the same user's as the tests: it could write into their memory (/proc/PID/mem, ptrace(2)) how they are to end.
+// Not into that of a process which is not dumpable (prctl(2), PR_SET_DUMPABLE); an exec ends that, so it is for the interpreter itself to
+// say, and programs under test can be debugged all the same. What is no file Python runs in its own way.
+constexpr const char* kGuard = R"(def _casemate():
+    import os, sys
+    del sys.argv[0]
+    if not os.path.isfile(sys.argv[0]):
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    try:
+        import ctypes
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+    except Exception:
+        pass
+    sys.path[0] = os.path.dirname(os.path.realpath(sys.argv[0]))
+    with open(sys.argv[0], 'rb') as file:
+        globals().update(__file__=os.path.abspath(sys.argv[0]))
+        del globals()['_casemate']
+        return compile(file.read(), __file__, 'exec')
+exec(_casemate())
+)";
+
+std::vector<std::string> guarded(std::vector<std::string> command, const std::string& python) {
+  if (command.size() > 1 && command[0] == python && !command[1].starts_with('-')) command.insert(command.begin() + 1, {"-c", kGuard});
+  return command;
+}
 
 Mount writable_copy(std::string of, const char* target) {
   return {.kind = Mount::Kind::overlay, .target = target, .lower = {std::move(of)}, .owned = true};
@@ -72,6 +99,9 @@ std::string ending(const WorkOrder& order, const TestsEnd& end) {
   if (end.cut_short == CutShort::timed_out) return fmt::format("Timeout, tests run ran more than:{} seconds", seconds_text(order.timeout));
   const Outcome& outcome = end.result.outcome;
   if (outcome.kind == Outcome::Kind::setup_failed) return fmt::format("the tests' cell could not be made: {}", words(outcome));
+  if (is_full_disk(outcome)) return "the tests' command was ended: the disk of the machine that runs the tests is nearly full";
+  if (outcome.kind == Outcome::Kind::disk_limit && outcome.detail.starts_with("more than "))
+    return fmt::format("the tests' command was ended: disk limit (more than {} beside its report)", format_bytes(kMostReportBytes));
   return fmt::format("the tests' command was ended: {}", words(outcome));
 }
 
@@ -101,7 +131,7 @@ std::vector<std::string> tests_command(const WorkOrder& order, const std::string
 Result<Job> tests_job(const WorkOrder& order, const TestsEnvironment& environment, const TestsPlaces& places) {
   Job job;
   job.name = "tests";
-  job.argv = tests_command(order, environment.python());
+  job.argv = guarded(tests_command(order, environment.python()), environment.python());
   TRY(put_root(job, environment.root));
   job.env.emplace("PATH", fmt::format("{}:{}", directory_of(environment.python()), search_path(environment.root)));
   take_environment(job, environment.root);
@@ -109,10 +139,12 @@ Result<Job> tests_job(const WorkOrder& order, const TestsEnvironment& environmen
   job.env.emplace("LANG", "C.UTF-8");
   job.env.emplace("PYTHONUNBUFFERED", "1");         // what a killed run has said is in output.txt, in order
   job.env.emplace("PYTHONDONTWRITEBYTECODE", "1");  // all that is written is thrown away
+  job.env.emplace("PYTHONNOUSERSITE", "1");         // a student's program may write to HOME
   job.cwd = kTestsInCell;
   job.mounts.insert(job.mounts.end(), environment.mounts.begin(), environment.mounts.end());
   job.mounts.push_back(writable_copy(places.project, kProjectInCell));
-  job.mounts.push_back(writable_copy(places.tests, kTestsInCell));
+  // Not writable: a student's program could make other tests of them, or other expected results.
+  job.mounts.push_back({.kind = Mount::Kind::bind, .source = places.tests, .target = kTestsInCell, .owned = true});
   job.mounts.push_back({.kind = Mount::Kind::bind,
                         .source = places.report,
                         .target = kReportInCell,
