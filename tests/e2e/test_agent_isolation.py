@@ -37,7 +37,8 @@ def test_each_test_has_a_project_and_tests_of_its_own(world):
     graded = world.grade("good", *APART)
     assert graded.verdicts == {"test_a": True, "test_b": True, "test_c": True}
     world.agents[0].stop()
-    assert world.grade("good").verdicts == {"test_a": True, "test_b": False, "test_c": False}
+    # Together they have one project, and the tests are read-only.
+    assert world.grade("good").verdicts == {"test_a": False, "test_b": False, "test_c": False}
 
 
 def test_what_a_module_remembers_is_not_there_for_the_next_test(world):

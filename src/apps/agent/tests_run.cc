@@ -48,10 +48,6 @@ std::vector<std::string> guarded(std::vector<std::string> command, const std::st
   return command;
 }
 
-Mount writable_copy(std::string of, const char* target) {
-  return {.kind = Mount::Kind::overlay, .target = target, .lower = {std::move(of)}, .owned = true};
-}
-
 std::string last_lines(std::string_view output) {
   std::vector<std::string> lines;
   while (!output.empty() && lines.size() < kLastLines) {
@@ -106,6 +102,10 @@ std::string ending(const WorkOrder& order, const TestsEnd& end) {
 }
 
 }  // namespace
+
+Mount writable_copy(std::string of, const char* target) {
+  return {.kind = Mount::Kind::overlay, .target = target, .lower = {std::move(of)}, .owned = true};
+}
 
 std::string seconds_text(std::chrono::milliseconds duration) {
   const auto count = duration.count();
