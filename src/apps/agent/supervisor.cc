@@ -52,9 +52,17 @@ std::string_view kind_word(BackendFailure::Kind kind) {
                                     : "unreachable";
 }
 
-std::size_t passed_cases(const Grade& grade) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(grade.cases, [](const CaseGrade& test) { return test.verdict == CaseGrade::Verdict::passed; }));
+std::size_t count_of(const Grade& grade, CaseGrade::Verdict verdict) {
+  return static_cast<std::size_t>(std::ranges::count_if(grade.cases, [verdict](const CaseGrade& test) { return test.verdict == verdict; }));
+}
+
+// "3 passed, 1 failed, 1 skipped".
+std::string counts_of(const Grade& grade) {
+  using Verdict = CaseGrade::Verdict;
+  std::string text = fmt::format("{} passed", count_of(grade, Verdict::passed));
+  if (const std::size_t failed = count_of(grade, Verdict::failed)) text += fmt::format(", {} failed", failed);
+  if (const std::size_t skipped = count_of(grade, Verdict::skipped)) text += fmt::format(", {} skipped", skipped);
+  return text;
 }
 
 bool is_readable(int fd) {
@@ -168,6 +176,7 @@ std::optional<int> Supervisor::exit_status() {
   if (!running_.empty() || !courier_.idle()) return std::nullopt;
   if (stopping_) {
     if (posting_.due_ms()) return std::nullopt;
+    if (settings_.once && status_ == 0 && posting_.posted() == 0) return 1;
     if (posting_.waiting() > 0)
       log_.write(LogLevel::warning, fmt::format("stopped; results that are posted at the next start: {}", posting_.waiting()));
     return status_;
@@ -327,9 +336,8 @@ Result<void> Supervisor::finish(OutboxEntry entry, Grade grade, milliseconds too
   metrics_.task_ended(result, took);
   record(entry, grade, took);
   log_.write(LogLevel::info,
-             grade.is_error
-                 ? fmt::format("error after {}: {}", format_duration(took), grade.error_details)
-                 : fmt::format("{} after {}: {} of {} tests", result, format_duration(took), passed_cases(grade), grade.cases.size()),
+             grade.is_error ? fmt::format("error after {}: {}", format_duration(took), grade.error_details)
+                            : fmt::format("{} after {}: {}", result, format_duration(took), counts_of(grade)),
              key);
   entry.state = State::finished;
   entry.grade = std::move(grade);
@@ -406,9 +414,12 @@ void Supervisor::record(const OutboxEntry& entry, const Grade& grade, millisecon
   std::uint64_t peak_kib = 0;
   for (const CaseGrade& test : grade.cases) peak_kib = std::max(peak_kib, test.memory_kib);
   if (peak_kib > 0) run.peak_memory_bytes = peak_kib << 10;
-  const nlohmann::ordered_json details = {
-      {"task", entry.task.key()},    {"result", result_word(grade)},  {"message", grade.error_details.substr(0, 500)},
-      {"tests", grade.cases.size()}, {"passed", passed_cases(grade)}, {"directory", directories_.path(entry.number)}};
+  const nlohmann::ordered_json details = {{"task", entry.task.key()},
+                                          {"result", result_word(grade)},
+                                          {"message", grade.error_details.substr(0, 500)},
+                                          {"tests", grade.cases.size()},
+                                          {"passed", count_of(grade, CaseGrade::Verdict::passed)},
+                                          {"directory", directories_.path(entry.number)}};
   run.details = details.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
   [[maybe_unused]] const auto spooled = spool_run(run);  // history is a convenience: without it the grade is as good
 }
