@@ -17,7 +17,7 @@
 namespace casemate {
 namespace {
 
-// A shell script stands for the worker's program.
+// A shell script stands for the worker's program; of bash, for dash unblocks all signals.
 class WorkerProcessTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -30,7 +30,7 @@ class WorkerProcessTest : public ::testing::Test {
   void TearDown() override { EXPECT_TRUE(remove_tree(directory_)); }
   Result<WorkerProcess> start(const std::string& script) {
     const std::string program = directory_ + "/program";
-    std::ofstream(program) << "#!/bin/sh\n" << script;
+    std::ofstream(program) << "#!/bin/bash\n" << script;
     ::chmod(program.c_str(), 0700);
     const WorkOrder order{.task = {.attempt = 21, .repository_url = "https://host/a.git", .branch = "main"}, .tests_command = {"true"}};
     return WorkerProcess::start(task_, order, program);
@@ -73,26 +73,39 @@ TEST_F(WorkerProcessTest, it_has_none_of_our_descriptors_signals_or_terminal) {
   const int inherited = ::fcntl(pipe.write.get(), F_DUPFD, 50);  // not close-on-exec
   sigset_t blocked, before;
   ::sigemptyset(&blocked);
-  ::sigaddset(&blocked, SIGINT);
+  ::sigaddset(&blocked, SIGUSR1);
   ::sigprocmask(SIG_BLOCK, &blocked, &before);
   auto worker = start(
-      "ls /proc/$$/fd | tr '\\n' ' '; grep -E 'Sig(Blk|Ign)' /proc/self/status; ps -o pgid= -p $$ | tr -d ' '; echo $$; kill -INT $$; "
+      "ls /proc/$$/fd | tr '\\n' ' '; grep -E 'Sig(Blk|Ign)' /proc/self/status; ps -o pgid= -p $$ | tr -d ' '; echo $$; kill -USR1 $$; "
       "sleep "
       "60");
   ASSERT_TRUE(worker);
   const Grade grade = worker->grade();
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   ::close(inherited);
-  EXPECT_NE(grade.error_details.find("SIGINT"), std::string::npos) << grade.error_details;
+  EXPECT_NE(grade.error_details.find("SIGUSR1"), std::string::npos) << grade.error_details;
   const std::string said = file(kWorkerLog);
   EXPECT_EQ(said.find(" 50 "), std::string::npos) << said;
-  EXPECT_NE(said.find("SigBlk:\t0000000000000000"), std::string::npos) << said;
+  EXPECT_NE(said.find("SigBlk:\t0000000000004003"), std::string::npos) << said;  // SIGHUP, SIGINT, SIGTERM: for it to read
   std::istringstream lines(said.substr(said.find("SigIgn")));
   std::string ignored, group, pid;
   std::getline(lines, ignored);
   std::getline(lines, group);
   std::getline(lines, pid);
   EXPECT_EQ(group, pid) << said;
+}
+
+TEST_F(WorkerProcessTest, an_interrupt_before_it_listens_does_not_kill_it) {
+  sigset_t blocked, before;
+  ::sigemptyset(&blocked);
+  ::sigaddset(&blocked, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &blocked, &before);  // as the agent has it
+  auto worker = start("exec sleep 0.3");
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  ASSERT_TRUE(worker);
+  worker->interrupt();
+  const Grade grade = worker->grade();
+  EXPECT_NE(grade.error_details.find("(exited 0)"), std::string::npos) << grade.error_details;
 }
 
 TEST_F(WorkerProcessTest, killing_it_kills_its_group) {

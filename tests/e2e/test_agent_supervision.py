@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -83,6 +84,26 @@ def test_a_disk_that_is_full_is_no_students_result(world):
     finally:
         world.agents[-1].stop()
         subprocess.run(["umount", small], check=True)
+
+
+def test_where_no_worker_can_be_started_the_task_waits(world):
+    world.start_backend()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
+    try:
+        agent = world.start("--concurrent", "20", "--logger-level", "info")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    hanging = [world.backend.task(world.git.url("hang/x.git")) for _ in range(20)]
+    agent.says("waits: ")
+    assert not any(world.backend.posts(key) for key in hanging)
+    started = agent.out.count(" starts: ")
+    assert started < 20
+    for pid in workers(world):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: agent.out.count(" starts: ") > started, lambda: agent.said)
+    agent.send(signal.SIGTERM)
+    agent.stop()
 
 
 def test_a_log_that_was_moved_away_is_begun_again_on_sighup(world):

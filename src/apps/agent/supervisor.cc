@@ -1,6 +1,7 @@
 #include "apps/agent/supervisor.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <set>
 #include <thread>
@@ -31,6 +32,7 @@ constexpr auto kLeastInterval = milliseconds(10);        // between polls, whate
 constexpr auto kStopGrace = seconds(30);                 // for a worker that was interrupted
 constexpr auto kOncePosting = seconds(60);               // --once: for a result that can't be posted
 constexpr auto kSayAgain = std::chrono::minutes(10);     // between lines of the same trouble
+constexpr auto kBeforeStarting = seconds(2);             // again, where no worker could be started
 constexpr std::uint32_t kMostAttempts = 16;              // to run a task, of which the agent did not see the end
 constexpr std::uint32_t kMostRefusals = 10;              // in a row, of an account that was good before
 constexpr int kSecondSignal = 130;
@@ -63,6 +65,11 @@ std::string counts_of(const Grade& grade) {
   if (const std::size_t failed = count_of(grade, Verdict::failed)) text += fmt::format(", {} failed", failed);
   if (const std::size_t skipped = count_of(grade, Verdict::skipped)) text += fmt::format(", {} skipped", skipped);
   return text;
+}
+
+// Nobody's fault, and over some time: no more descriptors, processes or memory just now.
+bool is_passing(const Error& error) {
+  return error.errno_value == EMFILE || error.errno_value == ENFILE || error.errno_value == EAGAIN || error.errno_value == ENOMEM;
 }
 
 bool is_readable(int fd) {
@@ -117,7 +124,7 @@ Result<void> Supervisor::sweep() {
 }
 
 Result<void> Supervisor::start_tasks() {
-  while (!stopping_ && !queue_.empty() && running_.size() < settings_.concurrent) {
+  while (!stopping_ && !queue_.empty() && running_.size() < settings_.concurrent && Clock::now() >= next_start_) {
     OutboxEntry entry = std::move(queue_.front());
     queue_.pop_front();
     TRY(start(std::move(entry)));
@@ -134,6 +141,16 @@ Result<void> Supervisor::start(OutboxEntry entry) {
   TRY(outbox_.change(entry));
   TRY_ASSIGN(const std::string directory, directories_.make(entry.number));
   auto worker = WorkerProcess::start(directory, order_for(entry.task));
+  if (!worker && is_passing(worker.error())) {
+    log_.write(next_start_ == Clock::time_point{} ? LogLevel::error : LogLevel::debug,
+               fmt::format("waits: {} (task {})", worker.error().what, entry.number), entry.task.key());
+    next_start_ = Clock::now() + kBeforeStarting;
+    --entry.attempts;
+    TRY(outbox_.change(entry));
+    queue_.push_front(std::move(entry));
+    return {};
+  }
+  next_start_ = {};
   if (!worker) {
     Grade grade = grade_of_error(fmt::format("the task could not be run: {}", worker.error().what));
     return finish(std::move(entry), std::move(grade), {});
@@ -200,6 +217,7 @@ int Supervisor::wait_ms() const {
     if (const auto due = posting_.due_ms()) no_longer_than(milliseconds(*due - now_ms()));
     if (may_poll()) no_longer_than(until(next_poll_));
   }
+  if (!stopping_ && !queue_.empty() && running_.size() < settings_.concurrent) no_longer_than(until(next_start_));
   for (const auto& [number, running] : running_) {
     if (running.deadline != Clock::time_point::max()) no_longer_than(until(running.deadline));
   }

@@ -86,8 +86,9 @@ class Supervisor {
   std::minstd_rand random_{std::random_device{}()};
   std::uint32_t slots_;
   Clock::time_point next_poll_ = Clock::now();
-  std::uint32_t failures_ = 0;  // of polls, in a row
-  bool answered_ = false;       // a poll was, once
+  Clock::time_point next_start_{};  // of a worker; past the clock's begin where the last one could not be started
+  std::uint32_t failures_ = 0;      // of polls, in a row
+  bool answered_ = false;           // a poll was, once
   std::string last_failure_;
   std::optional<Clock::time_point> failing_since_;
   std::string last_duplicate_;

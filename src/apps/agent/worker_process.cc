@@ -47,10 +47,14 @@ void volunteer_for_oom() {
   ::dup2(start.log, STDOUT_FILENO);
   ::dup2(start.log, STDERR_FILENO);
   ::close_range(3, ~0U, 0);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::signal(number, SIG_DFL);
+  // They wait until the worker listens: one that comes before must not kill it, for that would be an error of its task.
+  sigset_t held;
+  ::sigemptyset(&held);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    ::sigaddset(&held, number);
+    ::signal(number, SIG_DFL);
+  }
+  ::sigprocmask(SIG_SETMASK, &held, nullptr);
   ::execve(start.program, start.argv, start.environment);
   ::_exit(125);
 }
