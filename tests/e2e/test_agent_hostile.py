@@ -140,8 +140,9 @@ int main(void) {
 def test_one_that_changes_how_the_tests_end(world):
     world.labs.lab("good", name="surgeon.git", files={"proxy.c": SURGEON})
     graded = world.grade("surgeon", **FIRST)
-    assert graded.passed is False and graded.error is False, graded
-    assert "maps 0, memory 0" in graded.by_name["test_greets"]["description"]
+    # Its report may come after pytest's, and is not believed then: an error.
+    assert graded.passed is False, graded
+    assert "maps 0, memory 0" in world.artifact("output.txt").decode()
     survives(world)
 
 
