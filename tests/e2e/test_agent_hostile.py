@@ -174,16 +174,22 @@ if __name__ == "__main__":
 
 def test_a_script_sees_nothing_of_what_protects_it(world):
     world.tests = world.labs.tests(**{"run_tests.py": ABOUT, "more/run.py": ABOUT})
-    for words, at in (["python run_tests.py", "run_tests.py"], ["python ./more/run.py", "./more/run.py"]):
-        place = f"/work/tests/{at.removeprefix('./')}"
-        agent = world.start("--once", "--tests-command", words)
-        assert "left no report" in world.grade().details
+    world.start_backend()
+    world.lab("good")
+
+    def said_by(command):
+        key = world.task("good")
+        agent = world.start("--once", "--tests-command", command)
+        assert "left no report" in world.backend.wait_for(key).details
         agent.wait()
-        said = world.artifact("output.txt").decode()
+        return world.artifact("output.txt").decode()
+
+    for command, at in (["python run_tests.py", "run_tests.py"], ["python ./more/run.py", "./more/run.py"]):
+        place = f"/work/tests/{at.removeprefix('./')}"
+        said = said_by(command)
         head = f"['__main__', '{place}', '{os.path.dirname(place)}', '{at}', '{place}', None]"
         assert head in said and "def double(n):" in said and "[42] 0" in said and said.endswith("the end\n") and "False\n" in said, said
-    agent = world.start("--once", "--tests-command", "python nosuch.py")
-    assert "can't open file" in world.grade().details
+    assert "can't open file" in said_by("python nosuch.py")
 
 
 def test_a_fork_bomb(world):
