@@ -31,14 +31,13 @@ def test_memory_is_that_of_each_test(world):
     assert 100 << 10 < large < 250 << 10 and 0 < small < 50 << 10
 
 
-def test_each_test_has_a_project_and_tests_of_its_own(world):
-    one = "\ndef test_{}(project, request):\n    for place in (project, request.config.rootpath):\n        assert not (place / 'mark').exists()\n        (place / 'mark').write_text('x')\n"
-    suite(world, "".join(one.format(name) for name in "abc"))
+def test_each_test_has_a_project_of_its_own_and_nobody_writes_to_the_tests(world):
+    one = "\ndef test_{}(project, request):\n    assert not (project / 'mark').exists()\n    (project / 'mark').write_text('x')\n    with pytest.raises(OSError): (request.config.rootpath / 'mark').write_text('x')\n"
+    suite(world, "import pytest\n" + "".join(one.format(name) for name in "abc"))
     graded = world.grade("good", *APART)
     assert graded.verdicts == {"test_a": True, "test_b": True, "test_c": True}
     world.agents[0].stop()
-    # Together they have one project, and the tests are read-only.
-    assert world.grade("good").verdicts == {"test_a": False, "test_b": False, "test_c": False}
+    assert world.grade("good").verdicts == {"test_a": True, "test_b": False, "test_c": False}, "together they have one project"
 
 
 def test_what_a_module_remembers_is_not_there_for_the_next_test(world):

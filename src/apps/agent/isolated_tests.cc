@@ -190,9 +190,7 @@ class Witness final : public Sink {
 Result<Furnishing> furnish_as(const WorkOrder& order, const TestsEnvironment& environment, const TestsPlaces& places,
                               const PytestCall& call) {
   TRY_ASSIGN(Job job, tests_job(order, environment, places));
-  // No test sees what another has made of the tests, so they may be written to.
-  std::erase_if(job.mounts, [](const Mount& mount) { return mount.target == kReportInCell || mount.target == kTestsInCell; });
-  job.mounts.push_back(writable_copy(places.tests, kTestsInCell));
+  std::erase_if(job.mounts, [](const Mount& mount) { return mount.target == kReportInCell; });
   job.name = "pytest";
   job.cwd = call.directory;
   job.env = {call.environment.begin(), call.environment.end()};

@@ -101,11 +101,11 @@ std::string ending(const WorkOrder& order, const TestsEnd& end) {
   return fmt::format("the tests' command was ended: {}", words(outcome));
 }
 
-}  // namespace
-
 Mount writable_copy(std::string of, const char* target) {
   return {.kind = Mount::Kind::overlay, .target = target, .lower = {std::move(of)}, .owned = true};
 }
+
+}  // namespace
 
 std::string seconds_text(std::chrono::milliseconds duration) {
   const auto count = duration.count();

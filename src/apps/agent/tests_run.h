@@ -28,9 +28,6 @@ inline constexpr std::uint64_t kMostReportBytes = 64ull << 20;
 /// The contract's command line: the order's command, whose first word "python" or "python3" becomes `python`, and what the task asks for.
 [[nodiscard]] std::vector<std::string> tests_command(const WorkOrder& order, const std::string& python);
 
-/// A copy of the host's directory `of`, of its own for each cell: what is written there is thrown away.
-[[nodiscard]] Mount writable_copy(std::string of, const char* target);
-
 /// Directories of the host that the tests' cell shows. What the tests write into `project` is thrown away; `tests` can't be written to;
 /// `report` is theirs to fill.
 struct TestsPlaces {
