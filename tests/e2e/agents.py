@@ -183,6 +183,11 @@ def processes():
     return found
 
 
+def without_limits(notes):
+    """Those that do not say by what a limit is held, as an account without cgroups is told."""
+    return [note for note in notes if " limit held by " not in note]
+
+
 def below(pid):
     """{pid: command line} of all that a process started, and what that started."""
     parents = {}
@@ -242,4 +247,4 @@ def world(tmp_path, casemate_directories, wheelhouse):
     made.close()
 
 
-__all__ = ["GradingWorld", "Running", "below", "fetch", "files_with", "log_lines", "processes", "until_running", "wheelhouse", "world"]
+__all__ = ["GradingWorld", "Running", "below", "fetch", "files_with", "log_lines", "processes", "until_running", "wheelhouse", "without_limits", "world"]

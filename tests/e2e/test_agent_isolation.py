@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from agents import below, processes, until_running
+from agents import below, processes, until_running, without_limits
 from labs import CONFTEST, RUN_TESTS
 
 APART = ("--isolation", "test")
@@ -20,7 +20,7 @@ def suite(world, tests, **more):
 def notes(world):
     """What the step `run` of the last task says."""
     [step] = [one for one in json.loads(world.artifact("steps.json"))["steps"] if one["name"] == "run"]
-    return " ".join(step["notes"])
+    return " ".join(without_limits(step["notes"]))
 
 
 def test_memory_is_that_of_each_test(world):
