@@ -11,7 +11,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -197,7 +196,7 @@ def outage(bench: Bench, seconds: float) -> None:
     bench.backend.down()
     time.sleep(seconds)
     bench.backend.up()
-    print(f"  the backend was down for {seconds:.0f} s in the middle:")
+    print(f"  the backend was down for {seconds:.0f} s in the middle; from its return on:")
     check(bench, keys, 300)
     bench.stop()
 
@@ -209,12 +208,8 @@ def main() -> None:
     parser.add_argument("--outage", type=float, default=60, help="seconds; 0: leave it out")
     wanted = parser.parse_args()
     measure.about()
-    with tempfile.TemporaryDirectory(prefix="casemate-bench-", dir="/var/tmp") as root:
-        try:
-            bench = Bench(Path(root))
-        except measure.Skipped as reason:
-            print(f"  skipped: {reason}")
-            return
+    with measure.scratch() as root:
+        bench = Bench(root)
         try:
             if wanted.rounds:
                 warm_task(bench, wanted.rounds)

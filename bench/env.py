@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -96,15 +95,11 @@ def show(title: str, times: dict[str, list[float]], pairs: list[tuple[str, dict[
 
 def main() -> None:
     measure.about()
-    with tempfile.TemporaryDirectory(prefix="casemate-bench-", dir="/var/tmp") as root:
-        try:
-            bench = Bench(Path(root))
-        except measure.Skipped as reason:
-            print(f"  skipped: {reason}")
-            return
+    with measure.scratch() as root:
+        bench = Bench(root)
         cold = measure.in_turns({"casemate, first time": bench.first, "uv, empty cache": bench.uv_first}, COLD_ROUNDS, warm_up=1)
-        (Path(root) / "cold").rename(Path(root) / "cache")
-        (Path(root) / "cold-uv").rename(Path(root) / "cache-uv")
+        (root / "cold").rename(root / "cache")
+        (root / "cold-uv").rename(root / "cache-uv")
         bench_cold, bench.alone = bench.alone, {}
         # The order matters: `again` finds what `packages_known` made.
         warm = measure.in_turns({"casemate, only wheels cached": bench.packages_known, "uv, warm cache": bench.uv_warm, "casemate, again": bench.again}, ROUNDS)

@@ -7,8 +7,10 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +21,16 @@ CASEMATE = os.environ.get("CASEMATE") or str(TREE / "build/bin/casemate")
 
 class Skipped(Exception):
     """A reference that can't be measured here; the text says why and what would change that."""
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory on disk for a benchmark, gone with it. Skipped ends the block, and is told about."""
+    with tempfile.TemporaryDirectory(prefix="casemate-bench-", dir="/var/tmp") as root:
+        try:
+            yield Path(root)
+        except Skipped as reason:
+            print(f"  skipped: {reason}")
 
 
 def spawn(argv: list[str], env: dict[str, str] | None = None, cwd: str | None = None, status: int = 0) -> float:

@@ -19,6 +19,7 @@ casemate_embed(casemate_agent example_lab.inc
   kLabTestBuild ${lab}/tests/tests/lab1/test_build.py
   kLabTestCount ${lab}/tests/tests/lab1/test_count.py)
 casemate_embed(casemate_agent agent_asking.inc kAskingPlugin ${CMAKE_SOURCE_DIR}/src/apps/agent/python/casemate_asking.py)
+casemate_embed(casemate_agent task_page.inc kTaskStyle ${CMAKE_SOURCE_DIR}/src/apps/agent/html/task.css)
 # Not for sanitizers' builds: those libraries have to see the runtime that is linked in.
 target_link_options(casemate_agent INTERFACE $<$<BOOL:${CASEMATE_STATIC}>:-Wl,--exclude-libs,ALL>)
 add_executable(casemate-agent src/apps/agent/main.cc)

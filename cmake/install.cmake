@@ -1,6 +1,9 @@
 # What `cmake --install build` puts where. docs/man and completions are plain files: nothing generates them.
 include(GNUInstallDirs)
-install(TARGETS casemate casemate-agent RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS casemate RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(CASEMATE_AGENT)
+  install(TARGETS casemate-agent casemate-docker casemate-witness RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 foreach(name IN LISTS CASEMATE_NAMES)
   install(CODE "
     file(CREATE_LINK casemate \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/${name}\" SYMBOLIC)

@@ -3,14 +3,18 @@
 find_path(CASEMATE_PYTHON_INCLUDE Python.h PATHS /usr/include PATH_SUFFIXES python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 REQUIRED)
 set(WARM_DIR ${CMAKE_BINARY_DIR}/generated/warm)
 set(WARM_TEXT ${WARM_DIR}/warm.py)
+set(WARM_PLAIN ${WARM_DIR}/plain.py)
 set(WARM_NATIVE ${WARM_DIR}/casemate_cells.so)
 file(MAKE_DIRECTORY ${WARM_DIR})
 
-set(python_sources)
-foreach(name IN ITEMS reports coverage ties writes boot warm)  # in the order in which they run
-  list(APPEND python_sources ${CMAKE_SOURCE_DIR}/src/warm/python/${name}.py)
-endforeach()
-add_custom_command(OUTPUT ${WARM_TEXT} COMMAND cat ${python_sources} > ${WARM_TEXT} DEPENDS ${python_sources} VERBATIM)
+# Each text is these files, in the order in which they run.
+function(warm_text text)
+  list(TRANSFORM ARGN PREPEND ${CMAKE_SOURCE_DIR}/src/warm/python/)
+  list(TRANSFORM ARGN APPEND .py)
+  add_custom_command(OUTPUT ${text} COMMAND cat ${ARGN} > ${text} DEPENDS ${ARGN} VERBATIM)
+endfunction()
+warm_text(${WARM_TEXT} lines reports coverage ties writes start boot forking warm)
+warm_text(${WARM_PLAIN} lines start forking plain)
 
 file(GLOB native_sources CONFIGURE_DEPENDS src/warm/native/*.cc)
 file(GLOB native_headers CONFIGURE_DEPENDS src/warm/native/*.h)
@@ -24,9 +28,9 @@ add_custom_command(
   DEPENDS ${native_sources} ${native_headers} ${CMAKE_SOURCE_DIR}/src/warm/protocol.h
   COMMENT "Compiling the native half of warm parents"
   VERBATIM)
-add_custom_target(warm_payload DEPENDS ${WARM_TEXT} ${WARM_NATIVE})
+add_custom_target(warm_payload DEPENDS ${WARM_TEXT} ${WARM_PLAIN} ${WARM_NATIVE})
 if(TARGET casemate_warm)
   add_dependencies(casemate_warm warm_payload)
   set_source_files_properties(src/warm/payload.cc PROPERTIES
-    OBJECT_DEPENDS "${WARM_TEXT};${WARM_NATIVE}" COMPILE_DEFINITIONS "CASEMATE_WARM_DIR=\"${WARM_DIR}\"")
+    OBJECT_DEPENDS "${WARM_TEXT};${WARM_PLAIN};${WARM_NATIVE}" COMPILE_DEFINITIONS "CASEMATE_WARM_DIR=\"${WARM_DIR}\"")
 endif()

@@ -1,4 +1,4 @@
-# bash completion for casemate, py_test_runner, maelstrom-pytest and ostest-runner. The options are read from --help, so they are those of the casemate that is installed.
+# bash completion for casemate, cursus, py_test_runner, maelstrom-pytest and ostest-runner. The options are read from --help, so they are those of the casemate that is installed.
 
 # Only what begins a line of the list of options: descriptions and examples name others.
 _casemate_options() {
@@ -31,6 +31,21 @@ _casemate_offer() {
   COMPREPLY=("${COMPREPLY[@]#"$before"}")
 }
 
+# The pipeline's scripts, by the names that `runtime` takes: *.py where it looks for them, --scripts-dir first.
+_casemate_scripts() {
+  local i directory file name directories=()
+  for ((i = 3; i < last; i++)); do
+    [[ ${words[i]} == --scripts-dir ]] && directories+=("${words[i + 1]/#\~\//$HOME/}")
+  done
+  for directory in "${directories[@]}" src/cursus/steps/scripts scripts dockers/xgboost_atoz/scripts; do
+    for file in "$directory"/*.py; do
+      name=${file##*/} name=${name%.py}
+      # What the shell would have to quote is left to whoever types it.
+      [[ $name =~ ^[[:alnum:]_.-]+$ && $name != __* && $name == "$cur"* && -f $file ]] && COMPREPLY+=("$name")
+    done
+  done
+}
+
 _casemate() {
   local words cur prev program command='' i
   _casemate_words
@@ -44,10 +59,13 @@ _casemate() {
     command=pytest
   elif [[ ${program##*/} == ostest-runner ]]; then
     command=agent
+  elif [[ ${program##*/} == cursus && $last == 1 ]]; then
+    mapfile -t COMPREPLY < <(compgen -W 'runtime --help --version' -- "$cur")
+    return
   else
     command=${words[1]}
     if ((last == 1)); then
-      mapfile -t COMPREPLY < <(compgen -W 'run script pytest agent explain image doctor cache history show --help --version' -- "$cur")
+      mapfile -t COMPREPLY < <(compgen -W 'run script pytest runtime plan agent explain image doctor cache history show --help --version' -- "$cur")
       return
     fi
     asked+=("$command")
@@ -75,16 +93,21 @@ _casemate() {
       ;;
     --ui) mapfile -t COMPREPLY < <(compgen -W 'auto fancy simple quiet' -- "$cur") && return ;;
     --logger-level) mapfile -t COMPREPLY < <(compgen -W 'debug info warning error critical' -- "$cur") && return ;;
-    --clone-network) mapfile -t COMPREPLY < <(compgen -W 'outbound host' -- "$cur") && return ;;
+    --clone-network) mapfile -t COMPREPLY < <(compgen -W 'outbound host none' -- "$cur") && return ;;
     --wire) mapfile -t COMPREPLY < <(compgen -W 'a b' -- "$cur") && return ;;
     --network) mapfile -t COMPREPLY < <(compgen -W 'none outbound host' -- "$cur") && return ;;
     --profile) mapfile -t COMPREPLY < <(compgen -W 'default strict' -- "$cur") && return ;;
     --executor) mapfile -t COMPREPLY < <(compgen -W 'native docker' -- "$cur") && return ;;
+    --output-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$cur") && return ;;
+    --log-level) mapfile -t COMPREPLY < <(compgen -W 'DEBUG INFO WARNING ERROR CRITICAL' -- "$cur") && return ;;
+    --isolate) mapfile -t COMPREPLY < <(compgen -W 'plan case' -- "$cur") && return ;;
+    --compare) mapfile -t COMPREPLY < <(compgen -W 'exact contains json' -- "$cur") && return ;;
+    --install) mapfile -t COMPREPLY < <(compgen -W 'apt: pip: npm: cargo: go: gem: archive: script: none' -- "$cur") && return ;;
     --color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur") && return ;;
     --image) _casemate_offer "host dir: $transports $("$program" image list -q 2>/dev/null)" && return ;;
     --image-config) mapfile -t COMPREPLY < <(compgen -W 'all none env workdir entrypoint user' -- "$cur") && return ;;
     --pull | --policy) mapfile -t COMPREPLY < <(compgen -W 'missing always never' -- "$cur") && return ;;
-    --outputs | --results | --cert-dir | --project)
+    --outputs | --results | --cert-dir | --project | --workspace-dir | --scripts-dir | --specs-dir)
       mapfile -t COMPREPLY < <(compgen -d -- "$cur")
       compopt -o filenames 2>/dev/null
       return
@@ -94,7 +117,7 @@ _casemate() {
     local options
     options=$(_casemate_options "${asked[@]}")
     # A command's own options, and those that all of them have.
-    [[ $command =~ ^(image|cache|history)$ && $last -gt 2 && ${words[2]} != -* ]] &&
+    [[ $command =~ ^(image|cache|history|runtime|plan)$ && $last -gt 2 && ${words[2]} != -* ]] &&
       options+=" $(_casemate_options "${asked[@]}" "${words[2]}")"
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
     return
@@ -122,6 +145,19 @@ _casemate() {
     mapfile -t COMPREPLY < <(compgen -W 'pull list inspect remove prune import export' -- "$cur")
     return
   fi
+  if [[ $command == runtime && $last == 2 ]]; then
+    mapfile -t COMPREPLY < <(compgen -W 'test-script test-compatibility test-pipeline' -- "$cur")
+    return
+  fi
+  if [[ $command == plan && $last == 2 ]]; then
+    mapfile -t COMPREPLY < <(compgen -W 'run record verify show list export init' -- "$cur")
+    return
+  fi
+  if [[ $command == runtime && $last -gt 2 && ${words[2]} =~ ^test-(script|compatibility)$ &&
+    ! $prev =~ ^--(spec|sample|python|requirements|image|junit-xml|html)$ ]]; then
+    _casemate_scripts
+    return
+  fi
   if [[ $command == history && $last == 2 ]]; then
     mapfile -t COMPREPLY < <(compgen -W 'show prune tests runs' -- "$cur")
     return
@@ -134,4 +170,4 @@ _casemate() {
   compopt -o filenames 2>/dev/null
 }
 
-complete -F _casemate casemate py_test_runner maelstrom-pytest ostest-runner
+complete -F _casemate casemate cursus py_test_runner maelstrom-pytest ostest-runner

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "apps/pytest/directives.h"
+#include "session/directives.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "apps/pytest/filter.h"
+#include "session/filter.h"
 
 namespace {
 

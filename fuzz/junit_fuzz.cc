@@ -18,7 +18,7 @@ void require(bool truth) {
   if (!truth) std::abort();
 }
 
-void require_sound(const JUnitReport& report) {
+void require_sound(const JUnitDocument& report) {
   require(report.cases.size() <= kMostJUnitCases && report.time.size() <= 64);
   for (const JUnitCase& test : report.cases) {
     require(test.text.size() <= kMostJUnitText && test.message.size() <= kMostJUnitText);

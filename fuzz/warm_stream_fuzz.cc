@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/pytest/verdict.h"
+#include "session/verdict.h"
 
 namespace {
 

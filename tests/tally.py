@@ -1,4 +1,4 @@
-"""Counts one part of ./dev test from its XML report (JUnit's or GoogleTest's) and names what failed and what was skipped, with the reason.
+"""Counts one part of ./dev test from its XML report (JUnit's or GoogleTest's), names each test that failed and, by reason, those that were skipped.
 
 usage: tally.py PART REPORT EXIT_CODE
 The last line printed is "PASSED FAILED SKIPPED". A runner that died, or that failed without a failed test, counts as one failure.
@@ -38,9 +38,23 @@ def cases(report):
             yield name, "passed", ""
 
 
+def without_parameters(name):
+    return name.partition("[")[0].partition("/")[0]
+
+
+def skips(reasons):
+    """A line for each reason: a test is named once, whatever the number of its parameters."""
+    for reason, names in reasons.items():
+        if len(names) == 1:
+            yield f"  SKIPPED {names[0]}: {reason}"
+        else:
+            yield f"  SKIPPED {len(names)} of {', '.join(dict.fromkeys(map(without_parameters, names)))}: {reason}"
+
+
 def main(part, report, exit_code):
     exit_code = int(exit_code)
     counts = {"passed": 0, "failed": 0, "skipped": 0}
+    skipped = {}
     if exit_code in TIMED_OUT:
         problem = f"the runner was ended after too long a time (exit code {exit_code})"
     else:
@@ -48,8 +62,10 @@ def main(part, report, exit_code):
     try:
         for name, result, reason in cases(report):
             counts[result] += 1
-            if result != "passed":
-                print(f"  {result.upper()} {name}: {reason}")
+            if result == "failed":
+                print(f"  FAILED {name}: {reason}")
+            elif result == "skipped":
+                skipped.setdefault(reason, []).append(name)
     except (OSError, xml.etree.ElementTree.ParseError) as error:
         # No usable report is a failure even of a runner that says 0: nobody knows what ran.
         counts["failed"] += 1
@@ -59,6 +75,8 @@ def main(part, report, exit_code):
         if exit_code != 0 and not counts["failed"] and not nothing:
             counts["failed"] += 1
             print(f"  FAILED {part}: {problem} though no test failed")
+    for line in skips(skipped):
+        print(line)
     print(counts["passed"], counts["failed"], counts["skipped"])
 
 

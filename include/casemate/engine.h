@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,8 +15,12 @@
 
 namespace casemate {
 
+class Context;
 class Executor;
 class Reactor;
+
+/// Gets a context, or why there is none.
+using OpenedContext = std::function<void(Result<std::unique_ptr<Context>>)>;
 
 /// What a caller hears while a job runs. Called in the thread that runs the engine; must not block for long.
 struct JobListener {
@@ -33,8 +38,11 @@ struct JobListener {
   /// False when nobody will ever read this stream again: its pipe is closed, and a job that goes on writing gets SIGPIPE or EPIPE, as in a
   /// shell's pipe.
   virtual bool wants(Stream /*stream*/) { return true; }
-  /// The job's last word. Called exactly once a submitted job.
+  /// The job's last word. Called exactly once a submitted job, unless that was refused().
   virtual void finished(JobResult /*result*/) {}  // NOLINT(performance-unnecessary-value-param): theirs to keep
+  /// Instead of finished(), for who wants to know: the submitted job makes no sense or this host can't run any, and nothing was started.
+  /// By itself it calls finished() with the outcome `setup failed`.
+  virtual void refused(const Error& error);
 };
 
 /// How an engine is made; the defaults are those of the command line.
@@ -57,10 +65,23 @@ class Engine {
   /// Runs one job to its end. An Error means that nothing was run (invalid job); a set-up that fails is an Outcome.
   Result<JobResult> run(Job job, JobListener* listener = nullptr);
 
+  /// What keep() came to: how the job went (nullopt: it was kept before, nothing ran), and the job that goes on from there (nullopt: it
+  /// failed).
+  struct Kept {
+    std::optional<JobResult> result;
+    std::optional<Job> next;
+  };
+  /// Runs a job to its end and keeps what it changed of its root, where the job's executor can do that (Executor::keep; not_supported).
+  Result<Kept> keep(Job job, std::string key, JobListener* listener = nullptr);
+
   /// Queues a job; `listener` must live until its finished() or the engine's end. Jobs start in the order of submission as slots get free.
   Result<void> submit(Job job, JobListener& listener);
   /// Adds an executor, for jobs whose Job::executor is `name`; all share the slots. `make` gets the engine's event loop.
   Result<void> add_executor(const std::string& name, const std::function<Result<std::unique_ptr<Executor>>(Reactor&)>& make);
+  /// Makes a context of `job` (engine/context.h) with the executor that it names. `opened` is called later, while the engine runs; an Error
+  /// at once means that the job makes no sense or the executor has no contexts. Contexts take no slots, and the engine does not wait for
+  /// them: keep it running with turn(). They end with the engine; cancel_all() ends the commands that run in them.
+  Result<void> open_context(Job job, OpenedContext opened);
   /// Calls `due` every `interval` while the engine runs, for displays that move.
   void every(std::chrono::milliseconds interval, std::function<void()> due);
   /// Calls `ready` whenever `fd` (borrowed) is readable while the engine runs.
@@ -69,8 +90,15 @@ class Engine {
 
   /// Runs until all submitted jobs have finished; listeners may submit more meanwhile.
   Result<void> run_until_idle();
+  /// Starts what has a slot, then waits for at most `most` until something happens, and deals with it: for who keeps an engine that has
+  /// nothing to run (EngineThread).
+  Result<void> turn(std::chrono::milliseconds most);
   /// Ends all jobs, running and queued, with outcome `cancelled`. Async-signal-unsafe: call it from a listener, or use stop_fd().
   void cancel_all();
+  /// The same for the job that was submitted with this listener; nothing if there is none (it has ended). As cancel_all() for whence.
+  void cancel(JobListener& listener);
+  /// The same for what there is now: jobs that are submitted later run.
+  void cancel_current();
   /// Passes a signal to the process groups of all running jobs; what it does to them is theirs to say. As cancel_all() for whence.
   void signal_all(int number);
   /// Ends what is queued and has not started, with outcome `cancelled`; what runs goes on, and more may be submitted.
@@ -82,6 +110,8 @@ class Engine {
   Result<void> cancel_on_signals();
   /// The signal that cancelled, 0 if none.
   [[nodiscard]] int cancelled_by_signal() const;
+  /// A second one came: nobody waits for anything any more.
+  [[nodiscard]] bool cancelled_at_once() const;
 
  private:
   struct Parts;

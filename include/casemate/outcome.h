@@ -26,7 +26,7 @@ struct Outcome {
   };
   Kind kind = Kind::lost;
   int code = 0;
-  std::string step;    ///< setup_failed: the plan's step in words
+  std::string step;    ///< setup_failed: the plan's step in words; disk_limit of a host directory: "bytes", "files" or "full"
   std::string detail;  ///< one line more, or empty
 
   /// True only for `exited 0`.

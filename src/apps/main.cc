@@ -17,13 +17,19 @@
 #include "apps/explain/explain.h"
 #include "apps/history/history.h"
 #include "apps/image/image.h"
+#include "apps/plan/plan.h"
 #include "apps/pytest/pytest.h"
 #include "apps/run/run.h"
+#include "apps/runtime/runtime.h"
 #include "apps/script/script.h"
 #include "apps/show/show.h"
 #include "base/nearest.h"
+#include "command/executors.h"
 #include "engine/executor.h"
 #include "report/printing.h"
+#ifdef CASEMATE_DOCKER
+#include "docker/docker_executor.h"
+#endif
 
 namespace casemate {
 namespace {
@@ -63,6 +69,9 @@ constexpr FrontEnd kFrontEnds[] = {
      [](const std::vector<std::string>& arguments) { return script_main(arguments, "casemate script"); }},
     {"pytest", "run a project's tests, each in a cell of its own (also maelstrom-pytest)",
      [](const std::vector<std::string>& arguments) { return pytest_main(arguments, "casemate pytest"); }},
+    {"runtime", "run the scripts of a pipeline, alone, in pairs or all, and say whether they work (also cursus runtime)",
+     [](const std::vector<std::string>& arguments) { return runtime_main(arguments, "casemate runtime"); }},
+    {"plan", "test plans of command-line tools: run, record, verify, show, list, export, init", plan_main},
     {"agent", "take tasks from a backend, grade students' repositories, post the results (also ostest-runner)",
      [](const std::vector<std::string>& arguments) { return exec_agent(arguments, "casemate-agent"); }},
 };
@@ -101,6 +110,20 @@ int help(std::vector<std::string> words) {
   return front_end->main(words);
 }
 
+constexpr const char* kCursusUsage =
+    "cursus, as casemate has it, tests the scripts of a pipeline by running them.\n\nUsage: cursus runtime TEST [ARGUMENT...]\n\nTests:\n"
+    "  test-script         run one script\n"
+    "  test-compatibility  run one script, then another one with what the first one wrote\n"
+    "  test-pipeline       run all scripts of a pipeline\n\n'cursus runtime --help' (or 'cursus runtime TEST --help') tells more.\n";
+
+// Of cursus's commands the one there is here.
+int cursus(const std::vector<std::string>& words) {
+  if (!words.empty() && words[0] == "runtime") return runtime_main({words.begin() + 1, words.end()}, "cursus runtime");
+  if (!words.empty() && words[0] == "--version") return put("cursus", "casemate " CASEMATE_VERSION "\n", 0);
+  if (!words.empty() && (words[0] == "--help" || words[0] == "-h" || words[0] == "help")) return put("cursus", kCursusUsage, 0);
+  return complain("cursus", "casemate stands in for 'cursus runtime' alone: see 'cursus runtime --help'", 2);
+}
+
 int dispatch(const std::vector<std::string>& words) {
   if (!words.empty() && base_name(words[0]).starts_with("py_test_runner"))
     return script_main({words.begin() + 1, words.end()}, "py_test_runner");
@@ -108,6 +131,7 @@ int dispatch(const std::vector<std::string>& words) {
     return pytest_main({words.begin() + 1, words.end()}, "maelstrom-pytest");
   if (!words.empty() && base_name(words[0]).starts_with("ostest-runner"))
     return exec_agent({words.begin() + 1, words.end()}, std::string(base_name(words[0])));
+  if (!words.empty() && base_name(words[0]) == "cursus") return cursus({words.begin() + 1, words.end()});
   if (words.size() < 2) {
     say(usage());
     return kOwnFailure;
@@ -119,6 +143,23 @@ int dispatch(const std::vector<std::string>& words) {
   const FrontEnd* front_end = front_end_of(command);
   return front_end ? front_end->main({words.begin() + 2, words.end()}) : no_command(command);
 }
+
+#ifdef CASEMATE_DOCKER
+DockerPull pull_policy(std::string_view word) {
+  if (word == "always") return DockerPull::always;
+  return word == "never" ? DockerPull::never : DockerPull::missing;
+}
+
+Result<std::unique_ptr<Executor>> docker_executor(Reactor& reactor, const ExecutorChoice& choice) {
+  DockerOptions options;
+  TRY_ASSIGN(options.endpoint, docker_endpoint());
+  options.pull = pull_policy(choice.pull);
+  options.tell = choice.progress;
+  options.config = choice.config;
+  options.user = choice.user;
+  return make_docker_executor(reactor, std::move(options));
+}
+#endif
 
 }  // namespace
 }  // namespace casemate
@@ -133,6 +174,10 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   const std::vector<std::string> words(argv, argv + argc);
+  casemate::know_arguments(argc, argv);
+#ifdef CASEMATE_DOCKER
+  casemate::know_executor("docker", casemate::docker_executor);
+#endif
   if (argc > 0) casemate::set_host_arguments(argv[0], static_cast<std::size_t>(argv[argc - 1] + std::strlen(argv[argc - 1]) - argv[0]));
   try {
     return casemate::dispatch(words);

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "base/terminal.h"
 #include "cell/child.h"
@@ -119,6 +120,7 @@ Result<BlockPlan> compile_block(const Job& parent, const Job& fork, const HostFa
   }
   move_process_bound(block.cells[BlockPlan::fork], block.cells[BlockPlan::parent]);
   block.ground = ground.take(limits);
+  block.ground_root = host.root_mount_point;
   return block;
 }
 
@@ -165,17 +167,39 @@ Result<void> CellBlock::await_ground(CellGround& ground) {
 }
 
 Result<MadeInit> CellBlock::make(BlockPlan::Kind kind, const std::vector<int>& fds) {
-  const Message wanted{.kind = Message::Kind::make, .step = kind};
+  TRY_ASSIGN(Answer answer, ask({.kind = Message::Kind::make, .step = kind}, fds));
+  if (answer.message.value <= 0 || !answer.fd) return clone_failure(static_cast<int>(answer.message.step));
+  return MadeInit{answer.message.value, std::move(answer.fd)};
+}
+
+Result<CellBlock::Answer> CellBlock::ask(const Message& wanted, const std::vector<int>& fds) {
   if (!send_message(socket_.get(), wanted, fds.data(), static_cast<int>(fds.size())))
     return fail_errno("ask for a cell: the group of cells has ended");
   pollfd waiting{socket_.get(), POLLIN, 0};
   if (::poll(&waiting, 1, kPatienceMs) <= 0) return fail(ErrorCode::system, "no cell was made within 30 s", ETIMEDOUT);
-  Message message{};
-  int pidfd = -1;
-  const int count = receive_message(socket_.get(), message, &pidfd, 1);
+  Answer answer;
+  int fd = -1;
+  const int count = receive_message(socket_.get(), answer.message, &fd, 1);
   if (count < 0) return fail(ErrorCode::system, "the group of cells has ended", ECONNRESET);
-  if (message.value <= 0 || count != 1) return clone_failure(static_cast<int>(message.step));
-  return MadeInit{message.value, UniqueFd(pidfd)};
+  if (count == 1) answer.fd.reset(fd);
+  return answer;
+}
+
+Result<UniqueFd> CellBlock::open(CellGround& ground, const Source& source, bool& directory, std::vector<std::string>& notes) {
+  UniqueFd tree;
+  if (ground.host.privileged) {
+    TRY_ASSIGN(tree, open_source(ground, source, notes));
+  } else {
+    TRY_ASSIGN(const UniqueFd path, sealed_memory("casemate-source", source.path));
+    const std::uint32_t how = (source.read_only ? 0u : Message::writable) | (source.noexec ? 0u : Message::executable);
+    TRY_ASSIGN(Answer answer, ask({.kind = Message::Kind::open, .value = static_cast<std::int32_t>(how)}, {path.get()}));
+    if (!answer.fd) return fail_errno("show " + printable_name(source.path) + " in a cell", static_cast<int>(answer.message.step));
+    tree = std::move(answer.fd);
+  }
+  struct stat info{};
+  if (::fstat(tree.get(), &info) < 0) return fail_errno("look at " + printable_name(source.path));
+  directory = S_ISDIR(info.st_mode);
+  return tree;
 }
 
 }  // namespace casemate

@@ -12,6 +12,7 @@
 #include "casemate/result.h"
 #include "cell/ground.h"
 #include "cell/host.h"
+#include "cell/message.h"
 #include "cell/plan.h"
 #include "sys/fd.h"
 #include "sys/process.h"
@@ -25,7 +26,8 @@ struct BlockPlan {
     parent,  ///< runs a command, whose forks enter the others
     fork,    ///< waits for a fork
   };
-  Plan ground;  ///< by the block's init: all trees of the host that any cell shows, attached at numbered places
+  Plan ground;              ///< by the block's init: all trees of the host that any cell shows, attached at numbered places
+  std::string ground_root;  ///< the host's directory that lies below them
   Plan cells[2];
   Limits limits[2];
 };
@@ -56,12 +58,20 @@ class CellBlock {
   /// Makes the first process of a cell and waits for it (0.2 ms). `fds`: its socket; for the parent's kind also stdin, stdout, stderr;
   /// for a fork's a network namespace, if it shall not make one.
   Result<MadeInit> make(BlockPlan::Kind kind, const std::vector<int>& fds);
+  /// A tree of the host for a cell that is there already, as open_sources(): opened here, or by the block's init where only that may.
+  /// `directory` says what it is. What can't be idmapped is told in `notes`.
+  Result<UniqueFd> open(CellGround& ground, const Source& source, bool& directory, std::vector<std::string>& notes);
   /// Readable when the block has ended.
   [[nodiscard]] int pidfd() const { return process_.pidfd(); }
 
  private:
   explicit CellBlock(BlockPlan plan) : plan_(std::move(plan)) {}
   Result<void> await_ground(CellGround& ground);
+  struct Answer {
+    Message message{};
+    UniqueFd fd;
+  };
+  Result<Answer> ask(const Message& wanted, const std::vector<int>& fds);
 
   BlockPlan plan_;
   HeldLimits held_[2];

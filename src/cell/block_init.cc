@@ -3,6 +3,7 @@
 // host's mounts.
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstring>
 
@@ -15,6 +16,7 @@
 
 #include "cell/block.h"
 #include "cell/child.h"
+#include "sys/mount.h"
 #include "sys/process.h"
 
 namespace casemate {
@@ -59,6 +61,28 @@ void make_cell(const BlockContext& context, std::uint32_t kind, const int* fds, 
   ::close(pidfd);
 }
 
+// A tree of the host, for an engine that may not open it itself. What the block's root covers is reached through `covered`.
+void open_for_cell(const BlockContext& context, int covered, const Message& message, int place) {
+  Message answer{.kind = Message::Kind::opened};
+  char path[PATH_MAX];
+  int tree = -EINVAL;
+  if (place >= 0 && read_place(place, path)) {
+    const auto mounting = static_cast<std::uint32_t>(message.value);
+    TreeOptions options{.read_only = (mounting & Message::writable) == 0, .noexec = (mounting & Message::executable) == 0};
+    const char* root = context.plan->ground_root.c_str();
+    const std::size_t length = context.plan->ground_root.size();
+    const char* from = path;
+    if (std::strncmp(path, root, length) == 0 && (path[length] == '/' || path[length] == '\0')) {
+      options.directory = covered;
+      from = path[length] == '\0' || path[length + 1] == '\0' ? "." : path + length + 1;
+    }
+    tree = open_tree_raw(from, options);
+  }
+  if (tree < 0) answer.step = static_cast<std::uint32_t>(-tree);
+  send_message(context.socket, answer, &tree, tree < 0 ? 0 : 1);
+  if (tree >= 0) ::close(tree);
+}
+
 }  // namespace
 
 void block_main(const BlockContext& given) {
@@ -69,6 +93,8 @@ void block_main(const BlockContext& given) {
   ground.socket = given.socket;
   ground.host_argv = given.host_argv;
   ground.host_argv_bytes = given.host_argv_bytes;
+  int covered = -1;
+  ground.covered = &covered;
   begin_first_process(ground, "casemate-block");
   if (!send_message(ground.socket, Message{.kind = Message::Kind::ready})) ::_exit(0);
 
@@ -89,6 +115,7 @@ void block_main(const BlockContext& given) {
     const int count = receive_message(given.socket, message, fds, 4);
     if (count < 0) ::_exit(0);
     if (message.kind == Message::Kind::make) make_cell(given, message.step, fds, count);
+    if (message.kind == Message::Kind::open) open_for_cell(given, covered, message, count == 1 ? fds[0] : -1);
     for (int i = 0; i < count; ++i) ::close(fds[i]);
   }
 }

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <set>
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -15,6 +16,7 @@
 #include "base/terminal.h"
 #include "cell/child.h"
 #include "cell/command.h"
+#include "cell/job_check.h"
 #include "sys/mount.h"
 
 namespace casemate {
@@ -22,6 +24,25 @@ namespace {
 
 // Of a send: init has closed its end. What it said before can still be received.
 bool init_gone(int problem) { return problem == EPIPE || problem == ECONNRESET; }
+
+// By depth: what lies in another comes after it. init names them by their numbers in this order.
+Result<std::vector<const Mount*>> late_mounts(const std::vector<Mount>& mounts) {
+  if (mounts.size() > kMostLateMounts)
+    return fail(ErrorCode::invalid_input, fmt::format("{} mounts for one fork are more than {}", mounts.size(), kMostLateMounts));
+  std::vector<const Mount*> sorted;
+  std::set<std::string> places;
+  for (const Mount& mount : mounts) {
+    TRY_ASSIGN(const std::string place, place_inside(mount.target, "the target of a mount"));
+    if (mount.kind != Mount::Kind::bind || mount.target != "/" + place || place.empty() || reserved_place(place))
+      return fail(ErrorCode::invalid_input, fmt::format("nothing can be mounted at '{}' for a fork", printable_name(mount.target)));
+    if (!places.insert(place).second)
+      return fail(ErrorCode::invalid_input, fmt::format("two mounts at '{}'", printable_name(mount.target)));
+    sorted.push_back(&mount);
+  }
+  const auto depth = [](const Mount* mount) { return std::count(mount->target.begin(), mount->target.end(), '/'); };
+  std::stable_sort(sorted.begin(), sorted.end(), [&](const Mount* a, const Mount* b) { return depth(a) < depth(b); });
+  return sorted;
+}
 
 }  // namespace
 
@@ -192,6 +213,39 @@ Result<void> Cell::start(const Job& job, const std::vector<int>& inherited) {
   return {};
 }
 
+Result<void> Cell::command(const Job& command, const std::vector<int>& standard) {
+  const std::vector<std::uint64_t> words = pack_command(command);
+  TRY_ASSIGN(const UniqueFd packed, sealed_memory("casemate-command", {reinterpret_cast<const char*>(words.data()), words.size() * 8}));
+  std::vector<int> fds = {packed.get()};
+  fds.insert(fds.end(), standard.begin(), standard.end());
+  terminal_.reset();
+  if (!send_message(socket_.get(), Message{.kind = Message::Kind::go}, fds.data(), static_cast<int>(fds.size())) && !init_gone(errno))
+    return fail_errno("start a command in its cell");
+  return {};
+}
+
+void Cell::end_command() { send_message(socket_.get(), Message{.kind = Message::Kind::end_command}); }
+
+Result<void> Cell::attach(CellBlock& block, CellGround& ground, const std::vector<Mount>& mounts) {
+  attached_ = true;
+  TRY_ASSIGN(const std::vector<const Mount*> sorted, late_mounts(mounts));
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    const Mount& mount = *sorted[i];
+    attachments_.push_back(mount.target);
+    bool directory = false;
+    const Source source{mount.source, !mount.writable, !mount.executable, mount.owned && ground.host.privileged};
+    TRY_ASSIGN(const UniqueFd tree, block.open(ground, source, directory, notes_));
+    TRY_ASSIGN(const UniqueFd place, sealed_memory("casemate-place", mount.target));
+    Message message{.kind = Message::Kind::mount, .step = static_cast<std::uint32_t>(i)};
+    const bool last = i + 1 == sorted.size();
+    if (directory) message.value |= Message::directory;
+    if (last) message.value |= Message::last;
+    const int fds[] = {tree.get(), place.get()};
+    if (!send_message(socket_.get(), message, fds, 2) && !init_gone(errno)) return fail_errno("show more in a cell");
+  }
+  return {};
+}
+
 void Cell::adopt() {
   ready_ = false;
   send_message(socket_.get(), Message{.kind = Message::Kind::adopt});
@@ -245,6 +299,24 @@ bool Cell::receive(CellReport& report) {
         report.ready = true;
         ready_ = true;
         break;
+      case Message::Kind::mounted:
+        report.mounted = true;
+        break;
+      case Message::Kind::terminal:
+        if (fds.size() != 1) break;
+        terminal_ = std::move(fds[0]);
+        ::fcntl(terminal_.get(), F_SETFL, O_NONBLOCK);
+        break;
+      case Message::Kind::used: {
+        std::uint64_t cpu[2];
+        std::memcpy(cpu, message.text, sizeof cpu);
+        report.used = ProcessEnd{.user_us = static_cast<std::int64_t>(cpu[0]),
+                                 .system_us = static_cast<std::int64_t>(cpu[1]),
+                                 .max_rss_bytes = static_cast<std::int64_t>(message.step) * 1024,
+                                 .major_faults = static_cast<std::uint32_t>(message.value),
+                                 .minor_faults = message.phase};
+        break;
+      }
       case Message::Kind::ended:
         report.wait_status = message.value;
         report.disk_full = message.step != 0;

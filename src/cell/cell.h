@@ -27,9 +27,11 @@ struct CellReport {
   std::optional<std::uint32_t> over_limit;  ///< 0 memory, 1 CPU time
   std::vector<Leftover> leftovers;
   bool ready = false;
+  bool mounted = false;            ///< what attach() sent is at its places
   bool network_untouched = false;  ///< another cell may have its network namespace
   bool untouched = false;          ///< the cell itself may serve again
   bool disk_full = false;          ///< the root, a tmpfs or an overlay had no room left when the job ended
+  std::optional<ProcessEnd> used;  ///< of a command's main process, and of those that it waited for; how it ended is `wait_status`
 };
 
 /// One cell. The destructor kills everything inside, waits for it, and removes the cgroup.
@@ -51,6 +53,22 @@ class Cell {
   /// takes it too, and receive() tells the failure. `inherited`: at most kMostInherited fds, which the command gets as 3, 4, 5; only for a
   /// cell that was made without its job. `exhausted` if the message can't be sent.
   Result<void> start(const Job& job, const std::vector<int>& inherited = {});
+  /// A cell that serves commands (Plan::serves_commands) and is ready: starts the next one, with argv, env and cwd of `command`; receive()
+  /// says how it ends, and with what (wait_status comes last). `standard` are its stdin, stdout and stderr, borrowed; or none: it gets a
+  /// terminal, whose other end will be terminal(). `exhausted` if the message can't be sent.
+  Result<void> command(const Job& command, const std::vector<int>& standard);
+  /// Ends all processes of the running command's session (setsid(2)); the cell stays. signal() is for these processes too.
+  void end_command();
+  /// What is typed goes in here, what it shows comes out: non-blocking; empty until it came.
+  [[nodiscard]] UniqueFd& terminal() { return terminal_; }
+  /// A cell for forks that is ready, and for one fork alone: shows these trees too (binds, at most kMostLateMounts; sources as
+  /// resolve_sources() makes them). Its init mounts them and says so (CellReport::mounted), or at which it failed. invalid_input for what
+  /// no cell can show.
+  Result<void> attach(CellBlock& block, CellGround& ground, const std::vector<Mount>& mounts);
+  /// It has something that no other fork may see.
+  [[nodiscard]] bool attached() const { return attached_; }
+  /// Their targets, by the number that a `failed` names.
+  [[nodiscard]] const std::vector<std::string>& attachments() const { return attachments_; }
   /// A cell for forks: from here its init watches over what comes in.
   void adopt();
   /// All steps are done, and nothing has come in since (or it has left no trace).
@@ -112,6 +130,7 @@ class Cell {
   UniqueFd socket_;
   UniqueFd out_;
   UniqueFd err_;
+  UniqueFd terminal_;
   std::vector<UniqueFd> uppers_;
   UniqueFd network_namespace_;
   UniqueFd user_namespace_;
@@ -123,6 +142,8 @@ class Cell {
   ForkEntry fork_;
   UniqueFd own_network_;
   bool ready_ = false;
+  bool attached_ = false;
+  std::vector<std::string> attachments_;
   std::vector<int> entries_;
   UniqueFd entry_;
 };

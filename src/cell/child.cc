@@ -73,7 +73,8 @@ int namespace_limit(const Step& step) {
   return problem;
 }
 
-int mount_root(const Step& step) {
+int mount_root(const Step& step, const ChildContext& context) {
+  if (context.covered) *context.covered = ::open(step.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (::mount("casemate", step.path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, step.data.c_str()) < 0) return errno;
   return check(::chdir(step.path.c_str()));
 }
@@ -320,6 +321,15 @@ int resource_limit(const Step& step) {
   return check(::syscall(SYS_prlimit64, 0, step.slot, &limit, nullptr));
 }
 
+int start_session(const ChildContext& context) {
+  if (::setsid() < 0) return errno;
+  return context.terminal ? check(::ioctl(0, TIOCSCTTY, 0)) : 0;
+}
+
+int change_directory(const Step& step, const ChildContext& context) {
+  return check(::chdir(context.plan->serves_commands ? context.command->directory() : step.path.c_str()));
+}
+
 int identity(const Step& step) {
   // KEEPCAPS: the next step still has to drop the bounding set, and to keep what was asked for.
   if (::prctl(PR_SET_KEEPCAPS, 1) < 0) return errno;
@@ -396,7 +406,7 @@ int run_step(const Step& step, ChildContext& context) {
     case Step::Op::namespace_limit:
       return namespace_limit(step);
     case Step::Op::mount_root:
-      return mount_root(step);
+      return mount_root(step, context);
     case Step::Op::make_directory:
       return make_directory(step);
     case Step::Op::make_file:
@@ -432,11 +442,11 @@ int run_step(const Step& step, ChildContext& context) {
     case Step::Op::loopback_up:
       return context.network >= 0 ? 0 : loopback_up();
     case Step::Op::session:
-      return check(::setsid());
+      return start_session(context);
     case Step::Op::resource_limit:
       return resource_limit(step);
     case Step::Op::change_directory:
-      return check(::chdir(step.path.c_str()));
+      return change_directory(step, context);
     case Step::Op::identity:
       return identity(step);
     case Step::Op::capabilities:
@@ -452,6 +462,42 @@ int run_step(const Step& step, ChildContext& context) {
 }
 
 }  // namespace
+
+bool read_place(int fd, char* path) {
+  const ssize_t got = ::pread(fd, path, PATH_MAX, 0);
+  if (got <= 0 || got >= PATH_MAX || path[0] != '/') return false;
+  path[got] = '\0';
+  return true;
+}
+
+int mount_late(int tree, int place, std::uint32_t mounting) {
+  char path[PATH_MAX];
+  if (!read_place(place, path)) return EINVAL;
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  int at = ::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int problem = at < 0 ? errno : 0;
+  for (char* name = path + 1; problem == 0;) {
+    char* const end = std::strchr(name, '/');
+    if (end) *end = '\0';
+    const bool file = !end && (mounting & Message::directory) == 0;
+    const int made = file ? ::openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644) : ::mkdirat(at, name, 0755);
+    if (made < 0 && errno != EEXIST) problem = errno;
+    if (file && made >= 0) ::close(made);
+    const int next = problem == 0 ? static_cast<int>(::syscall(SYS_openat2, at, name, &how, sizeof how)) : -1;
+    if (problem == 0 && next < 0) problem = errno;
+    ::close(at);
+    at = next;
+    if (!end) break;
+    name = end + 1;
+  }
+  // move_mount(2): both ends are descriptors, so nothing is looked up any more.
+  constexpr unsigned kEmptyPaths = 0x4 /* MOVE_MOUNT_F_EMPTY_PATH */ | 0x40 /* MOVE_MOUNT_T_EMPTY_PATH */;
+  if (problem == 0) problem = check(::syscall(SYS_move_mount, tree, "", at, "", kEmptyPaths));
+  if (at >= 0) ::close(at);
+  return problem;
+}
 
 bool send_message(int socket, const Message& message, const int* fds, int count) {
   return send_passing(socket, &message, sizeof message, fds, count) == static_cast<ssize_t>(sizeof message);

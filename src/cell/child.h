@@ -25,6 +25,8 @@ struct ChildContext {
   int standard[3] = {-1, -1, -1};
   int inherited[kMostInherited] = {-1, -1, -1};  ///< given to the job's process as 3, 4, 5: they come with go
   int inherited_count = 0;
+  bool terminal = false;                   ///< `standard` are the command's terminal, to be its controlling one
+  int* covered = nullptr;                  ///< receives an O_PATH fd of the directory that mount_root covers, if somebody needs it
   int network = -1;                        ///< a network namespace that is there already, its loopback up; -1: it makes one
   struct CommandBlock* command = nullptr;  ///< relocated; nullptr: comes with go
   char* host_argv = nullptr;               ///< the engine's own argument strings, to be wiped: /proc/1/cmdline shows them
@@ -41,6 +43,14 @@ bool send_message(int socket, const Message& message, const int* fds = nullptr, 
 
 /// Receives one message with at most `most` fds; gives their number, -1 if the engine is gone (or, on a socket that does not wait, EAGAIN).
 int receive_message(int socket, Message& message, int* fds, int most);
+
+/// Puts the detached `tree` at the absolute path in the memfd `place`, making what is missing of it: directories, and at its end what
+/// `mounting` says (Message::Mounting). No symlink is followed: it may go through trees that others made. Gives 0 or an errno; for a cell
+/// whose root has been pivoted to.
+int mount_late(int tree, int place, std::uint32_t mounting);
+
+/// Reads an absolute path out of a memfd; false if it is none, or longer than PATH_MAX. `path` has room for PATH_MAX.
+bool read_place(int fd, char* path);
 
 /// The life of a cell's first process: runs the cell's steps, waits for go, starts the job, reaps, watches, reports, and by its exit ends
 /// whatever is left in the pid namespace.

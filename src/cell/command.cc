@@ -47,6 +47,7 @@ std::vector<std::uint64_t> pack_command(const Job& job) {
     words += list->size() + 1;
     for (const std::string& item : *list) text += item.size() + 1;
   }
+  text += job.cwd.size() + 1;
   std::vector<std::uint64_t> block(words + (text + 7) / 8);
   auto* header = reinterpret_cast<CommandBlock*>(block.data());
   char* base = reinterpret_cast<char*>(block.data());
@@ -63,6 +64,8 @@ std::vector<std::uint64_t> pack_command(const Job& job) {
     }
     slot += 8;  // the array's end: 0
   }
+  header->cwd = string;
+  std::memcpy(base + string, job.cwd.c_str(), job.cwd.size() + 1);
   header->bytes = block.size() * 8;
   return block;
 }

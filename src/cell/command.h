@@ -15,10 +15,12 @@ struct CommandBlock {
   std::uint64_t argv;        ///< offset of a NULL-terminated array
   std::uint64_t envp;        ///< the same
   std::uint64_t candidates;  ///< the same: paths to try in order
+  std::uint64_t cwd;         ///< offset of a path; counts where a cell serves many commands (Plan::serves_commands)
 
   /// Turns the offsets in the three arrays into pointers. Once a block, in the address space that uses it. No allocation.
   void relocate();
   [[nodiscard]] char* const* array(std::uint64_t offset) const;
+  [[nodiscard]] const char* directory() const { return reinterpret_cast<const char*>(this) + cwd; }
 };
 
 /// Packs a job's command. argv[0] without a slash gives one candidate a directory of PATH (empty parts mean the working directory, as in

@@ -46,6 +46,9 @@ Result<HeldLimits> hold_limits(const CgroupSupport& support, const Limits& limit
 /// idmapped is told in `notes`.
 Result<std::vector<UniqueFd>> open_sources(CellGround& ground, const Plan& plan, std::vector<std::string>& notes);
 
+/// One of them, by a privileged engine.
+Result<UniqueFd> open_source(CellGround& ground, const Source& source, std::vector<std::string>& notes);
+
 /// Writes uid_map and gid_map of a process that waits for them in a new user namespace.
 Result<void> write_id_maps(const HostFacts& host, pid_t pid);
 

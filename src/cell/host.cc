@@ -61,6 +61,7 @@ void choose_unprivileged_ids(HostFacts& facts) {
   const HostFacts::IdMap uids = sub_id_range("/etc/subuid", name, facts.uid);
   const HostFacts::IdMap gids = sub_id_range("/etc/subgid", name, facts.uid);
   if (uids.count == 0 || gids.count == 0) return;
+  if (may_not_gain_privileges()) return;  // newuidmap is a set-id program
   facts.sub_ids = true;
   facts.uid_map.push_back(uids);
   facts.gid_map.push_back(gids);

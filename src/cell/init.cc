@@ -13,8 +13,6 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,165 +23,12 @@
 
 #include "cell/child.h"
 #include "cell/command.h"
+#include "cell/init.h"
+#include "cell/processes.h"
 #include "cell/untouched.h"
 
 namespace casemate {
 namespace {
-
-constexpr int kMostLeftovers = 16;
-constexpr int kWatchIntervalMs = 20;
-
-struct linux_dirent64 {
-  std::uint64_t d_ino;
-  std::int64_t d_off;
-  unsigned short d_reclen;
-  unsigned char d_type;
-  char d_name[1];
-};
-
-// Visits every process of the pid namespace but init: visit(fd of /proc, pid) until it says false. False if /proc can't be read.
-template <class Visit>
-bool each_process(Visit visit, const char* directory = "/proc") {
-  const int proc = ::open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (proc < 0 && errno == EMFILE) ::_exit(1);  // as in read_process_file
-  if (proc < 0) return false;
-  alignas(8) char buffer[4096];
-  long got;
-  bool more = true;
-  while (more && (got = ::syscall(SYS_getdents64, proc, buffer, sizeof buffer)) > 0) {
-    for (long at = 0; at < got && more;) {
-      const auto* entry = reinterpret_cast<const linux_dirent64*>(buffer + at);
-      at += entry->d_reclen;
-      int pid = 0;
-      const char* digit = entry->d_name;
-      while (*digit >= '0' && *digit <= '9' && pid < 100'000'000) pid = pid * 10 + (*digit++ - '0');
-      if (*digit == '\0' && pid > 1) more = visit(proc, pid);
-    }
-  }
-  ::close(proc);
-  return true;
-}
-
-// Reads proc/<pid>/<file> into buffer as a C string; false if it is gone.
-bool read_process_file(int proc, int pid, const char* file, char* buffer, std::size_t size) {
-  char path[48];
-  char digits[12];
-  int count = 0;
-  for (int rest = pid; rest > 0; rest /= 10) digits[count++] = static_cast<char>('0' + rest % 10);
-  char* out = path;
-  while (count > 0) *out++ = digits[--count];
-  *out++ = '/';
-  std::strcpy(out, file);
-  const int fd = ::openat(proc, path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && errno == EMFILE)
-    ::_exit(1);  // the job has lowered init's RLIMIT_NOFILE (prlimit(2)): a watchdog that can't look ends the cell
-  if (fd < 0) return false;
-  const ssize_t got = ::read(fd, buffer, size - 1);
-  ::close(fd);
-  if (got <= 0) return false;
-  buffer[got] = '\0';
-  return true;
-}
-
-std::uint64_t number_at(const char* text) {
-  while (*text == ' ' || *text == '\t') ++text;
-  std::uint64_t value = 0;
-  while (*text >= '0' && *text <= '9') value = value * 10 + static_cast<std::uint64_t>(*text++ - '0');
-  return value;
-}
-
-// The n-th space-separated field after the ')' of /proc/<pid>/stat, counted as proc_pid_stat(5) does (3 is the state).
-const char* stat_field(const char* stat, int field) {
-  const char* at = std::strrchr(stat, ')');
-  if (!at) return "";
-  ++at;
-  for (int i = 3; i <= field && at; ++i) {
-    at = std::strchr(at, ' ');
-    if (at) ++at;
-  }
-  return at ? at : "";
-}
-
-// System V segments in memory, attached or not, in bytes: a detached one is in no process's resident set.
-std::uint64_t segments_in_use() {
-  shm_info info{};
-  if (::shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&info)) < 0) return 0;
-  return static_cast<std::uint64_t>(info.shm_rss) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
-// The path "/proc/<pid>/task" in `out`, which has room.
-void task_directory(int pid, char* out) {
-  char digits[12];
-  int count = 0;
-  for (int rest = pid; rest > 0; rest /= 10) digits[count++] = static_cast<char>('0' + rest % 10);
-  std::strcpy(out, "/proc/");
-  out += 6;
-  while (count > 0) *out++ = digits[--count];
-  std::strcpy(out, "/task");
-}
-
-// Resident bytes of one process or thread; 0 if it has no memory: it has gone, is a zombie, or only its threads still run.
-std::uint64_t resident_bytes(int proc, int pid) {
-  char text[512];
-  if (!read_process_file(proc, pid, "statm", text, sizeof text)) return 0;
-  const char* second = std::strchr(text, ' ');
-  return second ? number_at(second) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
-}
-
-// The pid or, where a process's first thread has ended before the others, a thread that still shows the memory of all; 0: there is none.
-int with_memory(int proc, int pid) {
-  if (resident_bytes(proc, pid) > 0) return pid;
-  int found = 0;
-  char tasks[32];
-  task_directory(pid, tasks);
-  each_process(
-      [&](int directory, int thread) {
-        if (thread != pid && resident_bytes(directory, thread) > 0) found = thread;
-        return found == 0;
-      },
-      tasks);
-  return found;
-}
-
-// Memory of the cell, in bytes: resident sets, and where these add up to more than the limit, proportional sets (shared pages once); and
-// System V segments, which count twice where they are attached. All there is if it can't be seen: then somebody has taken init's means to
-// look.
-std::uint64_t memory_in_use(std::uint64_t limit) {
-  const std::uint64_t segments = segments_in_use();
-  std::uint64_t resident = segments;
-  const bool seen = each_process([&](int proc, int pid) {
-    const int shown = with_memory(proc, pid);
-    if (shown > 0) resident += resident_bytes(proc, shown);
-    return true;
-  });
-  if (!seen) return ~0ull;
-  if (resident <= limit) return resident;
-  std::uint64_t proportional = segments;
-  char text[512];
-  each_process([&](int proc, int pid) {
-    const int shown = with_memory(proc, pid);
-    if (shown == 0) return true;
-    const char* pss = read_process_file(proc, shown, "smaps_rollup", text, sizeof text) ? std::strstr(text, "\nPss:") : nullptr;
-    proportional += pss ? number_at(pss + 5) * 1024 : resident_bytes(proc, shown);  // a program that may not be read does not show it
-    return true;
-  });
-  return proportional;
-}
-
-std::uint64_t cpu_in_use_us() {
-  rusage reaped{};
-  ::getrusage(RUSAGE_CHILDREN, &reaped);
-  std::uint64_t total = static_cast<std::uint64_t>(reaped.ru_utime.tv_sec + reaped.ru_stime.tv_sec) * 1'000'000 +
-                        static_cast<std::uint64_t>(reaped.ru_utime.tv_usec + reaped.ru_stime.tv_usec);
-  const auto tick_us = 1'000'000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
-  char text[1024];
-  each_process([&](int proc, int pid) {
-    if (read_process_file(proc, pid, "stat", text, sizeof text))
-      total += (number_at(stat_field(text, 14)) + number_at(stat_field(text, 15))) * tick_us;
-    return true;
-  });
-  return total;
-}
 
 // The engine's others, its ends of other cells' pipes among them, must not live on here.
 void close_engine_fds(const ChildContext& context) {
@@ -217,12 +62,6 @@ void reset_signals() {
   for (int number = 1; number < 65; ++number) ::sigaction(number, &plain, nullptr);
 }
 
-[[noreturn]] void fail_with(const ChildContext& context, std::uint32_t phase, std::size_t step, int problem) {
-  send_message(context.socket,
-               Message{.kind = Message::Kind::failed, .phase = phase, .step = static_cast<std::uint32_t>(step), .value = problem});
-  ::_exit(125);
-}
-
 [[noreturn]] void job_main(ChildContext& context) {
   // In the job's process. Fds 0 to 2 may be among the prepared ones, so they are moved out of the way first.
   int moved[3];
@@ -251,62 +90,14 @@ void reset_signals() {
   fail_with(context, 1, failed, problem);
 }
 
-// Starts the job's process in init's own memory, as vfork does, on a stack of its own: init waits until it has exec'd or ended, so no page
-// tables are copied and no page twice. The wait ends with init's death (it is killable), so the engine still ends both at any time.
-// Credentials, file descriptors, signal mask, limits and filter are the process's own; memory is not dumpable, so nobody in the cell can
-// look at it meanwhile.
-pid_t start_job(ChildContext& context) {
-  alignas(16) static char stack[64 << 10];
-  constexpr auto run = [](void* given) -> int {
-    ChildContext own = *static_cast<ChildContext*>(given);  // fd numbers change in the job's table, not in init's
-    job_main(own);
-  };
-  return ::clone(run, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &context);
-}
-
-// The command of a cell that was made ahead comes as a memfd.
-CommandBlock* map_command(int fd) {
-  struct stat info{};
-  if (::fstat(fd, &info) < 0) return nullptr;
-  void* memory = ::mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-  if (memory == MAP_FAILED) return nullptr;
-  auto* block = static_cast<CommandBlock*>(memory);
-  block->relocate();
-  return block;
-}
-
 // True if there is none.
 bool report_leftovers(const ChildContext& context, pid_t job) {
-  if (::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD) return true;  // every process of the cell descends from one of ours
+  if (no_children()) return true;
   int reported = 0;
-  char stat[512];
   each_process([&](int proc, int pid) {
-    if (pid == job || !read_process_file(proc, pid, "stat", stat, sizeof stat)) return true;
-    const char* open = std::strchr(stat, '(');
-    char* close = std::strrchr(stat, ')');
-    if (!open || !close || close < open) return true;
-    if (close[1] != '\0' && close[2] == 'Z') return true;
-    Message message{.kind = Message::Kind::leftover, .value = pid};
-    const auto length = static_cast<std::size_t>(close - open - 1);
-    std::memcpy(message.text, open + 1, length < 15 ? length : 15);
-    send_message(context.socket, message);
-    return ++reported < kMostLeftovers;
+    if (pid != job && report_leftover(context, proc, pid)) ++reported;
+    return reported < kMostLeftovers;
   });
-  return false;
-}
-
-// True if the root, a tmpfs of the job or an overlay (which answers for its upper layer) has no room left.
-bool any_layer_full(const Plan& plan) {
-  const auto full = [](const char* path) {
-    struct statfs state{};
-    return ::statfs(path, &state) == 0 && state.f_blocks > 0 && (state.f_bavail == 0 || state.f_ffree == 0);
-  };
-  if (full("/")) return true;
-  for (const Step& step : plan.cell) {
-    const bool empty_overlay = step.op == Step::Op::bind && step.source[0] == '.';  // a part of .layers
-    const bool writable = step.op == Step::Op::overlay || empty_overlay || (step.op == Step::Op::mount && step.source == "tmpfs");
-    if (writable && full(step.path.c_str())) return true;
-  }
   return false;
 }
 
@@ -370,16 +161,32 @@ bool no_other_process() {
          !others;
 }
 
+// Until the engine says that one is on its way; true if it has sent trees to be shown to it.
+bool await_fork(const ChildContext& context) {
+  for (bool more = false;; more = true) {
+    Message message{};
+    int fds[2];
+    const int count = receive_message(context.socket, message, fds, 2);
+    if (count >= 0 && message.kind == Message::Kind::adopt) return more;
+    if (count != 2 || message.kind != Message::Kind::mount) ::_exit(0);
+    const auto mounting = static_cast<std::uint32_t>(message.value);
+    const int problem = mount_late(fds[0], fds[1], mounting);
+    if (problem != 0) fail_with(context, kMountPhase, message.step, problem);
+    for (const int fd : fds) ::close(fd);
+    if ((mounting & Message::last) != 0 && !send_message(context.socket, Message{.kind = Message::Kind::mounted})) ::_exit(0);
+  }
+}
+
 // A cell for forks that come from outside, one after the other as long as none leaves a trace. Message queues can't be looked for, so the
 // ipc namespace is always new.
 [[noreturn]] void serve_forks(const ChildContext& context) {
   const int signals = child_signals();
   static CellTraces traces;
   traces.note(*context.plan);
+  bool again = true;  // what is shown to one fork alone stays
   for (;;) {
     if (!send_message(context.socket, Message{.kind = Message::Kind::ready})) ::_exit(0);
-    Message message{};
-    if (receive_message(context.socket, message, nullptr, 0) < 0 || message.kind != Message::Kind::adopt) ::_exit(0);
+    again &= !await_fork(context);
     const int status = watch_job(context, signals, 0);
     const bool alone = report_leftovers(context, 0) && no_other_process();
     Message ended{.kind = Message::Kind::ended, .value = status};
@@ -387,7 +194,7 @@ bool no_other_process() {
     const bool own_network = (context.plan->namespaces & CLONE_NEWNET) != 0;
     // What still runs might touch it after we have looked.
     if (alone && own_network && network_untouched()) ended.phase |= Message::network_untouched;
-    const bool clean = alone && (ended.phase != 0 || !own_network) && traces.none() && ::unshare(CLONE_NEWIPC) == 0;
+    const bool clean = again && alone && (ended.phase != 0 || !own_network) && traces.none() && ::unshare(CLONE_NEWIPC) == 0;
     if (clean) ended.phase |= Message::untouched;
     if (!send_message(context.socket, ended) || !clean) ::_exit(0);
     const int ipc = ::open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
@@ -398,6 +205,61 @@ bool no_other_process() {
 }
 
 }  // namespace
+
+void fail_with(const ChildContext& context, std::uint32_t phase, std::size_t step, int problem) {
+  send_message(context.socket,
+               Message{.kind = Message::Kind::failed, .phase = phase, .step = static_cast<std::uint32_t>(step), .value = problem});
+  ::_exit(125);
+}
+
+pid_t start_job(ChildContext& context) {
+  alignas(16) static char stack[64 << 10];
+  constexpr auto run = [](void* given) -> int {
+    ChildContext own = *static_cast<ChildContext*>(given);  // fd numbers change in the job's table, not in init's
+    job_main(own);
+  };
+  return ::clone(run, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &context);
+}
+
+CommandBlock* map_command(int fd) {
+  struct stat info{};
+  if (::fstat(fd, &info) < 0) return nullptr;
+  void* memory = ::mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  auto* block = static_cast<CommandBlock*>(memory);
+  block->relocate();
+  return block;
+}
+
+bool no_children() { return ::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD; }
+
+bool report_leftover(const ChildContext& context, int proc, int pid) {
+  char stat[512];
+  if (!read_process_file(proc, pid, "stat", stat, sizeof stat)) return false;
+  const char* open = std::strchr(stat, '(');
+  const char* close = std::strrchr(stat, ')');
+  if (!open || !close || close < open) return false;
+  if (close[1] != '\0' && close[2] == 'Z') return false;
+  Message message{.kind = Message::Kind::leftover, .value = pid};
+  const auto length = static_cast<std::size_t>(close - open - 1);
+  std::memcpy(message.text, open + 1, length < 15 ? length : 15);
+  send_message(context.socket, message);
+  return true;
+}
+
+bool any_layer_full(const Plan& plan) {
+  const auto full = [](const char* path) {
+    struct statfs state{};
+    return ::statfs(path, &state) == 0 && state.f_blocks > 0 && (state.f_bavail == 0 || state.f_ffree == 0);
+  };
+  if (full("/")) return true;
+  for (const Step& step : plan.cell) {
+    const bool empty_overlay = step.op == Step::Op::bind && step.source[0] == '.';  // a part of .layers
+    const bool writable = step.op == Step::Op::overlay || empty_overlay || (step.op == Step::Op::mount && step.source == "tmpfs");
+    if (writable && full(step.path.c_str())) return true;
+  }
+  return false;
+}
 
 int child_signals() {
   sigset_t children;
@@ -422,6 +284,7 @@ void begin_first_process(ChildContext& context, const char* name) {
 void init_main(ChildContext& context) {
   begin_first_process(context, "casemate-init");
   if (context.plan->enterable) serve_forks(context);
+  if (context.plan->serves_commands) serve_commands(context);
   if (!send_message(context.socket, Message{.kind = Message::Kind::ready})) ::_exit(0);
 
   Message message{};

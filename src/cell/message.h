@@ -17,15 +17,32 @@ struct Message {
     leftover,    ///< a process was still there: pid `value`, `text` is its comm
     over_limit,  ///< the watchdog ended the job: `step` is 0 for memory, 1 for CPU time
     namespaces,  ///< the cell's namespaces attached, in the order of kNamespaceNames; `step` has a bit for each that is there
+    mounted,     ///< all trees that came by `mount` are at their places
+    terminal,    ///< the master of the terminal that a command has (pty(7)) attached
+    used,        ///< before `ended`, of a command: `text` is two std::uint64_t, user and system CPU time in microseconds; `step` is the
+                 ///< largest resident set in KiB, `phase` minor and `value` major page faults
     // engine to init
     prepared,  ///< id maps are written; the cgroups' tasks files are attached, if entering needs any
-    go,        ///< start the job; with one fd (a memfd with the packed command) if the cell was made ahead
-    signal,    ///< send signal `value` to the job's process group
-    adopt,     ///< instead of go: the job's process comes from outside, by setns(2), and is somebody else's child
-    finish,    ///< the adopted process has ended, with wait status `value`: report, and end
+    go,        ///< start the job; with one fd (a memfd with the packed command) if the cell was made ahead. To a cell that serves commands:
+               ///< the memfd and the command's stdin, stdout and stderr; or the memfd alone: it gets a terminal
+    signal,    ///< send signal `value` to the job's process group; to all processes of a command's session
+    end_command,  ///< SIGKILL to all processes of the running command's session (setsid(2)); nothing if there is none
+    adopt,        ///< instead of go: the job's process comes from outside, by setns(2), and is somebody else's child
+    finish,       ///< the adopted process has ended, with wait status `value`: report, and end
+    mount,  ///< before adopt: two fds attached, a detached tree and a memfd with the path where it goes. `step` is its number, `value`
+            ///< has bits of `Mounting`. A failure is `failed` with phase 2
     // engine to a block's init, and its answer
-    make,  ///< a cell of kind `step`; attached: its init's socket, then, if the kind runs a command, stdin, stdout and stderr
-    made,  ///< pid `value`, pidfd attached; or `value` is 0 and `step` an errno
+    make,    ///< a cell of kind `step`; attached: its init's socket, then, if the kind runs a command, stdin, stdout and stderr
+    made,    ///< pid `value`, pidfd attached; or `value` is 0 and `step` an errno
+    open,    ///< a tree of the host, as the block's init sees it: a memfd with its path attached, `value` has bits of `Mounting`
+    opened,  ///< the detached tree attached; or none, and `step` an errno
+  };
+  /// Of `mount` and `open`.
+  enum Mounting : std::uint32_t {
+    directory = 1,  ///< else a file
+    writable = 2,
+    executable = 4,
+    last = 8,  ///< `mounted` is to be said after it
   };
   /// Of `ended`, where the process came from outside: what is as if it had never been there.
   enum Trace : std::uint32_t {
@@ -44,5 +61,8 @@ inline constexpr const char* kNamespaceNames[] = {"mnt", "pid", "ipc", "uts", "n
 inline constexpr int kNamespaces = 6;
 inline constexpr int kIpcNamespace = 2;  ///< its index there
 inline constexpr int kNetworkNamespace = 4;
+
+inline constexpr std::uint32_t kMountPhase = 2;  ///< of a `failed`: `step` is the number of a `mount`
+inline constexpr int kMostLateMounts = 64;       ///< a cell
 
 }  // namespace casemate

@@ -370,8 +370,7 @@ class Compiler {
   Result<void> collect_root() {
     if (std::find(job_.collect.begin(), job_.collect.end(), "/") == job_.collect.end()) return {};
     if (!of_image()) return invalid("changes of '/' can't be collected on image 'host': its root is not one tree");
-    if (job_.collect.size() > 1) return invalid("changes of '/' are collected alone: other directories lie below it");
-    add({.op = Step::Op::export_directory, .path = "../upper", .slot = 0});
+    add({.op = Step::Op::export_directory, .path = "../upper", .slot = static_cast<int>(plan_.collected.size())});
     plan_.collected.emplace_back("/");
     plan_.collected_lower.push_back(job_.root);
     return {};

@@ -84,6 +84,7 @@ struct Plan {
   bool outbound = false;  ///< a gateway has to be attached before the job starts
   Profile profile = Profile::standard;
   bool enterable = false;          ///< its job is no command but forks from outside
+  bool serves_commands = false;    ///< `job` are the steps of each of its commands; their working directory is the command's
   bool enters_cells = false;       ///< its forks enter other cells of its block: setns(2) is allowed
   std::vector<std::string> notes;  ///< what fell back
 

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
@@ -18,17 +17,10 @@
 namespace casemate {
 namespace {
 
-constexpr std::size_t kMostBacklog = 1 << 20;
-constexpr auto kBacklogPause = std::chrono::milliseconds(5);
 constexpr auto kSetupTime = std::chrono::seconds(60);
 constexpr auto kCpuLook = std::chrono::milliseconds(50);
 
-char read_buffer[64 << 10];  // one thread runs an engine; what is read is passed on before the next read
-
-std::size_t bytes_in(const UniqueFd& pipe) {
-  int count = 0;
-  return pipe && ::ioctl(pipe.get(), FIONREAD, &count) == 0 && count > 0 ? static_cast<std::size_t>(count) : 0;
-}
+thread_local char read_buffer[64 << 10];  // an engine is one thread's; what is read is passed on before the next read
 
 }  // namespace
 
@@ -42,6 +34,8 @@ CellRun::CellRun(Reactor& reactor, const CellGround& ground, Job job, JobListene
 
 Result<std::unique_ptr<CellRun>> CellRun::create(Reactor& reactor, const CellGround& ground, Job job, const Plan& plan,
                                                  JobListener& listener, Done done) {
+  if (plan.collected.size() > 1 && std::find(plan.collected.begin(), plan.collected.end(), "/") != plan.collected.end())
+    return fail(ErrorCode::invalid_input, "changes of '/' are collected alone: other directories lie below it");
   std::unique_ptr<CellRun> run(new CellRun(reactor, ground, std::move(job), listener, std::move(done)));
   TRY(run->open_destinations(plan));
   return run;
@@ -88,7 +82,10 @@ Result<void> CellRun::await(std::unique_ptr<Cell> cell, std::function<void(CellR
 
 Result<void> CellRun::watch_cell() {
   TRY(reactor_.watch(cell_->socket(), [this] { messages(); }));
-  TRY(watch_output());
+  // A warm parent that is none of ours may keep the other ends, and write for ever: at the end only what is there is taken.
+  output_.emplace(reactor_, OutputReader::Ends{cell_->out(), cell_->err()}, *listener_, capture_, job_.limits.output_bytes,
+                  [this] { cell_->kill(); });
+  TRY(output_->watch());
   reports_ = static_cast<bool>(cell_->report());
   if (cell_->report()) {
     TRY(reactor_.watch(cell_->report().get(), [this] {
@@ -175,7 +172,9 @@ void CellRun::messages() {
   const bool open = cell_->receive(report_);
   if (cell_->plan().outbound && cell_->network_namespace() && !gateway_) open_gateway();
   if (report_.ready && !started_) {
-    if (ready_) {
+    if (ready_ && !attached()) {
+      // Its init says when, or why not.
+    } else if (ready_) {
       if (deadline_) reactor_.cancel(*deadline_);
       deadline_.reset();
       std::exchange(ready_, nullptr)(*this);
@@ -186,6 +185,16 @@ void CellRun::messages() {
   }
   if (report_.untouched) return finish();        // nobody is left in the cell, and its init waits for the next
   if (!open) reactor_.unwatch(cell_->socket());  // init is ending; its pidfd will say when it has
+}
+
+// What is this fork's alone is in its cell.
+bool CellRun::attached() {
+  if (attach_) {
+    attaching_ = true;
+    const auto sent = std::exchange(attach_, nullptr)(*cell_);
+    if (!sent) give_up({Outcome::Kind::setup_failed, sent.error().errno_value, "mount what the job names", sent.error().what});
+  }
+  return !attaching_ || report_.mounted;
 }
 
 Result<void> CellRun::start_late() {
@@ -214,53 +223,7 @@ void CellRun::open_gateway() {
   if (!watched) cell_->kill();
 }
 
-void CellRun::output(Stream stream, UniqueFd& fd) {
-  if (!take_output(stream, fd) || !listener_->wants(stream)) {
-    reactor_.unwatch(fd.get());
-    fd.reset();
-  }
-  if (listener_->backlog() > kMostBacklog) pause_output();
-}
-
-// Leaves the job's pipes unread until the listener's reader has caught up.
-void CellRun::pause_output() {
-  if (cell_->out()) reactor_.unwatch(cell_->out().get());
-  if (cell_->err()) reactor_.unwatch(cell_->err().get());
-  pause_ = reactor_.schedule(Clock::now() + kBacklogPause, [this] {
-    pause_.reset();
-    if (listener_->backlog() > kMostBacklog) return pause_output();
-    if (!watch_output()) cell_->kill();
-  });
-}
-
-Result<void> CellRun::watch_output() {
-  if (cell_->out()) TRY(reactor_.watch(cell_->out().get(), [this] { output(Stream::out, cell_->out()); }));
-  if (cell_->err()) TRY(reactor_.watch(cell_->err().get(), [this] { output(Stream::err, cell_->err()); }));
-  return {};
-}
-
-// One read; false at the end of the stream.
-bool CellRun::take_output(Stream stream, UniqueFd& fd) {
-  const ssize_t got = ::read(fd.get(), read_buffer, sizeof read_buffer);
-  if (got < 0) return errno == EAGAIN || errno == EINTR;
-  if (got == 0) return false;
-  std::string_view bytes(read_buffer, static_cast<std::size_t>(got));
-  const auto& most = job_.limits.output_bytes;
-  if (most) {
-    const std::uint64_t left = *most - std::min(*most, capture_.total());
-    if (bytes.size() > left) {
-      bytes = bytes.substr(0, left);
-      output_limit_ = true;
-      cell_->kill();
-    }
-  }
-  if (bytes.empty()) return true;
-  capture_.add(stream, bytes);
-  listener_->output(stream, bytes);
-  return true;
-}
-
-// The same of what a fork reports, which is bounded by who hears it. False at the end, and when there is no more just now.
+// One read of what a fork reports, which is bounded by who hears it. False at the end, and when there is no more just now.
 bool CellRun::take_report() {
   const ssize_t got = ::read(cell_->report().get(), read_buffer, sizeof read_buffer);
   if (got == 0) errno = 0;
@@ -268,27 +231,17 @@ bool CellRun::take_report() {
   return got > 0;
 }
 
-// What the pipe holds now. A warm parent that is none of ours may have kept its other end, and write for ever.
-void CellRun::drain(Stream stream, UniqueFd& fd) {
-  const std::uint64_t enough = capture_.total() + bytes_in(fd);
-  while (fd && !output_limit_ && capture_.total() < enough) {
-    const std::uint64_t before = capture_.total();
-    if (!take_output(stream, fd) || capture_.total() == before) break;
-  }
-}
-
 void CellRun::unwatch() {
   if (cell_) {
     reactor_.unwatch(cell_->socket());
-    for (const UniqueFd* fd : {&cell_->out(), &cell_->err(), &cell_->report()}) {
-      if (*fd) reactor_.unwatch(fd->get());
-    }
+    if (output_) output_->stop();
+    if (cell_->report()) reactor_.unwatch(cell_->report().get());
     reactor_.unwatch(cell_->process().pidfd());
   }
   if (gateway_) reactor_.unwatch(gateway_->pidfd());
   if (collected_) reactor_.unwatch(collected_.get());
   if (disk_watch_) reactor_.unwatch(disk_watch_->fd());
-  for (std::optional<Reactor::TimerId>* timer : {&deadline_, &pause_, &cpu_watch_}) {
+  for (std::optional<Reactor::TimerId>* timer : {&deadline_, &cpu_watch_}) {
     if (*timer) reactor_.cancel(**timer);
     timer->reset();
   }
@@ -299,8 +252,7 @@ void CellRun::finish() {
   unwatch();
   disk_watch_.reset();
   cell_->receive(report_);
-  drain(Stream::out, cell_->out());
-  drain(Stream::err, cell_->err());
+  if (output_) output_->drain();
   for (std::size_t left = bytes_in(cell_->report()); left > 0 && take_report();) left -= std::min(left, sizeof read_buffer);
   const ProcessEnd end = fork_end_ ? *fork_end_ : cell_->process().reap(true).value_or(ProcessEnd{});
   if (cell_->cgroup()) usage_ = cell_->cgroup()->usage();
@@ -320,6 +272,7 @@ void CellRun::finish() {
 void CellRun::complete() {
   if (collected_) reactor_.unwatch(collected_.get());
   if (collector_.joinable()) collector_.join();
+  output_.reset();  // reads ends that are the cell's
   if (last_) last_(std::move(cell_), report_, usage_);
   cell_.reset();
   const Done done = std::move(done_);  // it may destroy us
@@ -355,8 +308,9 @@ Outcome CellRun::outcome(const ProcessEnd& end) {
   if (report.failure) return setup_failure(*report.failure);
   if (setup_timed_out_) return {Kind::setup_failed, ETIMEDOUT, "prepare the cell"};
   if (timed_out_) return {Kind::timed_out, 0, "", fmt::format("wall time {}", format_duration(*job_.limits.wall))};
-  if (!disk_problem_.empty()) return {Kind::disk_limit, 0, "", disk_problem_};
-  if (output_limit_) return {Kind::output_limit, 0, "", fmt::format("more than {}", format_bytes(*job_.limits.output_bytes))};
+  if (!disk_problem_.text.empty()) return {Kind::disk_limit, 0, disk_problem_.step, disk_problem_.text};
+  if (output_ && output_->over_limit())
+    return {Kind::output_limit, 0, "", fmt::format("more than {}", format_bytes(*job_.limits.output_bytes))};
   if (report.over_limit == 1u) return cpu_timed_out();
   if (report.over_limit == 0u) return out_of_memory();
   const bool oom = usage_.oom_kills.value_or(0) > 0;
@@ -381,6 +335,10 @@ Outcome CellRun::setup_failure(const Message& failure) const {
   const Plan& plan = cell_->plan();
   const auto& steps = failure.phase == 0 ? plan.cell : plan.job;
   Outcome outcome{Outcome::Kind::setup_failed, failure.value};
+  if (failure.phase == kMountPhase) {
+    outcome.step = "mount " + (failure.step < cell_->attachments().size() ? printable_name(cell_->attachments()[failure.step]) : "a tree");
+    return outcome;
+  }
   if (failure.step >= steps.size()) return outcome;
   const Step& step = steps[failure.step];
   outcome.step = describe(step, plan);

@@ -16,6 +16,7 @@
 #include "engine/capture.h"
 #include "engine/disk_watch.h"
 #include "engine/gateway.h"
+#include "engine/output_reader.h"
 #include "engine/reactor.h"
 
 namespace casemate {
@@ -39,6 +40,9 @@ class CellRun {
   Result<void> begin(std::unique_ptr<Cell> cell, const std::vector<int>& inherited = {});
   /// The same for a cell of a block: `ready` is called once when a fork may enter; that is told by forked().
   Result<void> await(std::unique_ptr<Cell> cell, std::function<void(CellRun&)> ready);
+  /// What await()'s cell shows to its fork alone, at its places before `ready`: sends it to the cell once that is there.
+  using Attach = std::function<Result<void>(Cell&)>;
+  void attach_first(Attach attach) { attach_ = std::move(attach); }
   /// Who takes the cell when all in it is dead, with what it reported and used: it, or parts of it, may serve again.
   using Taker = std::function<void(std::unique_ptr<Cell>, const CellReport&, const CgroupUsage&)>;
   void at_the_end(Taker taker) { last_ = std::move(taker); }
@@ -54,6 +58,7 @@ class CellRun {
   /// Ends it with outcome `cancelled`.
   void cancel();
 
+  [[nodiscard]] bool is_heard_by(const JobListener& listener) const { return listener_ == &listener; }
   [[nodiscard]] const Job& job() const { return job_; }
   [[nodiscard]] Cell& cell() { return *cell_; }
 
@@ -65,14 +70,10 @@ class CellRun {
   void watch_cpu();
   Result<void> watch_disk();
   void messages();
+  [[nodiscard]] bool attached();
   Result<void> start_late();
   void open_gateway();
-  void output(Stream stream, UniqueFd& fd);
-  void pause_output();
-  Result<void> watch_output();
-  bool take_output(Stream stream, UniqueFd& fd);
   bool take_report();
-  void drain(Stream stream, UniqueFd& fd);
   void unwatch();
   void finish();
   void complete();
@@ -91,17 +92,19 @@ class CellRun {
   JobListener* listener_;
   Done done_;
   std::function<void(CellRun&)> ready_;  // once
+  Attach attach_;                        // once
+  bool attaching_ = false;               // until init says that it has
   Taker last_;
   std::unique_ptr<Cell> cell_;
   std::unique_ptr<Gateway> gateway_;
   std::vector<UniqueFd> inherited_;  // by a job that waits for its network
   std::unique_ptr<DiskWatch> disk_watch_;
   Capture capture_;
+  std::optional<OutputReader> output_;  // of the cell's ends
   CellReport report_;
   CgroupUsage usage_;
   std::optional<Reactor::TimerId> deadline_;
   std::optional<Reactor::TimerId> cpu_watch_;
-  std::optional<Reactor::TimerId> pause_;  // while the listener's reader is slow
   Clock::time_point began_ = Clock::now();
   bool for_fork_ = false;
   bool reports_ = false;  // it tells of tests on a pipe of its own
@@ -109,12 +112,11 @@ class CellRun {
   bool cancelled_ = false;
   bool timed_out_ = false;
   bool setup_timed_out_ = false;
-  bool output_limit_ = false;
   std::optional<Outcome> given_up_;
   std::optional<ProcessEnd> fork_end_;
   std::string gateway_problem_;
   std::vector<UniqueFd> destinations_;  // of changed files, by the plan's collected index; empty: they are only listed
-  std::string disk_problem_;
+  DiskWatch::Problem disk_problem_;
   JobResult result_;
   UniqueFd collected_;      // an eventfd: the collector is done
   std::jthread collector_;  // last: it uses all of the above

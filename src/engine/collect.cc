@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <ctime>
 #include <optional>
 #include <set>
 
@@ -48,6 +49,24 @@ void skip(Change& change, std::string reason) {
   change.reason = std::move(reason);
 }
 
+constexpr std::int64_t kTickNs = 20'000'000;  // a clock of 100 Hz ticks twice in it
+
+std::int64_t in_ns(const struct timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
+
+SeenEntry::Look look_of(const struct stat& info) {
+  return {info.st_ino, static_cast<std::uint64_t>(info.st_size), info.st_mode, in_ns(info.st_mtim), in_ns(info.st_ctim)};
+}
+
+std::int64_t now_ns() {
+  struct timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return in_ns(now);
+}
+
+bool at_or_below(std::string_view path, std::string_view top) {
+  return path.starts_with(top) && (path.size() == top.size() || top.empty() || path[top.size()] == '/');
+}
+
 class Collector {
  public:
   Collector(TreePosition position, std::optional<Delivery> delivery, const CollectOptions& options)
@@ -91,6 +110,7 @@ class Collector {
     std::string path;
     struct stat info{};
     std::optional<LowerEntry> lower;
+    SeenEntry::Look look;
   };
 
   void begin(Frame frame) {
@@ -130,12 +150,16 @@ class Collector {
       return;
     }
     const Frame& frame = frames_.back();
-    Entry entry{name, frame.path.empty() ? name : frame.path + "/" + name, {}, {}};
+    Entry entry{name, frame.path.empty() ? name : frame.path + "/" + name, {}, {}, {}};
+    if (!wanted(entry.path) && !leads_on(entry.path)) return;
+    const auto info = stat_beneath(position_.fd(), name);
+    if (info) entry.look = look_of(*info);
+    if (info && !S_ISDIR(info->st_mode) && seen_before(entry)) return;
+    look_ = entry.look;
     entry.lower = lower_.find(frame.path, frame.layers, name);
     Change change;
     change.path = entry.path;
     change.kind = entry.lower ? Change::Kind::modified : Change::Kind::created;
-    const auto info = stat_beneath(position_.fd(), name);
     if (!info) {
       skip(change, std::strerror(info.error()));
       return report(std::move(change));
@@ -153,6 +177,33 @@ class Collector {
     if (S_ISDIR(info->st_mode)) return visit_directory(entry, std::move(change));
     skip(change, std::string(special_kind(info->st_mode)));
     report(std::move(change));
+  }
+
+  [[nodiscard]] bool wanted(const std::string& path) const {
+    return options_.within.empty() ||
+           std::any_of(options_.within.begin(), options_.within.end(), [&](const std::string& top) { return at_or_below(path, top); });
+  }
+  [[nodiscard]] bool leads_on(const std::string& path) const {
+    return std::any_of(options_.within.begin(), options_.within.end(), [&](const std::string& top) { return at_or_below(top, path); });
+  }
+
+  // True if that is all there is to do about it.
+  bool seen_before(const Entry& entry) {
+    if (options_.untouched) {
+      const auto found = options_.untouched->find(entry.path);
+      if (found != options_.untouched->end() && found->second.look == entry.look) return true;
+    }
+    if (!options_.known) return false;
+    const auto found = options_.known->find(entry.path);
+    if (found == options_.known->end() || !found->second.settled || found->second.look != entry.look) return false;
+    found->second.same = true;
+    if (room_for(found->second.change)) options_.seen->insert(options_.known->extract(found));
+    return true;
+  }
+
+  void remember(const Change& change, bool changed) {
+    if (options_.seen)
+      options_.seen->insert_or_assign(change.path, SeenEntry{look_, look_.changed_ns < began_ns_ - kTickNs, change, changed});
   }
 
   bool is_whiteout(const Entry& entry) {
@@ -186,7 +237,8 @@ class Collector {
       const std::string opaque = overlay_attribute(position_.fd(), "opaque");
       frame.opaque = parent_opaque || opaque == "y";
       frame.xattr_whiteouts = opaque == "x";
-    } else {
+      remember(change, false);
+    } else if (wanted(entry.path) && !(options_.untouched && options_.untouched->contains(entry.path))) {
       if (delivering(change)) {
         if (const auto made = delivery_->directory(entry.path); !made) not_delivered(change, made.error());
       }
@@ -206,12 +258,13 @@ class Collector {
         result_.truncated = true;
         return;
       }
+      look_ = {};
       report_deleted(frame.path + "/" + name, lower_.find(frame.path, frame.layers, name), true);
     }
   }
 
   void report_deleted(const std::string& path, const std::optional<LowerEntry>& lower, bool known) {
-    if (!lower && known) return;  // a whiteout over nothing
+    if ((!lower && known) || !wanted(path)) return;  // a whiteout over nothing
     Change change;
     change.kind = Change::Kind::deleted;
     change.path = path;
@@ -231,10 +284,10 @@ class Collector {
       skip(change, std::strerror(target.error()));
       return report(std::move(change));
     }
-    if (entry.lower && S_ISLNK(entry.lower->info.st_mode) && lower_.link(frames_.back().path, entry.lower->layer, entry.name) == target)
-      return;
     change.link_target = *target;
     change.size = target->size();
+    if (entry.lower && S_ISLNK(entry.lower->info.st_mode) && lower_.link(frames_.back().path, entry.lower->layer, entry.name) == target)
+      return remember(change, false);
     if (delivering(change)) {
       const auto made = delivery_->link(frames_.back().path, entry.name, *target, entry.info.st_mtim);
       if (!made) not_delivered(change, made.error());
@@ -260,7 +313,10 @@ class Collector {
     }
     if (now.st_mode != entry.info.st_mode) (void)change_mode(file->get(), entry.info.st_mode & 07777);
     total_bytes_ += size;
-    if (unchanged(entry, file->get())) return;
+    if (unchanged(entry, file->get())) {
+      if (options_.seen) change.digest = copier().copy(file->get(), -1, size, true).digest;
+      return remember(change, false);
+    }
     copy(entry, file->get(), change);
     report(std::move(change));
   }
@@ -279,7 +335,7 @@ class Collector {
   bool unchanged(const Entry& entry, int file) {
     if (!entry.lower || entry.lower->info.st_mode != entry.info.st_mode || entry.lower->info.st_size != entry.info.st_size) return false;
     const auto before = lower_.open(frames_.back().path, entry.lower->layer, entry.name);
-    return before && copier_.same(file, before->get(), static_cast<std::uint64_t>(entry.info.st_size));
+    return before && copier().same(file, before->get(), static_cast<std::uint64_t>(entry.info.st_size));
   }
 
   void copy(const Entry& entry, int file, Change& change) {
@@ -292,7 +348,7 @@ class Collector {
         not_delivered(change, made.error());
       }
     }
-    const Copied copied = copier_.copy(file, target.get(), change.size, options_.digests);
+    const Copied copied = copier().copy(file, target.get(), change.size, options_.digests);
     change.digest = copied.digest;
     if (copied.read_error != 0) {
       skip(change, std::strerror(copied.read_error));
@@ -305,6 +361,12 @@ class Collector {
       return;
     }
     if (target) delivery_->take_back(frames_.back().path, entry.name);
+  }
+
+  // Its buffers take longer to clear than many a walk.
+  Copier& copier() {
+    if (!copier_) copier_.emplace();
+    return *copier_;
   }
 
   // ---- saying so
@@ -333,22 +395,28 @@ class Collector {
   }
 
   void report(Change change) {
-    listed_bytes_ += change.path.size() + change.link_target.size();
-    if (listed_bytes_ > kMaxPathBytes) {
-      result_.truncated = true;
-      stopped_ = true;
-      return;
-    }
+    if (!room_for(change)) return;
+    if (options_.seen) return remember(change, true);
     result_.changes.push_back(std::move(change));
+  }
+
+  bool room_for(const Change& change) {
+    listed_bytes_ += change.path.size() + change.link_target.size();
+    if (listed_bytes_ <= kMaxPathBytes) return true;
+    result_.truncated = true;
+    stopped_ = true;
+    return false;
   }
 
   TreePosition position_;
   std::optional<Delivery> delivery_;
   const CollectOptions& options_;
   LowerLayers lower_;
-  Copier copier_;
+  std::optional<Copier> copier_;
   std::vector<Frame> frames_;
   Collected result_;
+  std::int64_t began_ns_ = now_ns();
+  SeenEntry::Look look_;  // of the entry that is reported next
   std::uint64_t seen_ = 0;
   std::uint64_t total_bytes_ = 0;
   std::uint64_t listed_bytes_ = 0;

@@ -4,12 +4,37 @@
 #include <cstdint>
 #include <stop_token>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
+
+#include <sys/stat.h>
 
 #include "casemate/outcome.h"
 #include "casemate/result.h"
 
 namespace casemate {
+
+/// How an entry of a writable layer looked when it was walked.
+struct SeenEntry {
+  /// What changes when somebody changes it: nobody can set a ctime.
+  struct Look {
+    std::uint64_t inode = 0;
+    std::uint64_t size = 0;
+    std::uint64_t mode = 0;
+    std::int64_t modified_ns = 0;
+    std::int64_t changed_ns = 0;
+    bool operator==(const Look&) const = default;
+  };
+  Look look;
+  bool settled = false;  ///< nobody can have changed it once more in the same tick of the clock, without it looking otherwise
+  Change change;         ///< against the lower layers
+  bool changed = false;  ///< false: nothing is in `change` but what it is: it is the same as in these
+  bool same = false;     ///< as at the walk before, by its look
+};
+
+/// By path, as Change::path.
+using SeenTree = std::unordered_map<std::string, SeenEntry>;
 
 /// Where changed files go, and the bounds on a tree that a job made.
 struct CollectOptions {
@@ -22,9 +47,13 @@ struct CollectOptions {
   std::uint64_t max_file_bytes = 4ull << 30;    ///< apparent size; larger is skipped and named
   std::uint64_t max_total_bytes = 16ull << 30;  ///< apparent sizes of all files read, holes included: bounds the time as well as the room;
                                                 ///< what goes over is skipped and named
-  std::uint32_t max_depth = 512;  ///< a directory at this depth (1: directly in the upper) is skipped and named, with all that is in it
-  bool digests = true;            ///< sha256 of each file
-  std::stop_token stop;           ///< when asked to stop: no further entry is taken, the result is truncated and says so in `problem`
+  std::uint32_t max_depth = 512;    ///< a directory at this depth (1: directly in the upper) is skipped and named, with all that is in it
+  bool digests = true;              ///< sha256 of each file
+  std::vector<std::string> within;  ///< paths as Change::path: only what lies at or below one of them; empty: all
+  const SeenTree* untouched = nullptr;  ///< what looks as there, and a directory that is there, is no change
+  SeenTree* known = nullptr;  ///< of the walk before (not with a destination): what looks the same is not read again, and moves to `seen`
+  SeenTree* seen = nullptr;   ///< receives all that lies in the layer, and what is deleted by it, in place of Collected::changes
+  std::stop_token stop;       ///< when asked to stop: no further entry is taken, the result is truncated and says so in `problem`
 };
 
 /// What a walk found and, with a destination, copied.

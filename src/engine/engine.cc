@@ -1,5 +1,6 @@
 #include "casemate/engine.h"
 
+#include <algorithm>
 #include <csignal>
 #include <deque>
 #include <map>
@@ -25,6 +26,12 @@ std::size_t usable_cpus() {
   return static_cast<std::size_t>(std::max(1, CPU_COUNT(&cpus)));
 }
 
+JobResult ended(Outcome outcome) {
+  JobResult result;
+  result.outcome = std::move(outcome);
+  return result;
+}
+
 }  // namespace
 
 struct Engine::Parts {
@@ -38,6 +45,7 @@ struct Engine::Parts {
   std::size_t running = 0;
   bool cancelled = false;
   int signal_number = 0;
+  bool second_signal = false;
   UniqueFd signals;
   sigset_t old_mask{};
   std::unique_ptr<Executor> executor;
@@ -47,12 +55,6 @@ struct Engine::Parts {
     added.clear();
     executor.reset();
     if (signals) ::sigprocmask(SIG_SETMASK, &old_mask, nullptr);
-  }
-
-  static JobResult ended(Outcome outcome) {
-    JobResult result;
-    result.outcome = std::move(outcome);
-    return result;
   }
 
   Executor* executor_of(const Job& job) {
@@ -97,7 +99,7 @@ struct Engine::Parts {
       });
       if (!started) {
         --running;
-        listener->finished(ended({Outcome::Kind::setup_failed, started.error().errno_value, "prepare the job", started.error().what}));
+        listener->refused(started.error());
       }
     }
     if (waiting.empty()) return;
@@ -108,6 +110,7 @@ struct Engine::Parts {
     const int number = take_signal(signals.get());
     if (number == 0) return;
     if (signal_number != 0) {
+      second_signal = true;
       each_executor([](Executor& each) { each.cancel_all(); });  // the second one means it
       return;
     }
@@ -125,6 +128,10 @@ struct Engine::Parts {
     }
   }
 };
+
+void JobListener::refused(const Error& error) {
+  finished(ended({Outcome::Kind::setup_failed, error.errno_value, "prepare the job", error.what}));
+}
 
 Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Engine::~Engine() = default;
@@ -148,6 +155,17 @@ Result<JobResult> Engine::run(Job job, JobListener* listener) {
   return std::move(*result);
 }
 
+Result<Engine::Kept> Engine::keep(Job job, std::string key, JobListener* listener) {
+  JobListener nobody;
+  std::optional<Kept> kept;
+  Executor* by = parts_->executor_of(job);
+  if (!by) return fail(ErrorCode::internal, fmt::format("there is no executor '{}'", job.executor));
+  TRY(by->keep(std::move(job), std::move(key), listener ? *listener : nobody,
+               [&](std::optional<JobResult> result, std::optional<Job> next) { kept = Kept{std::move(result), std::move(next)}; }));
+  while (!kept) TRY(parts_->reactor->turn(std::chrono::milliseconds(60'000)));
+  return std::move(*kept);
+}
+
 Result<void> Engine::submit(Job job, JobListener& listener) {
   parts_->waiting.push_back({std::move(job), &listener});
   return {};
@@ -155,9 +173,27 @@ Result<void> Engine::submit(Job job, JobListener& listener) {
 
 Result<void> Engine::run_until_idle() { return parts_->run(); }
 
+Result<void> Engine::turn(std::chrono::milliseconds most) {
+  parts_->start_some();
+  return parts_->reactor->turn(most);
+}
+
 void Engine::cancel_all() {
   parts_->cancelled = true;
   parts_->each_executor([](Executor& each) { each.cancel_all(); });
+}
+
+void Engine::cancel_current() {
+  parts_->each_executor([](Executor& each) { each.cancel_all(); });
+  cancel_queued();
+}
+
+void Engine::cancel(JobListener& listener) {
+  auto& waiting = parts_->waiting;
+  const auto never = std::find_if(waiting.begin(), waiting.end(), [&](const Parts::Waiting& each) { return each.listener == &listener; });
+  if (never == waiting.end()) return parts_->each_executor([&](Executor& each) { each.cancel(listener); });
+  waiting.erase(never);
+  listener.finished(ended({Outcome::Kind::cancelled}));
 }
 
 void Engine::signal_all(int number) {
@@ -169,6 +205,12 @@ Result<void> Engine::add_executor(const std::string& name, const std::function<R
   return {};
 }
 
+Result<void> Engine::open_context(Job job, OpenedContext opened) {
+  Executor* by = parts_->executor_of(job);
+  if (!by) return fail(ErrorCode::internal, fmt::format("there is no executor '{}'", job.executor));
+  return by->open(std::move(job), std::move(opened));
+}
+
 void Engine::every(std::chrono::milliseconds interval, std::function<void()> due) {
   parts_->repeat(interval, std::make_shared<std::function<void()>>(std::move(due)));
 }
@@ -178,7 +220,7 @@ Result<void> Engine::watch(int fd, std::function<void()> ready) { return parts_-
 void Engine::unwatch(int fd) { parts_->reactor->unwatch(fd); }
 
 void Engine::cancel_queued() {
-  for (const Parts::Waiting& never : std::exchange(parts_->waiting, {})) never.listener->finished(Parts::ended({Outcome::Kind::cancelled}));
+  for (const Parts::Waiting& never : std::exchange(parts_->waiting, {})) never.listener->finished(ended({Outcome::Kind::cancelled}));
 }
 
 Result<void> Engine::cancel_on_signals() {
@@ -190,5 +232,7 @@ Result<void> Engine::cancel_on_signals() {
 }
 
 int Engine::cancelled_by_signal() const { return parts_->signal_number; }
+
+bool Engine::cancelled_at_once() const { return parts_->second_signal; }
 
 }  // namespace casemate

@@ -140,6 +140,7 @@ struct RunEnd {
   std::size_t flaky = 0;               ///< of the passed ones
   std::size_t not_run = 0;             ///< selected, but the run was stopped before (-x, --maxfail, --stop-after, a signal)
   std::string stopped_because;         ///< one line: "stopping after 1 failure", "interrupted (SIGINT)"; "" if it ran to its end
+  bool at_once = false;                ///< by a second signal
   std::string coverage;                ///< what pytest-cov printed at the end, lines; "" nothing
   std::string problem;                 ///< why the run itself failed (no interpreter, usage error of pytest); "" if it did not
   int exit_status = 0;                 ///< 0 all passed, 1 failures, 2 usage or configuration, 3 engine, 4 nothing matched, 130 interrupted

@@ -4,18 +4,23 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "casemate/engine.h"
 #include "casemate/job.h"
 #include "casemate/outcome.h"
 #include "casemate/result.h"
+#include "engine/context.h"
 
 namespace casemate {
 
 class CgroupFactory;
 class Reactor;
 struct CellGround;
+
+/// What Executor::keep() gives: how the job went (nothing ran: nullopt), and the job that goes on from there (nullopt: it failed).
+using KeptRoot = std::function<void(std::optional<JobResult> result, std::optional<Job> next)>;
 
 /// Runs jobs in the reactor's thread.
 class Executor {
@@ -28,6 +33,15 @@ class Executor {
   virtual void signal_all(int number) = 0;
   /// Ends every running job with outcome `cancelled`.
   virtual void cancel_all() = 0;
+  /// Ends the running job with this listener with outcome `cancelled`, if there is one.
+  virtual void cancel(const JobListener& listener) = 0;
+  /// Makes a context of `job`: its root, mounts, user, network, environment and limits, not its command. `opened` is called later, from the
+  /// reactor; an Error at once means that the job makes no sense here. not_supported by itself.
+  virtual Result<void> open(Job job, OpenedContext opened);
+  /// Runs the job and keeps what it changed of its root: `kept` gets its result and, if it ended well, a job that differs from it only in
+  /// having these changes in its root. `key` names them: an executor that has kept the same before runs nothing (`result` is empty then).
+  /// not_supported by itself: cells have layers for that (image/command_layer.h).
+  virtual Result<void> keep(Job job, std::string key, JobListener& listener, KeptRoot kept);
   /// There is nothing to do just now but `next` will come: make ready for jobs like it.
   virtual void expect(const Job& next) = 0;
 };

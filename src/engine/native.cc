@@ -2,9 +2,11 @@
 #include <csignal>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "cell/cell.h"
 #include "cell/pool.h"
+#include "engine/cell_context.h"
 #include "engine/cell_run.h"
 #include "engine/executor.h"
 #include "engine/gateway.h"
@@ -24,6 +26,12 @@ class NativeExecutor final : public Executor {
       : reactor_(reactor), cgroups_(std::move(cgroups)), pool_(ground_, kCellsAhead) {
     ground_ = lay_ground(*cgroups_);
     cgroups_->sweep();
+  }
+
+  // Contexts are their users', who may keep them longer than there is an engine.
+  ~NativeExecutor() override {
+    opening_.clear();
+    for (CellContext* context : contexts_) context->abandon();
   }
 
   Result<void> start(Job job, JobListener& listener, std::function<void(JobResult)> done) override {
@@ -46,12 +54,36 @@ class NativeExecutor final : public Executor {
     return {};
   }
 
+  Result<void> open(Job job, OpenedContext opened) override {
+    auto ready = [this, opened = std::move(opened)](CellContext& context, Result<void> result) {
+      std::unique_ptr<CellContext> owner = std::move(opening_.at(&context));
+      opening_.erase(&context);
+      if (result) return opened(std::move(owner));
+      owner.reset();
+      opened(std::unexpected(std::move(result.error())));
+    };
+    const auto gone = [this](CellContext& context) { contexts_.erase(&context); };
+    TRY_ASSIGN(std::unique_ptr<CellContext> made, CellContext::create(reactor_, ground_, std::move(job), std::move(ready), gone));
+    CellContext* raw = made.get();
+    contexts_.insert(raw);
+    opening_[raw] = std::move(made);
+    return {};
+  }
+
   void signal_all(int number) override {
     for (const auto& [key, running] : running_) running->signal(number);
+    for (CellContext* context : contexts_) context->signal(number);
   }
 
   void cancel_all() override {
     for (const auto& [key, running] : running_) running->cancel();
+    for (CellContext* context : contexts_) context->give_up();
+  }
+
+  void cancel(const JobListener& listener) override {
+    for (const auto& [key, running] : running_) {
+      if (running->is_heard_by(listener)) running->cancel();
+    }
   }
 
   void expect(const Job& next) override {
@@ -75,6 +107,8 @@ class NativeExecutor final : public Executor {
   CellGround ground_;
   CellPool pool_;
   std::unordered_map<CellRun*, std::unique_ptr<CellRun>> running_;
+  std::unordered_set<CellContext*> contexts_;  // all that there are
+  std::unordered_map<CellContext*, std::unique_ptr<CellContext>> opening_;
 };
 
 }  // namespace

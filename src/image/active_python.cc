@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -37,6 +38,15 @@ std::string variable(const char* name) {
   return value ? value : "";
 }
 
+// casemate itself may have been installed into a virtual environment, by pip, and be called by its path.
+std::string python_of_own_environment() {
+  std::error_code problem;
+  const std::filesystem::path directory = std::filesystem::read_symlink("/proc/self/exe", problem).parent_path();
+  if (problem || !std::filesystem::exists(directory.parent_path() / "pyvenv.cfg", problem)) return "";
+  const std::string program = directory / "python";
+  return is_program(program) ? program : "";
+}
+
 Result<std::string> program_of(const std::string& wanted) {
   if (wanted.find('/') != std::string::npos) {
     if (is_program(wanted)) return wanted;
@@ -58,6 +68,7 @@ Result<std::string> program_of(const std::string& wanted) {
                                                         "another environment",
                                                         prefix, printable_name(variable(prefix))));
   }
+  if (std::string found = python_of_own_environment(); !found.empty()) return found;
   for (const char* name : {"python3", "python"}) {
     if (std::string found = program_on_path(name); !found.empty()) return found;
   }
@@ -85,7 +96,8 @@ Result<ActivePython> find_active_python(const std::string& wanted) {
   TRY_ASSIGN(const std::string program, program_of(wanted));
   TRY_ASSIGN(const ProgramResult ran, run_program({program, "-B", "-c", kProbe}, kProbeTime));
   const std::vector<std::string> lines = lines_of(ran.out);
-  if (ran.end.signaled || ran.end.code != 0 || lines.size() < 5 || lines[0] != "casemate-active 1" || !lines[2].starts_with('/'))
+  const bool failed = !ran.end.reaped_elsewhere && (ran.end.signaled || ran.end.code != 0);
+  if (failed || lines.size() < 5 || lines[0] != "casemate-active 1" || !lines[2].starts_with('/'))
     return fail(ErrorCode::invalid_input, fmt::format("{} is no Python interpreter that runs", printable_name(program)));
   ActivePython python{.program = lines[2], .version = lines[1]};
   const auto version = version_numbers(python.version);

@@ -18,9 +18,9 @@ struct ActivePython {
   std::vector<std::string> directories;
 };
 
-/// Asks the interpreter `wanted` (a path, or a name on PATH), or if "": $VIRTUAL_ENV's, $CONDA_PREFIX's, `python3` or `python` on PATH. Runs
-/// it once (tens of milliseconds), in `directory`, without what site files of that directory could do. not_found: none; invalid_input: it
-/// doesn't run; not_supported: before Python 3.8.
+/// Asks the interpreter `wanted` (a path, or a name on PATH), or if "": $VIRTUAL_ENV's, $CONDA_PREFIX's, that of the virtual environment
+/// that this program lies in, `python3` or `python` on PATH. Runs it once (tens of milliseconds), in `directory`, without what site files of
+/// that directory could do. not_found: none; invalid_input: it doesn't run; not_supported: before Python 3.8.
 Result<ActivePython> find_active_python(const std::string& wanted);
 
 /// Read-only binds at the same places, for what image `host` does not show by itself and does not lie below `shown`.

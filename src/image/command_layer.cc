@@ -177,6 +177,32 @@ void note_skipped(const JobResult& result, const std::string& label, std::vector
 
 }  // namespace
 
+Result<MadeLayer> make_changes_layer(const ChangesLayer& layer, Store& store, const Progress& progress) {
+  std::vector<std::string> notes;
+  const auto fill = [&](const std::string& directory) -> Result<void> {
+    TRY_ASSIGN(const JobResult result, layer.run(directory));
+    if (!result.collect_error.empty() || result.changes_truncated) {
+      return fail(ErrorCode::exhausted,
+                  fmt::format("{}: what the command changed can't be kept: {}", layer.label,
+                              result.collect_error.empty() ? "too many files" : printable_line(result.collect_error)));
+    }
+    note_skipped(result, layer.label, notes);
+    TRY_ASSIGN(const UniqueFd top, open_file(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    for (const std::string& name : layer.leave_out) TRY(remove_tree_at(top.get(), name));
+    TRY(add_whiteouts(result, directory, layer.label));
+    MergedRoot below(layer.below);
+    if (const auto set = Modes(below, result.changes).apply(top.get(), "", 0); !set)
+      return fail_errno(layer.label + ": set the modes of the layer's files", set.error());
+    if (const auto set = change_mode(top.get(), 0755); !set) return fail_errno(layer.label + ": open up the layer", set.error());
+    return layer.check ? layer.check(directory) : Result<void>();
+  };
+  const auto waiting = [&] {
+    if (progress) progress(fmt::format("{}: another casemate runs it; waiting", layer.label));
+  };
+  TRY_ASSIGN(StoreLease lease, store.make_layer(layer.key, layer.description, fill, nullptr, waiting));
+  return MadeLayer{std::move(lease), layer.key, std::move(notes)};
+}
+
 Result<MadeLayer> make_command_layer(const Root& root, const CommandLayer& layer, const LayerContext& context, const std::string& label) {
   if (layer.argv.empty() || layer.argv.front().empty()) return fail(ErrorCode::invalid_input, label + ": a command layer needs a command");
   if (root.is_host())
@@ -184,33 +210,22 @@ Result<MadeLayer> make_command_layer(const Root& root, const CommandLayer& layer
   if (!context.run) return fail(ErrorCode::internal, label + ": nothing to run commands with");
   std::string text = fmt::format("casemate command layer 1\n{}\n", root.identity);
   for (const std::string& word : layer.argv) text += fmt::format("{}:{}", word.size(), word);
-  const std::string key = sha256_hex(text);
   const std::string shown = printable_line(join_shell_words(layer.argv));
-  std::vector<std::string> notes;
-  const auto fill = [&](const std::string& directory) -> Result<void> {
-    TRY_ASSIGN(const Ran ran, run_command(root, layer, context, directory, label));
-    const JobResult& result = ran.result;
-    TRY(judge(result, label, ran.network));
-    if (!result.collect_error.empty() || result.changes_truncated) {
-      return fail(ErrorCode::exhausted,
-                  fmt::format("{}: what the command changed can't be kept: {}", label,
-                              result.collect_error.empty() ? "too many files" : printable_line(result.collect_error)));
-    }
-    if (!ran.network) notes.push_back(fmt::format("{}: {}", label, kNoGateway));
-    note_skipped(result, label, notes);
-    TRY(add_whiteouts(result, directory, label));
-    TRY_ASSIGN(const UniqueFd top, open_file(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    MergedRoot below(root);
-    if (const auto set = Modes(below, result.changes).apply(top.get(), "", 0); !set)
-      return fail_errno(label + ": set the modes of the layer's files", set.error());
-    if (const auto set = change_mode(top.get(), 0755); !set) return fail_errno(label + ": open up the layer", set.error());
-    return {};
+  bool network = true;
+  const auto run = [&](const std::string& directory) -> Result<JobResult> {
+    TRY_ASSIGN(Ran ran, run_command(root, layer, context, directory, label));
+    network = ran.network;
+    TRY(judge(ran.result, label, network));
+    return std::move(ran.result);
   };
-  const auto waiting = [&] {
-    if (context.progress) context.progress(fmt::format("{}: another casemate runs it; waiting", label));
-  };
-  TRY_ASSIGN(StoreLease lease, context.store.make_layer(key, fmt::format("command: {} on {}", shown, root.image), fill, nullptr, waiting));
-  return MadeLayer{std::move(lease), key, std::move(notes)};
+  const ChangesLayer changes{.key = sha256_hex(text),
+                             .label = label,
+                             .description = fmt::format("command: {} on {}", shown, root.image),
+                             .below = root.layers,
+                             .run = run};
+  TRY_ASSIGN(MadeLayer made, make_changes_layer(changes, context.store, context.progress));
+  if (!network) made.notes.insert(made.notes.begin(), fmt::format("{}: {}", label, kNoGateway));
+  return made;
 }
 
 }  // namespace casemate

@@ -119,7 +119,7 @@ void save_cache(const std::vector<Known>& all) {
 
 Result<Interpreter> probe(const std::string& program) {
   TRY_ASSIGN(const ProgramResult ran, run_program({program, "-E", "-s", "-S", "-B", "-c", kInterpreterProbe}, kProbeTime));
-  if (ran.end.signaled || ran.end.code != 0)
+  if (!ran.end.reaped_elsewhere && (ran.end.signaled || ran.end.code != 0))
     return fail(ErrorCode::invalid_input, fmt::format("{} is no Python interpreter that runs", printable_name(program)));
   TRY_ASSIGN(Interpreter found, read_interpreter_answer(ran.out, program, ""));
   found.identity += " " + file_stamp(found.path);

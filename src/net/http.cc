@@ -4,19 +4,16 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include <curl/curl.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 #include "base/terminal.h"
 #include "base/units.h"
+#include "net/curl_handles.h"
 #include "sys/fd.h"
 
 namespace casemate {
@@ -30,19 +27,11 @@ constexpr int kPollMs = 1000;  // libcurl's own timers cut it short
 struct EndUrl {
   void operator()(CURLU* url) const { curl_url_cleanup(url); }
 };
-struct EndEasy {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-struct EndMulti {
-  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-struct EndList {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
 using Url = std::unique_ptr<CURLU, EndUrl>;
-using Easy = std::unique_ptr<CURL, EndEasy>;
-using Multi = std::unique_ptr<CURLM, EndMulti>;
-using List = std::unique_ptr<curl_slist, EndList>;
+using Easy = CurlEasy;
+using Multi = CurlMulti;
+using List = CurlList;
+using Options = CurlOptions;
 
 std::string part_of(const Url& url, CURLUPart part) {
   char* text = nullptr;
@@ -87,40 +76,6 @@ int note_connected(void* to, char*, char*, int, int) {
   return CURL_PREREQFUNC_OK;
 }
 
-// libcurl 7.88 opens its sockets without it, and a worker must not inherit one on which a token was sent.
-curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
-  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-std::set<int> descriptors() {
-  std::set<int> all;
-  std::error_code problem;
-  for (std::filesystem::directory_iterator at("/proc/self/fd", problem), end; !problem && at != end; at.increment(problem))
-    all.insert(std::atoi(at->path().filename().c_str()));
-  std::erase_if(all, [](int fd) { return ::fcntl(fd, F_GETFD) < 0; });  // the one it was read by
-  return all;
-}
-
-// As curl_multi_init(), but the pair of sockets by which it can be woken is closed on exec too.
-Multi make_multi() {
-  const std::set<int> before = descriptors();
-  Multi multi(curl_multi_init());
-  for (const int fd : descriptors()) {
-    if (!before.contains(fd)) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-  }
-  return multi;
-}
-
-// Options of a handle; the first that can't be set counts.
-struct Options {
-  CURL* easy;
-  CURLcode code = CURLE_OK;
-  template <class Value>
-  void set(CURLoption option, Value value) {
-    if (code == CURLE_OK) code = curl_easy_setopt(easy, option, value);
-  }
-};
-
 void set_protection(Options& to, const HttpOptions& options, const std::string& authorities) {
   to.set(CURLOPT_PROTOCOLS_STR, "http,https");
   to.set(CURLOPT_FOLLOWLOCATION, 0L);
@@ -150,7 +105,7 @@ void set_callbacks(Options& to, Transfer& transfer) {
   to.set(CURLOPT_HEADERDATA, &transfer);
   to.set(CURLOPT_PREREQFUNCTION, &note_connected);
   to.set(CURLOPT_PREREQDATA, &transfer);
-  to.set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+  to.set(CURLOPT_OPENSOCKETFUNCTION, &open_curl_socket);
 }
 
 void set_request(Options& to, const HttpRequest& request, const List& headers) {
@@ -280,8 +235,7 @@ Result<std::string> http_origin(std::string_view url) {
 }
 
 Result<HttpClient> HttpClient::create(HttpOptions options) {
-  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (ready != CURLE_OK) return fail(ErrorCode::internal, fmt::format("libcurl can't start: {}", curl_easy_strerror(ready)));
+  TRY(start_curl());
   std::string authorities;
   if (!options.ca_file.empty()) {
     auto text = read_file(options.ca_file, kMostAuthorities);
@@ -292,7 +246,7 @@ Result<HttpClient> HttpClient::create(HttpOptions options) {
     authorities = std::move(*text);
   }
   auto parts =
-      std::make_unique<Parts>(std::move(options), std::move(authorities), Transfer{}, List{}, make_multi(), Easy(curl_easy_init()));
+      std::make_unique<Parts>(std::move(options), std::move(authorities), Transfer{}, List{}, make_curl_multi(), Easy(curl_easy_init()));
   if (!parts->multi || !parts->easy) return fail(ErrorCode::exhausted, "libcurl can't start: out of memory");
   curl_multi_setopt(parts->multi.get(), CURLMOPT_MAXCONNECTS, 2L);
   return HttpClient(std::move(parts));

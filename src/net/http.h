@@ -34,8 +34,8 @@ struct HttpFailure {
   std::string what;          ///< one line, without secrets: "could not connect to HOST: ..."
   bool sent = false;         ///< the server may have seen the whole request: its last byte has left, and no whole answer came
   bool interrupted = false;  ///< the caller's stop_fd became readable
-  bool unanswerable =
-      false;  ///< trying again is of no use: not a URL, a certificate that is not to be trusted, an answer that is too large
+  /// Trying again is of no use: not a URL, a certificate that is not to be trusted, an answer that is too large.
+  bool unanswerable = false;
 };
 
 /// What is the same for all requests of a client.

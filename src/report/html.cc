@@ -23,24 +23,6 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kBlock = 256 << 10, kMostNotes = 200, kMostPast = 20;
 constexpr std::uint64_t kLeastText = 1 << 10;
 
-// The digest of a script or style as a policy has it (CSP 3, 2.3.1): base64 of SHA-256.
-std::string policy_digest(std::string_view text) {
-  static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const std::string hex = sha256_hex(text);
-  std::string base64;
-  unsigned bits = 0;
-  int count = 0;
-  for (const char digit : hex + "0") {  // 256 bits and 2 of padding; the last two of these four are never used
-    bits = bits << 4 | static_cast<unsigned>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
-    count += 4;
-    if (count >= 6) {
-      count -= 6;
-      base64 += kDigits[bits >> count & 63];
-    }
-  }
-  return fmt::format("'sha256-{}='", base64);
-}
-
 // A data block. Within JSON '<' stands only in strings, where \u003c is the same.
 std::string block(std::string_view name, std::string_view json) {
   std::string text = fmt::format("<script type=\"application/json\" class=\"{}\">", name);
@@ -86,6 +68,23 @@ std::size_t end_of_escape(std::string_view text, std::size_t at) {
 }
 
 }  // namespace
+
+std::string policy_digest(std::string_view text) {
+  static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const std::string hex = sha256_hex(text);
+  std::string base64;
+  unsigned bits = 0;
+  int count = 0;
+  for (const char digit : hex + "0") {  // 256 bits and 2 of padding; the last two of these four are never used
+    bits = bits << 4 | static_cast<unsigned>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+    count += 4;
+    if (count >= 6) {
+      count -= 6;
+      base64 += kDigits[bits >> count & 63];
+    }
+  }
+  return fmt::format("'sha256-{}='", base64);
+}
 
 std::string page_text(std::string_view text) {
   std::string plain;

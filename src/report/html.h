@@ -18,6 +18,9 @@ namespace casemate {
 /// overrides visible (base/terminal.h), valid UTF-8. Not escaped for HTML.
 [[nodiscard]] std::string page_text(std::string_view text);
 
+/// The source of one script or style element for a page's policy (CSP 3, 2.3.1): 'sha256-...' of its `text`.
+[[nodiscard]] std::string policy_digest(std::string_view text);
+
 /// How a test ended in an earlier run.
 struct HtmlPast {
   std::int64_t began_ms = 0;  ///< of that run, Unix time

@@ -97,7 +97,7 @@ std::string content(const pugi::xml_node& element) {
 
 class Reader {
  public:
-  Result<JUnitReport> read(const pugi::xml_node& root) {
+  Result<JUnitDocument> read(const pugi::xml_node& root) {
     TRY(read_suite(root, 1));
     return std::move(report_);
   }
@@ -161,13 +161,13 @@ class Reader {
     return kept;
   }
 
-  JUnitReport report_;
+  JUnitDocument report_;
   std::unordered_map<std::string, std::size_t> failures_;  // whose tear-down may follow
 };
 
 }  // namespace
 
-Result<JUnitReport> read_junit(std::string_view xml) {
+Result<JUnitDocument> read_junit(std::string_view xml) {
   if (xml.size() > kMostJUnitBytes)
     return fail(ErrorCode::exhausted, fmt::format("the JUnit report is larger than {} MiB", kMostJUnitBytes >> 20));
   if (xml.find_first_not_of(" \t\r\n") == std::string_view::npos) return fail(ErrorCode::corrupt, "the JUnit report is empty");

@@ -26,17 +26,18 @@ struct JUnitCase {
 };
 
 /// All <testsuite>s of a report together.
-struct JUnitReport {
+struct JUnitDocument {
   std::string time;  ///< seconds, verbatim, of the first suite; "" if it says none
   std::vector<JUnitCase> cases;
   std::uint64_t dropped_bytes = 0;  ///< of texts that were cut
 };
 
+/// The bounds of read_junit(); texts are cut, the rest is an error.
 inline constexpr std::uint64_t kMostJUnitBytes = 64ull << 20;
 inline constexpr std::size_t kMostJUnitCases = 100'000;
 inline constexpr std::size_t kMostJUnitText = 64u << 10;  ///< of one case, head and tail kept
 
 /// Fails with corrupt for what is no JUnit report (one line that says where it breaks), exhausted past the bounds.
-Result<JUnitReport> read_junit(std::string_view xml);
+Result<JUnitDocument> read_junit(std::string_view xml);
 
 }  // namespace casemate

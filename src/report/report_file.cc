@@ -2,13 +2,14 @@
 
 #include <filesystem>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "base/terminal.h"
+#include "sys/random.h"
 
 namespace casemate {
 namespace {
@@ -20,11 +21,7 @@ std::string directory_of(const std::string& path) {
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
-std::string temporary_name(const std::string& target) {
-  std::uint64_t random = 0;
-  if (::getrandom(&random, sizeof random, 0) < 0) random = static_cast<std::uint64_t>(::getpid());
-  return fmt::format("{}/.casemate-{:016x}.tmp", directory_of(target), random);
-}
+std::string temporary_name(const std::string& target) { return fmt::format("{}/.casemate-{}.tmp", directory_of(target), random_name()); }
 
 // The file behind symlinks, so that rename() replaces it and not the link.
 std::string resolved(const std::string& path) {
@@ -35,7 +32,13 @@ std::string resolved(const std::string& path) {
   return text;
 }
 
+bool can_be_written(mode_t mode) { return S_ISREG(mode) || S_ISCHR(mode) || S_ISFIFO(mode); }
+
 }  // namespace
+
+std::unexpected<Error> ReportFile::unfit() const {
+  return fail(ErrorCode::invalid_input, fmt::format("can't write {}: it is no file, pipe or terminal", printable_name(path_)));
+}
 
 std::unexpected<Error> ReportFile::failure(int errno_value) const {
   return fail_errno(fmt::format("write {}", printable_name(path_)), errno_value);
@@ -51,6 +54,7 @@ Result<ReportFile> ReportFile::begin(const std::string& path) {
   struct stat info{};
   if (::stat(file.target_.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     if (S_ISDIR(info.st_mode)) return file.failure(EISDIR);
+    if (!can_be_written(info.st_mode)) return file.unfit();
     file.special_ = true;
     file.fd_.reset(::memfd_create("casemate-report", MFD_CLOEXEC));
   } else {
@@ -122,8 +126,16 @@ Result<void> ReportFile::add_from(ReportFile& other, std::uint64_t size) {
 }
 
 Result<void> ReportFile::copy_out() {
-  const UniqueFd out(::open(target_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
+  // A FIFO that nobody reads would hold us here for ever.
+  const UniqueFd out(::open(target_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!out && errno == ENXIO)
+    return fail(ErrorCode::system, fmt::format("can't write {}: nobody reads from it", printable_name(path_)), ENXIO);
   if (!out) return failure(errno);
+  struct stat info{};
+  if (::fstat(out.get(), &info) < 0) return failure(errno);
+  if (!can_be_written(info.st_mode)) return unfit();
+  const int flags = ::fcntl(out.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(out.get(), F_SETFL, flags & ~O_NONBLOCK) < 0) return failure(errno);
   std::string piece(kBuffer, '\0');
   for (off_t at = 0;;) {
     const ssize_t got = ::pread(fd_.get(), piece.data(), piece.size(), at);

@@ -10,8 +10,9 @@
 
 namespace casemate {
 
-/// Gathers a report beside its place, without a name where the file system can (open(2), O_TMPFILE), and puts it there with rename(2). What
-/// is no regular file (a pipe, /dev/stdout) is written to at the end. Errors are one line that names the path; after one nothing more is
+/// Gathers a report beside its place, without a name where the file system can (open(2), O_TMPFILE), and puts it there with rename(2). A
+/// pipe or character device (/dev/stdout) is written to at the end, and is an error if nobody has a pipe open for reading then; sockets and
+/// block devices are refused. Errors are one line that names the path; after one nothing more is
 /// written.
 class ReportFile {
  public:
@@ -38,6 +39,7 @@ class ReportFile {
   [[nodiscard]] Result<void> copy_out();
   void discard();
   [[nodiscard]] std::unexpected<Error> failure(int errno_value) const;
+  [[nodiscard]] std::unexpected<Error> unfit() const;
 
   std::string path_;       // as it was named
   std::string target_;     // what will be written over

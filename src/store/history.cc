@@ -22,6 +22,7 @@
 #include "store/history_database.h"
 #include "store/parts.h"
 #include "store/spool.h"
+#include "sys/random.h"
 
 namespace casemate {
 namespace {

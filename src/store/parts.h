@@ -21,8 +21,6 @@ enum class EntryKind { blob, layer };
 
 /// "blob", "layer".
 [[nodiscard]] std::string_view entry_word(EntryKind kind);
-/// A random name part: 16 hex digits.
-[[nodiscard]] std::string random_name();
 /// The kernel's name of this boot (/proc/sys/kernel/random/boot_id); "" if it can't be read.
 [[nodiscard]] std::string boot_id();
 

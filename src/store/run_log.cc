@@ -19,6 +19,7 @@
 #include "base/terminal.h"
 #include "store/parts.h"
 #include "store/place.h"
+#include "sys/random.h"
 
 namespace casemate {
 namespace {

@@ -15,6 +15,7 @@
 #include "store/parts.h"
 #include "store/place.h"
 #include "sys/fd.h"
+#include "sys/random.h"
 
 namespace casemate {
 namespace {

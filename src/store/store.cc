@@ -34,7 +34,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "base/directories.h"
@@ -44,12 +43,6 @@
 namespace casemate {
 
 std::string_view entry_word(EntryKind kind) { return kind == EntryKind::blob ? "blob" : "layer"; }
-
-std::string random_name() {
-  std::uint64_t random = 0;
-  while (::getrandom(&random, sizeof random, 0) < 0 && errno == EINTR) continue;
-  return fmt::format("{:016x}", random);
-}
 
 std::string boot_id() {
   auto text = read_file("/proc/sys/kernel/random/boot_id", 64);

@@ -9,6 +9,7 @@
 
 #include "store/parts.h"
 #include "store/tree.h"
+#include "sys/random.h"
 
 namespace casemate {
 namespace {

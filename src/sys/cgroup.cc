@@ -85,6 +85,9 @@ class CellCgroup final : public Cgroup {
   bool renew(const CgroupUsage& used) override {
     return !v2_ && std::all_of(v1_.begin(), v1_.end(), [&](V1Directory& directory) { return directory.renew(used); });
   }
+  bool forget_memory_peak() override {
+    return std::any_of(v1_.begin(), v1_.end(), [](const V1Directory& directory) { return directory.forget_memory_peak(); });
+  }
   void kill_all() override {
     if (v2_) return v2_->kill_all();
     // Any one lists all; the one that can also forbid forks is best.

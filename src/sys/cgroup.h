@@ -50,6 +50,9 @@ class Cgroup {
   /// something is still charged that a new one would not have (more than 4 MiB, which peaks would show), a limit was hit, or this kernel
   /// has no way. Only init may be inside.
   virtual bool renew(const CgroupUsage& used) = 0;
+  /// From here usage() has the peak of memory since now. False where that can't be: then it has that of all its life (v2 before Linux 6.12,
+  /// and here on v2 always).
+  virtual bool forget_memory_peak() = 0;
   /// Sends SIGKILL to everything inside, until it is empty, for 5 s at most (a process in an uninterruptible sleep can't die).
   virtual void kill_all() = 0;
 };

@@ -122,7 +122,12 @@ bool V1Directory::renew(const CgroupUsage& used) {
   if (used.peak_pids) peak_before_ = used.peak_pids;
   if (!(hierarchy_->controllers & kCgroupMemory)) return true;
   if (read_control_number(top, inside("memory.usage_in_bytes")).value_or(UINT64_MAX) > kMostCharged) return false;
-  return write_control(top, inside("memory.max_usage_in_bytes"), "0") == 0;
+  return forget_memory_peak();
+}
+
+bool V1Directory::forget_memory_peak() const {
+  if (!(hierarchy_->controllers & kCgroupMemory) || name_.empty()) return false;
+  return write_control(hierarchy_->directory.get(), inside("memory.max_usage_in_bytes"), "0") == 0;
 }
 
 std::optional<std::uint64_t> V1Directory::cpu_us() const {

@@ -43,6 +43,8 @@ class V1Directory {
   [[nodiscard]] std::optional<std::uint64_t> cpu_us() const;
   /// As Cgroup::renew().
   bool renew(const CgroupUsage& used);
+  /// As Cgroup::forget_memory_peak().
+  [[nodiscard]] bool forget_memory_peak() const;
   void kill_all();
   /// True when it is gone; then nothing is left for the destructor.
   bool remove();

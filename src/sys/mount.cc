@@ -12,7 +12,7 @@ int open_tree_raw(const char* path, const TreeOptions& options) {
   // A tree with mounts below it can't be idmapped as one if any of their file systems can't be; the places we idmap have none.
   const bool recursive = options.idmap_fd < 0;
   const unsigned how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
-  const int fd = static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, path, how));
+  const int fd = static_cast<int>(::syscall(SYS_open_tree, options.directory, path, how));
   if (fd < 0) return -errno;
   mount_attr attributes{};
   if (options.read_only) attributes.attr_set |= MOUNT_ATTR_RDONLY;

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include <fcntl.h>
+
 #include "casemate/result.h"
 #include "sys/fd.h"
 
@@ -15,6 +17,7 @@ struct TreeOptions {
   bool nosuid = true;
   bool nodev = true;
   bool noexec = false;
+  int directory = AT_FDCWD;  ///< where a relative path begins
   int idmap_fd = -1;  ///< a user namespace: on-disk ids are read as ids of that namespace (MOUNT_ATTR_IDMAP, Linux 5.12); not recursive
 };
 

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@ std::uint64_t effective_capabilities() {
   if (::syscall(SYS_capget, &header, data) < 0) return 0;
   return data[0].effective | static_cast<std::uint64_t>(data[1].effective) << 32;
 }
+
+bool may_not_gain_privileges() { return ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1; }
 
 bool ids_mapped(const char* file, std::uint32_t first, std::uint32_t count) {
   auto text = read_file(file, 64 << 10);

@@ -14,6 +14,10 @@ inline constexpr std::uint32_t kShiftedIds = 65'536;
 [[nodiscard]] std::uint64_t effective_capabilities();
 [[nodiscard]] constexpr bool has_capability(std::uint64_t set, int capability) { return (set >> capability) & 1; }
 
+/// Whether set-id programs are ordinary ones for this process (no_new_privs; prctl(2), PR_GET_NO_NEW_PRIVS), as a service manager may have
+/// said.
+[[nodiscard]] bool may_not_gain_privileges();
+
 /// Whether the user namespace we are in maps all ids of [first, first + count). `file` is /proc/self/uid_map or gid_map
 /// (user_namespaces(7)); false if it can't be read.
 [[nodiscard]] bool ids_mapped(const char* file, std::uint32_t first, std::uint32_t count);

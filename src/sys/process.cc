@@ -68,7 +68,7 @@ std::optional<ProcessEnd> ChildProcess::reap(bool block) {
   while (::syscall(SYS_waitid, kByPidfd, pidfd_.get(), &info, WEXITED | (block ? 0 : WNOHANG), &usage) < 0) {
     if (errno == EINTR) continue;
     pid_ = 0;  // somebody else reaped it: nothing is known
-    return ProcessEnd{.signaled = true, .code = SIGKILL};
+    return ProcessEnd{.signaled = true, .code = SIGKILL, .reaped_elsewhere = true};
   }
   if (info.si_pid == 0) return std::nullopt;
   pid_ = 0;

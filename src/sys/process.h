@@ -22,7 +22,8 @@ pid_t clone_process(std::uint64_t flags, int cgroup_fd, int* pidfd);
 /// How a process ended, from waitid(2) on its pidfd.
 struct ProcessEnd {
   bool signaled = false;
-  int code = 0;  ///< exit status or signal number
+  int code = 0;                   ///< exit status or signal number
+  bool reaped_elsewhere = false;  ///< a wait(2) for any child, of the program that we are part of, took it: then nothing else here is known
   std::int64_t user_us = 0;
   std::int64_t system_us = 0;
   std::int64_t max_rss_bytes = 0;  ///< of the largest process among it and its waited-for descendants

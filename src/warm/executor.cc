@@ -34,6 +34,7 @@ constexpr auto kDyingTime = std::chrono::seconds(2);
 constexpr auto kCollectingTime = std::chrono::minutes(10);  // of one file
 constexpr auto kReadingTime = std::chrono::seconds(60);
 constexpr auto kSoon = std::chrono::milliseconds(5);
+constexpr const char* kGuardedVariable = "CASEMATE_GUARDED";
 
 Outcome parent_died(std::string detail) { return {Kind::lost, 0, "warm parent", std::move(detail)}; }
 
@@ -66,12 +67,13 @@ class Tree final : public WarmExecutor, private JobListener {
     parent.argv = {request_.parent.argv[0], "-c", kWarmBoot};
     parent.argv.insert(parent.argv.end(), request_.parent.argv.begin() + 1, request_.parent.argv.end());
     parent.limits.wall.reset();
+    if (request_.guarded) parent.env[kGuardedVariable] = request_.fork.env[kGuardedVariable] = "1";
     request_.fork.argv = {"fork"};
     resolve_sources(parent, ground_.host);
     resolve_sources(request_.fork, ground_.host);
     TRY_ASSIGN(plan_, compile_block(parent, request_.fork, ground_.host));
     request_.parent = std::move(parent);
-    TRY_ASSIGN(python_, sealed_memory("casemate-warm", warm_python()));
+    TRY_ASSIGN(python_, sealed_memory("casemate-warm", request_.text.empty() ? warm_python() : request_.text));
     TRY_ASSIGN(native_, sealed_memory("casemate-native", warm_native(), true));
     return {};
   }
@@ -92,6 +94,16 @@ class Tree final : public WarmExecutor, private JobListener {
     for (const auto& [id, test] : tests_) test->run->cancel();
     for (const auto& [key, cold] : cold_) cold->run->cancel();
     if (collecting_) end_collecting({Kind::cancelled});
+  }
+
+  void cancel(const JobListener& listener) override {
+    for (const auto& [id, test] : tests_) {
+      if (test->run->is_heard_by(listener)) test->run->cancel();
+    }
+    for (const auto& [key, cold] : cold_) {
+      if (cold->run->is_heard_by(listener)) cold->run->cancel();
+    }
+    if (collecting_ && collecting_->listener == &listener) end_collecting({Kind::cancelled});
   }
 
   void expect(const Job& next) override {
@@ -172,7 +184,7 @@ class Tree final : public WarmExecutor, private JobListener {
     cells_.clear();
     while (!parents_.empty())
       drop_parent(*parents_.begin()->second, "the interpreter that collects and forks died: " + words(result.outcome));
-    for (const auto& [id, test] : tests_) test->run->give_up(parent_died(words(result.outcome)));
+    for (const auto& [id, test] : tests_) test->run->give_up(parent_died(gave_up_ ? gave_up_->what : words(result.outcome)));
     if (collecting_) end_collecting(result.outcome, std::move(result.output));
     block_.reset();  // and with it every cell
   }
@@ -201,7 +213,7 @@ class Tree final : public WarmExecutor, private JobListener {
   }
 
   void hear_collector() {
-    static char buffer[256 << 10];
+    static thread_local char buffer[256 << 10];
     const ssize_t got = ::read(collecting_->stream.get(), buffer, sizeof buffer);
     if (got > 0) return collecting_->listener->report({buffer, static_cast<std::size_t>(got)});
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -225,9 +237,7 @@ class Tree final : public WarmExecutor, private JobListener {
     Collecting ended = std::move(*collecting_);
     collecting_.reset();
     reactor_.unwatch(ended.stream.get());
-    JobResult result;
-    result.outcome = std::move(outcome);
-    result.output = std::move(output);
+    JobResult result{.outcome = std::move(outcome), .output = std::move(output)};
     if (gave_up_) {
       result.outcome = {Kind::exited, gave_up_->status};
       result.output.err = gave_up_->text.empty() ? gave_up_->what + "\n" : gave_up_->text;
@@ -244,8 +254,10 @@ class Tree final : public WarmExecutor, private JobListener {
     test->hash = job.argv[2];
     for (std::size_t i = 3; i < job.argv.size(); ++i) test->ids += job.argv[i] + '\0';
     if (test->ids.size() > kMostIds) return fail(ErrorCode::invalid_input, "the names of tests of one cell are longer than 128 KiB");
+    std::vector<Mount> alone = resolved(std::exchange(job.mounts, {}));
     Job own = own_job(std::move(job));
     own.argv = {test->file};
+    own.mounts.insert(own.mounts.end(), alone.begin(), alone.end());  // disks are watched
     auto taken = cells_.take(*block_);
     if (!taken && block_died(taken.error())) {
       // We hear of it here before the reactor tells: all queued tests would come by, one after the other, and be lost.
@@ -255,8 +267,7 @@ class Tree final : public WarmExecutor, private JobListener {
     }
     TRY_ASSIGN(std::unique_ptr<Cell> cell, std::move(taken));
     const auto ended = [this, id = test->id, done = std::move(done)](CellRun&, JobResult result) {
-      const std::unique_ptr<Test> owner = std::move(tests_.at(id));
-      tests_.erase(id);
+      const std::unique_ptr<Test> owner = std::move(tests_.extract(id).mapped());
       if (owner->parent) owner->parent->tests.erase(owner.get());
       done(std::move(result));
     };
@@ -265,6 +276,8 @@ class Tree final : public WarmExecutor, private JobListener {
     test->run->at_the_end([this](std::unique_ptr<Cell> cell, const CellReport& report, const CgroupUsage& used) {
       cells_.keep(std::move(cell), report, used);
     });
+    if (!alone.empty())
+      test->run->attach_first([this, alone = std::move(alone)](Cell& own_cell) { return own_cell.attach(*block_, ground_, alone); });
     TRY(test->run->await(std::move(cell), [this, raw](CellRun&) {
       raw->cell_ready = true;
       fork_into(*raw);
@@ -272,6 +285,14 @@ class Tree final : public WarmExecutor, private JobListener {
     tests_[raw->id] = std::move(test);
     find_parent(*raw);
     return {};
+  }
+
+  // Real paths, as a plan's.
+  std::vector<Mount> resolved(std::vector<Mount> mounts) {
+    Job job;
+    job.mounts = std::move(mounts);
+    resolve_sources(job, ground_.host);
+    return std::move(job.mounts);
   }
 
   // What of a job counts, on what the request says of all.
@@ -302,7 +323,9 @@ class Tree final : public WarmExecutor, private JobListener {
 
   // An ordinary job, but for what it is told and tells.
   Result<void> start_fresh(Job job, const std::string& message, int file, JobListener& listener, std::function<void(JobResult)> done) {
+    const std::vector<Mount> alone = resolved(std::exchange(job.mounts, {}));
     Job own = own_job(std::move(job));
+    own.mounts.insert(own.mounts.end(), alone.begin(), alone.end());
     own.argv = request_.parent.argv;
     own.env["CASEMATE_COLD"] = "1";
     TRY_ASSIGN(Plan plan, compile(own, ground_.host));

@@ -18,8 +18,8 @@ void ForkCells::fill(CellBlock& block) {
 
 void ForkCells::keep(std::unique_ptr<Cell> cell, const CellReport& report, const CgroupUsage& used) {
   if (cell->plan().outbound) return;  // its gateway has gone with the test
-  const bool clean =
-      report.untouched && !cell->killed() && report.leftovers.empty() && !report.over_limit && !report.disk_full && cell->renew_pipes();
+  const bool clean = report.untouched && !cell->attached() && !cell->killed() && report.leftovers.empty() && !report.over_limit &&
+                     !report.disk_full && cell->renew_pipes();
   if (clean && waiting_.size() < 2 * ahead_ && (!cell->cgroup() || cell->cgroup()->renew(used))) {
     waiting_.push_back(std::move(cell));
   } else if (report.network_untouched && cell->own_network() && networks_.size() < ahead_) {

@@ -96,7 +96,7 @@ ParentControl::Sent ParentControl::send(std::string_view bytes, const std::vecto
 }
 
 std::optional<ParentSaid> ParentControl::receive(bool& gone) {
-  static std::array<char, kMostMessage> buffer;  // one thread runs an engine
+  static thread_local std::array<char, kMostMessage> buffer;  // an engine is one thread's
   ssize_t got;
   // MSG_TRUNC: the real length, also of what did not fit. Descriptors that a parent attaches are dropped by recv(2).
   while ((got = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_TRUNC)) < 0 && errno == EINTR) {

@@ -11,8 +11,12 @@ namespace casemate {
 inline constexpr const char* kWarmBoot =
     "import os;s=os.pread(4,1<<24,0);os.close(4);exec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})";
 
-/// The text for descriptor 4: src/warm/python/{reports,coverage,ties,writes,boot,warm}.py, one after the other.
+/// The text for descriptor 4: src/warm/python/{lines,reports,coverage,ties,writes,start,boot,forking,warm}.py, one after the other.
 [[nodiscard]] std::string_view warm_python();
+
+/// The beginning of a text for descriptor 4 that needs no pytest: {lines,start,forking,plain}.py. What comes after it defines run(ids,
+/// stream), and ends with a call of main().
+[[nodiscard]] std::string_view warm_plain();
 
 /// The bytes for descriptor 5: an ELF shared object (src/warm/native), a module of CPython's stable ABI (3.8) that needs no library. For
 /// the architecture that casemate was built for.

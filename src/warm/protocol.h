@@ -8,11 +8,13 @@
 //   fd 5  a sealed memfd: the native half, a Python extension module without any library of its own (loaded as /proc/self/fd/5)
 // and argv = {python, "-c", kWarmBoot, pytest's arguments...}.
 //
-// With CASEMATE_MORTAL in its environment (which tests do not see) all reference counts stay as they are; otherwise CPython 3.12 and 3.13
-// make objects immortal whose death nobody can observe (PEP 683).
-// The parent moves its control away from where tests look, closes 4 and 5, and takes nameless files of its own as stdout and stderr, for
-// text in X. Such a file dies with it: an engine that wants to know what a parent printed that died without X gives it two memfds, as 1 and
-// 2 of the base or with C and M. A letter is followed by its payload at once, no space between.
+// A base of another text (python/plain.py) has, instead of pytest's arguments, one with the modules that it imports, "a,b"; in M and K
+// "file" names those of the parent, ids are what run() is given, and C, S and V are not for it. With CASEMATE_MORTAL in its environment
+// (which tests do not see) all reference counts stay as they are; otherwise CPython 3.12 and 3.13 make objects immortal whose death nobody
+// can observe (PEP 683). With CASEMATE_GUARDED (they don't see that either) it makes itself not dumpable (prctl(2), PR_SET_DUMPABLE), and
+// so are its forks. The parent moves its control away from where tests look, closes 4 and 5, and takes nameless files of its own as stdout
+// and stderr, for text in X. Such a file dies with it: an engine that wants to know what a parent printed that died without X gives it two
+// memfds, as 1 and 2 of the base or with C and M. A letter is followed by its payload at once, no space between.
 //
 // Engine to parent
 //   C [<json>]               collect everything and exit.         fds: stream [, control] [, out, err]. The answer is written to the stream

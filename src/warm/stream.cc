@@ -108,6 +108,10 @@ StreamLine read_stream_line(std::string_view line) {
 }
 
 void StreamReader::add(std::string_view bytes, const std::function<void(StreamLine)>& hear) {
+  lines_.add(bytes, [&](std::string_view line) { hear(read_stream_line(line)); });
+}
+
+void LineReader::add(std::string_view bytes, const std::function<void(std::string_view)>& hear) {
   while (!bytes.empty()) {
     const auto end = bytes.find('\n');
     const std::string_view piece = bytes.substr(0, end);
@@ -124,10 +128,10 @@ void StreamReader::add(std::string_view bytes, const std::function<void(StreamLi
     if (skipping_) {
       skipping_ = false;
     } else if (rest_.empty()) {
-      hear(read_stream_line(piece));
+      hear(piece);
     } else {
       rest_ += piece;
-      hear(read_stream_line(rest_));
+      hear(rest_);
       rest_.clear();
     }
   }

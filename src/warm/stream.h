@@ -86,15 +86,26 @@ using StreamLine = std::variant<std::monostate, StreamItem, StreamFile, StreamRe
 [[nodiscard]] StreamLine read_stream_line(std::string_view line);
 
 /// Puts lines together. A line of more than kMostLine bytes is dropped, and counted.
-class StreamReader {
+class LineReader {
  public:
-  void add(std::string_view bytes, const std::function<void(StreamLine)>& hear);
+  /// `hear` gets each line without its newline, valid for the call.
+  void add(std::string_view bytes, const std::function<void(std::string_view)>& hear);
   [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
 
  private:
   std::string rest_;
   bool skipping_ = false;
   std::uint64_t dropped_ = 0;
+};
+
+/// The same, with each line's meaning.
+class StreamReader {
+ public:
+  void add(std::string_view bytes, const std::function<void(StreamLine)>& hear);
+  [[nodiscard]] std::uint64_t dropped() const { return lines_.dropped(); }
+
+ private:
+  LineReader lines_;
 };
 
 }  // namespace casemate

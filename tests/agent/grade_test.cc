@@ -12,10 +12,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-JUnitReport report_of(std::string_view cases, std::string_view time = "1.5") {
+JUnitDocument report_of(std::string_view cases, std::string_view time = "1.5") {
   auto report = read_junit(fmt::format("<testsuites><testsuite time=\"{}\">{}</testsuite></testsuites>", time, cases));
   if (!report) ADD_FAILURE() << report.error().what;
-  return report.value_or(JUnitReport{});
+  return report.value_or(JUnitDocument{});
 }
 
 constexpr std::string_view kPass = R"(<testcase classname="tests.lab1.test_build" name="test_x[a]" time="0.487"/>)";
@@ -87,7 +87,7 @@ constexpr std::string_view kSeed = R"json({
 
 TEST(Grade, of_the_seeds_example_is_posted_as_the_seed_has_it) {
   const auto seed = nlohmann::ordered_json::parse(kSeed);
-  JUnitReport report;
+  JUnitDocument report;
   report.time = "15.866";
   report.cases.push_back({.class_name = "tests.test_build", .name = "test_successful_make_clean", .time = "0.487"});
   report.cases.push_back({.class_name = "tests.test_executable",
@@ -298,6 +298,16 @@ TEST(Grade, is_kept_on_disk_as_it_was) {
   for (const char* text : {"", "[]", "{}", R"({"is_error":1,"cases":[]})", R"({"is_error":true})", R"({"is_error":true,"cases":[1]})",
                            R"({"is_error":true,"cases":[{"verdict":"perhaps"}]})"})
     EXPECT_FALSE(grade_from_json(text).has_value()) << text;
+}
+
+TEST(Grade, keeps_the_commit_to_itself) {
+  Grade grade = grade_with(kPass, 0);
+  const std::string without = result_body(grade, task_a(), WireForm::attempt, false);
+  grade.commit = std::string(40, 'c');
+  EXPECT_EQ(grade_from_json(grade_json(grade)).value_or(Grade{}).commit, grade.commit);
+  EXPECT_EQ(result_body(grade, task_a(), WireForm::attempt, false), without);  // the contract has no room for it
+  grade.commit = "no commit";
+  EXPECT_EQ(grade_from_json(grade_json(grade)).value_or(Grade{}).commit, "");
 }
 
 TEST(Grade, of_very_many_cases_is_kept_whole) {

@@ -11,20 +11,17 @@
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
-#include "store/tree.h"
+#include "scratch_directory.h"
 
 namespace casemate {
 namespace {
 
-class AgentLogTest : public ::testing::Test {
+class AgentLogTest : public ScratchDirectory {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/casemate-agent-log-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    directory_ = name;
+    ASSERT_NO_FATAL_FAILURE(ScratchDirectory::SetUp());
     path_ = directory_ + "/agent.log";
   }
-  void TearDown() override { EXPECT_TRUE(remove_tree(directory_)); }
   Log open(LogLevel least = LogLevel::debug, bool json = false) {
     auto log = Log::open(path_, least, json);
     EXPECT_TRUE(log) << log.error().what;
@@ -38,7 +35,6 @@ class AgentLogTest : public ::testing::Test {
   }
   std::vector<std::string> lines() { return lines(path_); }
 
-  std::string directory_;
   std::string path_;
 };
 

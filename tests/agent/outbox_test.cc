@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "scratch_directory.h"
 #include "store/database.h"
-#include "store/tree.h"
 #include "sys/fd.h"
 
 namespace casemate {
@@ -40,14 +40,8 @@ Grade grade() {
   return grade;
 }
 
-class OutboxTest : public ::testing::Test {
+class OutboxTest : public ScratchDirectory {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/casemate-outbox-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { EXPECT_TRUE(remove_tree(directory_)); }
   Outbox open(std::size_t keep_known = 100'000) {
     auto outbox = Outbox::open(directory_, keep_known);
     EXPECT_TRUE(outbox) << outbox.error().what;
@@ -59,7 +53,6 @@ class OutboxTest : public ::testing::Test {
     const auto done = database->execute(text);
     ASSERT_TRUE(done) << done.error().what;
   }
-  std::string directory_;
 };
 
 TEST_F(OutboxTest, gives_back_what_it_was_given_after_a_restart_too) {

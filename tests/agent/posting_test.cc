@@ -5,7 +5,7 @@
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
-#include "store/tree.h"
+#include "scratch_directory.h"
 
 namespace casemate {
 namespace {
@@ -13,19 +13,17 @@ namespace {
 using State = OutboxEntry::State;
 using Answer = std::expected<std::optional<bool>, BackendFailure>;
 
-class PostingTest : public ::testing::Test {
+class PostingTest : public ScratchDirectory {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/casemate-posting-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    directory_ = name;
+    ASSERT_NO_FATAL_FAILURE(ScratchDirectory::SetUp());
     outbox_.emplace(Outbox::open(directory_).value());
     log_.emplace(Log::open(directory_ + "/log", LogLevel::debug, false).value());
     posting_.emplace(settings_, *outbox_, *log_, metrics_);
   }
   void TearDown() override {
     outbox_.reset();
-    EXPECT_TRUE(remove_tree(directory_));
+    ScratchDirectory::TearDown();
   }
   OutboxEntry finished(std::int64_t attempt, State state = State::finished) {
     OutboxEntry entry = outbox_->take({.attempt = attempt, .repository_url = "https://host/a.git", .branch = "main"}, 0).value().value();
@@ -56,7 +54,6 @@ class PostingTest : public ::testing::Test {
 
   AgentSettings settings_;
   Metrics metrics_;
-  std::string directory_;
   std::optional<Outbox> outbox_;
   std::optional<Log> log_;
   std::optional<Posting> posting_;

@@ -94,7 +94,12 @@ TEST(Task, without_a_key_it_is_none) {
   expect_corrupt(R"({"status":"AVAILABLE"})", "neither");
   for (const char* attempt : {"\"21\"", "21.5", "21.0", "null", "[21]", "{}", "true", "9223372036854775808", "1e30"})
     expect_corrupt(fmt::format(R"({{"attempt":{},{}}})", attempt, kPlace), "\"attempt\" is not a whole number");
-  expect_corrupt(R"({"id":5})", "\"id\" is not a text");
+  expect_corrupt(R"({"attempt":"21"})", "offers a task that can't be graded: its \"attempt\" is not a whole number but the text \"21\"");
+  expect_corrupt(R"({"attempt":["a",2]})", "not a whole number but a list");
+  expect_corrupt(R"({"attempt":null})", "not a whole number but null");
+  expect_corrupt(R"({"attempt":"\u001b[31m"})", "but the text \"\\u001b[31m\"");
+  expect_corrupt(R"({"id":5})", "offers a task that can't be graded: its \"id\" is not a text but 5");
+  expect_corrupt("{}", "the backend's answer is not a task: ");
   expect_corrupt(R"({"id":""})", "\"id\" is empty");
   expect_corrupt(R"({"id":"a\u0000b"})", "control characters");
   expect_corrupt(fmt::format(R"({{"id":"{}"}})", std::string(201, 'x')), "longer than 200 bytes");
@@ -115,6 +120,20 @@ TEST(Task, other_answers_are_corrupt) {
   std::string many = R"({"attempt":1,"connectedTests":[)";
   for (int i = 0; i < 1'000'000; ++i) many += "\"a\",";
   expect_corrupt(many + "\"a\"]}", "not a JSON object");
+}
+
+TEST(Task, what_must_not_be_run_is_kept_as_that) {
+  const auto read = read_task(R"({"attempt": 900, "repositoryUrl": "http://host/x", "branch": "-evil"})");
+  ASSERT_TRUE(read);
+  EXPECT_NE(read->task.problem, "");
+  const auto back = task_from_json(task_json(read->task));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->problem, read->task.problem);
+  // Also where somebody has taken the words out.
+  const auto bare =
+      task_from_json(R"({"attempt": 900, "repositoryUrl": "http://host/x", "branch": "", "laboratoryNumber": [], "connectedTests": []})");
+  ASSERT_TRUE(bare);
+  EXPECT_NE(bare->problem, "");
 }
 
 TEST(Task, a_key_with_nonsense_is_a_task_with_a_problem) {

@@ -12,22 +12,19 @@
 #include <unistd.h>
 
 #include "apps/agent/worker.h"
-#include "store/tree.h"
+#include "scratch_directory.h"
 
 namespace casemate {
 namespace {
 
 // A shell script stands for the worker's program; of bash, for dash unblocks all signals.
-class WorkerProcessTest : public ::testing::Test {
+class WorkerProcessTest : public ScratchDirectory {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/casemate-worker-process-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    directory_ = name;
+    ASSERT_NO_FATAL_FAILURE(ScratchDirectory::SetUp());
     task_ = directory_ + "/7";
     ASSERT_EQ(::mkdir(task_.c_str(), 0700), 0);
   }
-  void TearDown() override { EXPECT_TRUE(remove_tree(directory_)); }
   Result<WorkerProcess> start(const std::string& script) {
     const std::string program = directory_ + "/program";
     std::ofstream(program) << "#!/bin/bash\n" << script;
@@ -44,7 +41,6 @@ class WorkerProcessTest : public ::testing::Test {
     std::ifstream stream(task_ + "/" + name);
     return {std::istreambuf_iterator<char>(stream), {}};
   }
-  std::string directory_;
   std::string task_;
 };
 
@@ -60,9 +56,10 @@ TEST_F(WorkerProcessTest, it_gets_its_order_and_its_grade_is_read) {
 
 TEST_F(WorkerProcessTest, how_it_died_is_told_where_there_is_no_grade) {
   EXPECT_EQ(grade_of_script("echo first >&2; printf 'last \\033[2J\\n' >&2; exit 3").error_details,
-            "the task could not be run: its worker ended without a grade (exited 3): last \\x1b[2J");
+            "its worker ended without a grade (exited 3): last \\x1b[2J");
   const Grade killed = grade_of_script("kill -KILL $$");
   EXPECT_TRUE(killed.is_error);
+  EXPECT_EQ(killed.fault, Fault::worker);
   EXPECT_NE(killed.error_details.find("(signaled 9 (SIGKILL))"), std::string::npos) << killed.error_details;
   std::ofstream(task_ + "/" + kGradeFile) << "{\"is_error\": 3";
   EXPECT_NE(grade_of_script("exit 0").error_details.find("(exited 0)"), std::string::npos);

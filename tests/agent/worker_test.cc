@@ -55,14 +55,19 @@ TEST(WorkOrder, SurvivesItsFile) {
   EXPECT_EQ(order_json(*back), order_json(order));
 }
 
-TEST(WorkOrder, WithNoBranchAndNoLimits) {
+TEST(WorkOrder, WithNoLimits) {
   WorkOrder order = order_21();
-  order.task.branch = "";
   order.limits = {};
   const auto back = order_from_json(order_json(order));
   ASSERT_TRUE(back) << back.error().what;
-  EXPECT_EQ(back->task.branch, "");
   EXPECT_EQ(back->limits, Limits{});
+}
+
+// A branch that was dropped for what it was must not become the default one.
+TEST(WorkOrder, WithNoBranchIsRefused) {
+  WorkOrder order = order_21();
+  order.task.branch = "";
+  EXPECT_FALSE(order_from_json(order_json(order)));
 }
 
 TEST(WorkOrder, DamagedIsAnError) {
@@ -82,13 +87,15 @@ TEST(WorkOrder, ATaskThatIsNotTakenAsItIsIsAnError) {
 }
 
 TEST(Steps, SurviveTheirFile) {
-  const std::vector<StepReport> steps = {{.name = "clone", .took = std::chrono::microseconds(15), .notes = {"a", "b"}},
-                                         {.name = "tests", .cached = true, .problem = "no \x1b such"}};
+  const std::vector<StepReport> steps = {
+      {.name = "clone", .took = std::chrono::microseconds(15), .commit = std::string(40, 'a'), .notes = {"a", "b"}},
+      {.name = "tests", .cached = true, .problem = "no \x1b such"}};
   const auto back = steps_from_json(steps_json(steps));
   ASSERT_TRUE(back);
   ASSERT_EQ(back->size(), 2u);
   EXPECT_EQ((*back)[0].name, "clone");
   EXPECT_EQ((*back)[0].took.count(), 15);
+  EXPECT_EQ((*back)[0].commit, std::string(40, 'a'));
   EXPECT_EQ((*back)[0].notes, (Words{"a", "b"}));
   EXPECT_TRUE((*back)[1].cached);
   EXPECT_EQ((*back)[1].problem, steps[1].problem);
@@ -119,23 +126,141 @@ TEST(TestsCommand, HasWhatTheContractSays) {
   EXPECT_EQ(tests_command(order, "/p"), (Words{"./run", "python", "--src", "/work/project", "--junit-xml", "/work/report/report.xml"}));
 }
 
+JobResult git_that_said(std::string words) {
+  JobResult result;
+  result.outcome = {.kind = Outcome::Kind::exited, .code = 128};
+  result.output.err = std::move(words);
+  return result;
+}
+
+std::string words_of(const GitSource& source, const JobResult& result) {
+  const auto failure = git_failure(source, result);
+  return failure ? failure->what : "";
+}
+
+TEST(GitsWords, HaveTheirReasonFirst) {
+  GitSource source;
+  source.name = "http://host/a.git";
+  EXPECT_EQ(words_of(source, git_that_said("Cloning into '.'...\nwarning: Could not find remote branch x to clone.\n"
+                                           "fatal: Remote branch x not found in upstream origin\n")),
+            "fatal: Remote branch x not found in upstream origin warning: Could not find remote branch x to clone.");
+  EXPECT_EQ(words_of(source, git_that_said("a\nremote: no\nb\nerror: one\nc\nd\ne\nfatal: two\nf\n")),
+            "remote: no error: one fatal: two e f");
+  EXPECT_EQ(words_of(source, git_that_said("fatal: 1\nfatal: 2\nfatal: 3\nfatal: 4\nfatal: 5\nfatal: 6\nwarning: x\n")),
+            "fatal: 2 fatal: 3 fatal: 4 fatal: 5 fatal: 6");
+  EXPECT_EQ(words_of(source, git_that_said("what\nelse\n")), "what else");
+}
+
+TEST(GitsWords, NameTheOptionForARepositoryOfThisMachinesLoopback) {
+  const JobResult refused = git_that_said("fatal: unable to access\n");
+  for (const char* url : {"http://127.0.0.1:3000/x.git", "https://me:sesame@LocalHost/x", "git://[::1]:5/x", "ssh://git@127.1.2.3/x",
+                          "git@localhost:x.git", "http://git.localhost/x", "http://localhost?x/y", "http://me@localhost#@example.org/"}) {
+    const auto source = read_git_source(url, false);
+    ASSERT_TRUE(source && source->loopback) << url;
+    const auto told = git_failure(*source, refused, Network::outbound);
+    ASSERT_TRUE(told);
+    EXPECT_EQ(told->what, source->name +
+                              " is on the loopback of the machine that runs the tests, where git can look with --clone-network host "
+                              "only: fatal: unable to access");
+    EXPECT_EQ(told->what.find("sesame"), std::string::npos);
+    EXPECT_EQ(git_failure(*source, refused, Network::host)->what, "fatal: unable to access");
+  }
+  for (const char* url : {"http://127.0.0.1.example.org/x", "http://localhost.example.org/x", "http://host/localhost/127.0.0.1",
+                          "http://host/a@localhost", "http://host?a@localhost/", "http://host#@127.0.0.1"}) {
+    const auto source = read_git_source(url, false);
+    ASSERT_TRUE(source && !source->loopback) << url;
+    EXPECT_EQ(git_failure(*source, refused, Network::outbound)->what, "fatal: unable to access");
+  }
+  JobResult well;
+  well.outcome = {.kind = Outcome::Kind::exited};
+  EXPECT_FALSE(git_failure(*read_git_source("http://localhost/x", false), well, Network::outbound));
+}
+
+TEST(Clone, IsOfOneCommitThatGitNames) {
+  CloneRequest request;
+  request.source.name = "http://host/a.git";
+  const RunJob never = [](const Job&, const auto&) -> Result<JobResult> { return fail(ErrorCode::system, "a second clone"); };
+  JobResult cloned;
+  cloned.outcome = {.kind = Outcome::Kind::exited};
+  cloned.output.out = std::string(40, 'b') + "\n";
+  EXPECT_EQ(finish_clone(request, cloned, never).value_or(""), std::string(40, 'b'));
+  for (const char* other : {"", "HEAD\n", "<script>\n"}) {
+    cloned.output.out = other;
+    const auto none = finish_clone(request, cloned, never);
+    ASSERT_FALSE(none) << other;
+    EXPECT_EQ(none.error().what, "repository http://host/a.git has no commit where its HEAD points");
+  }
+}
+
+TEST(GitFailure, SaysWhoseDoingItIs) {
+  GitSource source;
+  source.name = "http://host/a.git";
+  JobResult result;
+  result.outcome = {Outcome::Kind::exited, 128, "", ""};
+  const auto code_of = [&](const char* said) {
+    result.output.err = said;
+    return git_failure(source, result)->code;
+  };
+  EXPECT_EQ(code_of("fatal: repository 'http://host/a.git/' not found\n"), ErrorCode::not_found);
+  EXPECT_EQ(code_of("fatal: could not read Username for 'https://host': terminal prompts disabled\n"), ErrorCode::not_found);
+  EXPECT_EQ(code_of("fatal: reference is not a tree: 12345\n"), ErrorCode::not_found);
+  EXPECT_EQ(code_of("fatal: unable to access 'http://host/': Could not resolve host: host\n"), ErrorCode::refused);
+  EXPECT_TRUE(is_unreached(result));
+  EXPECT_EQ(code_of("fatal: unable to access 'http://host/': The requested URL returned error: 503\n"), ErrorCode::refused);
+  EXPECT_TRUE(is_unreached(result));
+  EXPECT_EQ(code_of("fatal: unable to access 'http://host/': The requested URL returned error: 403\n"), ErrorCode::not_found);
+  EXPECT_FALSE(is_unreached(result));
+  EXPECT_EQ(code_of("fatal: write error: No space left on device\n"), ErrorCode::exhausted);
+  // Names that somebody chose say nothing of this machine.
+  EXPECT_EQ(code_of("fatal: repository 'http://host/x.git/Cannot fork/' not found\n"), ErrorCode::not_found);
+  EXPECT_EQ(code_of("remote: error: x: Cannot fork\nfatal: clone of 'git://x' into submodule path '/work/Cannot fork' failed\n"),
+            ErrorCode::refused);
+  result.outcome.code = 137;
+  EXPECT_EQ(code_of("Killed\n"), ErrorCode::internal);
+  result.outcome.code = 127;
+  EXPECT_EQ(code_of("git: 1: git: not found\n"), ErrorCode::internal);
+  result.outcome = {Outcome::Kind::setup_failed, EMFILE, "mount", ""};
+  EXPECT_EQ(git_failure(source, result)->code, ErrorCode::system);
+  result.outcome = {Outcome::Kind::exited, 0, "", ""};
+  EXPECT_FALSE(git_failure(source, result));
+}
+
+TEST(GradeOfARun, KnowsWhoseFaultItIsThatThereWasNone) {
+  using Kind = Outcome::Kind;
+  const auto fault_of = [](Outcome outcome) {
+    TestsEnd end;
+    end.result.outcome = std::move(outcome);
+    return grade_run(order_21(), end).fault;
+  };
+  EXPECT_EQ(fault_of({Kind::setup_failed, EMFILE, "mount /proc", ""}), Fault::host);
+  EXPECT_EQ(fault_of({Kind::setup_failed, EPERM, "mount /proc", ""}), Fault::worker);
+  EXPECT_EQ(fault_of({Kind::setup_failed, ENOENT, "execve 'nosuchprogram'", ""}), Fault::tests);
+  EXPECT_EQ(fault_of({Kind::setup_failed, E2BIG, "execve 'python'", ""}), Fault::none);
+  EXPECT_EQ(fault_of({Kind::disk_limit, 0, "full", "the file system of /var/cache/x was nearly full, 1 MiB were left"}), Fault::worker);
+  EXPECT_EQ(fault_of({Kind::disk_limit, 0, "bytes", "more than 1.0 GiB were written below /var/cache/x"}), Fault::none);
+  for (const Kind kind : {Kind::signaled, Kind::out_of_memory, Kind::output_limit, Kind::too_many_processes})
+    EXPECT_EQ(fault_of({kind, 9, "", ""}), Fault::none);
+}
+
 TEST(DiskLimit, IsTheRepositorysOrThisMachinesAndNamesNoPathOfIt) {
   GitSource source;
   source.name = "http://host/a.git";
   JobResult result;
-  result.outcome = {Outcome::Kind::disk_limit, 0, "", "more than 1.0 GiB were written below /var/cache/x"};
-  EXPECT_EQ(git_failure(source, result), "http://host/a.git is too large: more than 1.0 GiB on disk");
+  result.outcome = {Outcome::Kind::disk_limit, 0, "bytes", "more than 1.0 GiB were written below /var/cache/x"};
+  EXPECT_EQ(git_failure(source, result)->what, "http://host/a.git is too large: more than 1.0 GiB on disk");
   TestsEnd end;
   end.result.outcome = result.outcome;
   EXPECT_EQ(grade_run(order_21(), end).error_details, "the tests' command was ended: disk limit (more than 64.0 MiB beside its report)");
-  for (const char* detail : {"the file system of /var/cache/x was nearly full, 1 MiB were left",
-                             "the file system of /var/cache/x had room for only 5 more files"}) {
-    result.outcome.detail = end.result.outcome.detail = detail;
-    EXPECT_EQ(git_failure(source, result),
-              "there is no room for http://host/a.git: the disk of the machine that runs the tests is nearly full");
-    EXPECT_EQ(grade_run(order_21(), end).error_details,
-              "the tests' command was ended: the disk of the machine that runs the tests is nearly full");
-  }
+  result.outcome = {Outcome::Kind::disk_limit, 0, "files", "more than 262144 files were made below /var/cache/x"};
+  EXPECT_EQ(git_failure(source, result)->what, "http://host/a.git is too large: more than 262144 files");
+  end.result.outcome = result.outcome;
+  EXPECT_EQ(grade_run(order_21(), end).error_details, "the tests' command was ended: disk limit (more than 16384 files beside its report)");
+  result.outcome = {Outcome::Kind::disk_limit, 0, "full", "the file system of /var/cache/x was nearly full, 1 MiB were left"};
+  EXPECT_EQ(git_failure(source, result)->what,
+            "there is no room for http://host/a.git: the disk of the machine that runs the tests is nearly full");
+  end.result.outcome = result.outcome;
+  EXPECT_EQ(grade_run(order_21(), end).error_details,
+            "the tests' command was ended: the disk of the machine that runs the tests is nearly full");
 }
 
 TEST(SecondsText, HasNoNeedlessDigits) {
@@ -156,8 +281,18 @@ TEST(RepositoryName, TakesGitOffAsASuffixAlone) {
   EXPECT_EQ(repository_name(""), "repository");
 }
 
+TEST(AuthorityOf, EndsAtASlashAQuestionMarkOrANumberSign) {
+  for (const char* rest : {"", "/", "/x@y", "?x@y", "#x@y", "?x/@y"}) {
+    const std::string url = std::string("https://me:a@b@host:8443") + rest;
+    EXPECT_EQ(authority_of(url), "me:a@b@host:8443") << rest;
+  }
+  EXPECT_EQ(authority_of("file:///x"), "");
+  EXPECT_EQ(authority_of("git@host:x"), "");
+}
+
 TEST(GitSource, LeavesToGitWhatGitKnows) {
-  for (const char* url : {"https://host/x.git", "git@host:x.git", "ssh://host/x", "ext::sh -c x", "host:x/y"}) {
+  for (const char* url :
+       {"https://host/x.git", "git@host:x.git", "ssh://host/x", "ext::sh -c x", "host:x/y", "https://host?a:b@x", "https://host#a:b@x/"}) {
     const auto source = read_git_source(url, false);
     ASSERT_TRUE(source) << url;
     EXPECT_EQ(source->url, url);
@@ -253,6 +388,17 @@ TEST(GradeRun, KeepsTheCasesOfARunThatWasCutShort) {
   EXPECT_EQ(grade.cases.size(), 1u);
   end.cut_short = CutShort::stopped;
   EXPECT_EQ(grade_run(order_21(), end).error_details, kStopText);
+}
+
+TEST(GradeRun, TellsPytestsOwnReasonWhereItRefusedItsCommandLine) {
+  TestsEnd end = ended({.kind = Outcome::Kind::exited, .code = 4}, 4);
+  end.report = R"(<testsuites><testsuite tests="0" time="0.1"/></testsuites>)";
+  const std::string told = "pytest refused its command line or configuration (status 4)";
+  EXPECT_EQ(grade_run(order_21(), end).error_details, told);
+  end.result.output.merged = "=== no tests ran in 0.00s ===\nERROR: file or directory not found: tests/lab9\x1b\n\ndone\n";
+  EXPECT_EQ(grade_run(order_21(), end).error_details, told + ": file or directory not found: tests/lab9\\x1b");
+  end.result.output.merged = "one\nno such laboratory\n\n";
+  EXPECT_EQ(grade_run(order_21(), end).error_details, told + ": no such laboratory");
 }
 
 TEST(GradeRun, TellsTheLastWordsOfACommandWithoutReport) {

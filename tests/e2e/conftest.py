@@ -13,3 +13,4 @@ from suites import suite  # noqa: E402, F401
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "big: installs packages of many megabytes; ./dev test runs it once, not for each user")
+    config.addinivalue_line("markers", "once: says the same whoever runs it (what a backend hears, what a page shows); ./dev test runs it once")

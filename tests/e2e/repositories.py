@@ -12,6 +12,7 @@ import threading
 import time
 
 import pytest
+from labs import requirements
 from py_test_runner import CASEMATE
 
 AGENT = CASEMATE.parent / "casemate-agent"
@@ -173,11 +174,12 @@ class Place:
 
 
 @pytest.fixture
-def bare_lab(tmp_path, casemate_directories):
-    """Without a tests repository."""
+def bare_lab(tmp_path, casemate_directories, wheelhouse):
+    """Without a tests repository. Its environment is that of `world`, made once a session."""
     if not AGENT.exists():
         pytest.fail(f"{AGENT} is missing: ./dev build")
-    return Lab(tmp_path, os.environ | casemate_directories | {"CASEMATE_AGENT_PASSWORD": "hunter2hunter2"})
+    packages = {"PIP_FIND_LINKS": str(wheelhouse), "PIP_NO_INDEX": "1"}
+    return Lab(tmp_path, os.environ | casemate_directories | packages | {"CASEMATE_AGENT_PASSWORD": "hunter2hunter2"})
 
 
 @pytest.fixture
@@ -185,7 +187,7 @@ def lab(bare_lab):
     """With tests that want pytest."""
     bare_lab.tests = bare_lab.repository(
         "lab-tests",
-        {"requirements.txt": "pytest==9.2.0\n", "run_tests.py": RUN_TESTS, "tests/test_build.py": TEST_BUILD, "tests/test_run.py": TEST_RUN},
+        {"requirements.txt": requirements(), "run_tests.py": RUN_TESTS, "tests/test_build.py": TEST_BUILD, "tests/test_run.py": TEST_RUN},
     )
     return bare_lab
 

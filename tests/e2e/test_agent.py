@@ -281,19 +281,6 @@ def test_the_tests_repository_at_a_revision(world):
     assert world.grade("wrong", connectedTests=["test_greets"]).passed is True
 
 
-def test_a_tests_repository_that_is_gone_is_an_error_that_says_so(world):
-    world.start_backend()
-    world.start("--tests-repo", world.git.url("gone.git"), tests=False)
-    graded = world.grade("good")
-    assert graded.error is True and "gone.git" in graded.details
-
-
-def test_requirements_that_cannot_be_installed_are_an_error(world):
-    world.tests = world.labs.tests(**{"requirements.txt": "no-such-package-of-casemate==1\n"})
-    graded = world.grade("good")
-    assert (graded.error, graded.passed) == (True, False) and "no-such-package-of-casemate" in graded.details
-
-
 def test_a_server_that_only_has_files_cannot_clone_shallow_and_is_cloned_whole(world):
     world.start_backend()
     world.start()

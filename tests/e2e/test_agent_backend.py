@@ -6,9 +6,11 @@ import signal
 import time
 
 import pytest
+from agents import FIRST
 from grading_backend import UNTIL_POSTED
 
-FIRST = {"laboratoryNumber": 1, "connectedTests": ["test_greets"]}
+pytestmark = pytest.mark.once
+
 NO_TASK = {"b": [200, '{"status":"UNAVAILABLE"}'], "204": [204, ""], "404": [404, "{}"], "null": [200, "null"], "empty-object": [200, "{}"]}
 
 

@@ -8,11 +8,10 @@ import threading
 import time
 
 import pytest
-from agents import files_with, processes
-from labs import HELLO, git
+from agents import FIRST, files_with, processes
+from labs import HELLO, RUN_TESTS, git
 from py_test_runner import gone
 
-FIRST = {"laboratoryNumber": 1, "connectedTests": ["test_greets"]}
 SECRET = "s3cret-of-the-teacher"
 
 
@@ -146,6 +145,21 @@ def test_one_that_changes_how_the_tests_end(world):
     survives(world)
 
 
+AGAIN = "import os, subprocess, sys\nsys.exit(subprocess.run([sys.executable, 'inner.py', *sys.argv[1:]], env={'PATH': os.environ['PATH']}).returncode)\n"
+
+
+@pytest.mark.parametrize("command", ["python run_tests.py", "python -m inner", "env python3 inner.py", "sh inner.sh", "python again.py"])
+def test_nobody_gets_into_a_python_that_runs_tests(world, command):
+    """However it is started. And its own children a program may debug."""
+    files = {"inner.py": RUN_TESTS, "again.py": AGAIN, "inner.sh": 'exec python inner.py "$@"\n'}
+    more = "import pytest\n\ndef test_greets(proxy):\n    pytest.fail(proxy().stdout, pytrace=False)\n"
+    world.tests = world.labs.tests(**files, **{"tests/lab1/test_run.py": more})
+    graded = world.grade("burglar", "--tests-command", command, **FIRST)
+    said = graded.by_name["test_greets"]["description"]
+    assert f"doors: 0 of {2 if 'again' in command else 1} houses" in said and "all doors of its own" in said, said
+    assert (graded.error, graded.passed) == (False, False)
+
+
 def test_one_that_writes_the_expected_results(world):
     """Of this very run: the next one has other tests anyway."""
     world.tests = world.labs.tests(
@@ -188,7 +202,8 @@ def test_a_script_sees_nothing_of_what_protects_it(world):
         place = f"/work/tests/{at.removeprefix('./')}"
         said = said_by(command)
         head = f"['__main__', '{place}', '{os.path.dirname(place)}', '{at}', '{place}', None]"
-        assert head in said and "def double(n):" in said and "[42] 0" in said and said.endswith("the end\n") and "False\n" in said, said
+        assert head in said and "def double(n):" in said and "[42] 0" in said and "False\n" in said, said
+        assert "the end\n" in said, said  # before or after the rest: stdout and stderr are two pipes
     assert "can't open file" in said_by("python nosuch.py")
 
 
@@ -298,6 +313,7 @@ def test_links_out_of_the_repository_lead_nowhere(world):
 def test_hooks_and_attributes_of_a_repository_run_nothing(world):
     lab = world.labs.lab("good", name="hooked.git")
     marker = world.directory / "hooked"
+    (lab.bare / "hooks").mkdir(exist_ok=True)
     for hook in ("post-checkout", "post-merge"):
         path = lab.bare / "hooks" / hook
         path.write_text(f"#!/bin/sh\ntouch {marker}\n")

@@ -110,7 +110,7 @@ def test_what_cannot_be_collected_is_an_error(world):
     ("runner", "why"),
     [
         (RUN_TESTS.replace("os.chdir(here)", "import subprocess\nsubprocess.run(['make', '-C', options.src], check=True)\nos.chdir(here)"), "does not call pytest"),
-        (RUN_TESTS.replace("sys.exit(pytest.main(words + paths))", "pytest.main(words + paths)\nsys.exit(pytest.main(words + paths))"), "more than once"),
+        (RUN_TESTS.replace("sys.exit(pytest.main(words + paths))", "pytest.main(['--collect-only', *paths])\nsys.exit(pytest.main(words + paths))"), "more than once"),
         (RUN_TESTS.replace("words + paths", "words + paths, plugins=[object()]"), "plugins that are objects"),
         (RUN_TESTS.replace("words + paths", "words + paths + ['--setup-show']"), "--setup-show"),
     ],
@@ -178,6 +178,23 @@ def test_a_hostile_program_fails_its_test_alone(world, kind):
     graded = world.grade(kind, *APART, "--memory", "256M", "--pids", "64", "--proxy-timeout", "3", "--slots", "1")
     assert graded.verdicts == {"test_before": True, "test_greets": False, "test_after": True}, graded
     assert (graded.error, graded.passed) == (False, False)
+
+
+@pytest.mark.parametrize("isolation", ["test", "file"])
+def test_nobody_gets_into_the_process_that_tells(world, isolation):
+    """Its fork's descriptors and memory; at import, when warm parents and other tests' forks can be seen, too. A program's own children it may debug."""
+    tests = (
+        "import os, pytest, subprocess\n\nSAID = ''\nif os.path.exists('/work/project/Makefile'):\n    subprocess.run(['make'], cwd='/work/project', check=True)\n"
+        "    SAID = subprocess.run(['/work/project/proxy'], stdout=subprocess.PIPE, text=True).stdout\n"
+        "\ndef test_greets(proxy):\n    pytest.fail(proxy().stdout, pytrace=False)\n\ndef test_at_import():\n    pytest.fail(SAID, pytrace=False)\n"
+    )
+    suite(world, tests)
+    graded = world.grade("burglar", "--isolation", isolation)
+    assert (graded.error, graded.passed) == (False, False), graded
+    for name in ("test_greets", "test_at_import"):
+        said = graded.by_name[name]["description"]
+        assert "doors: 0 of " in said and "doors: 0 of 0" not in said and "all doors of its own" in said, said
+    assert "shared a cell" not in notes(world)
 
 
 def test_a_forger_finds_no_report(world):

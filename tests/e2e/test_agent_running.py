@@ -10,11 +10,10 @@ import subprocess
 import time
 
 import pytest
-from agents import below, fetch, log_lines, processes, until_running
+from agents import FIRST, below, fetch, log_lines, processes, until_running
 from py_test_runner import CASEMATE, gone
 from registry import free_port
 
-FIRST = {"laboratoryNumber": 1, "connectedTests": ["test_greets"]}
 #: Every flag of ostest-runner, with a value that is not its default.
 FLAGS = {
     "--concurrent": "3",

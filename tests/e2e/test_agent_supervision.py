@@ -2,45 +2,17 @@
 
 import contextlib
 import os
-import resource
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
-from agents import processes
+from agents import FIRST, wait_until, workers
 from py_test_runner import CASEMATE
-
-FIRST = {"laboratoryNumber": 1, "connectedTests": ["test_greets"]}
-
-
-def wait_until(true, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
-
-
-def workers(world):
-    """The pids of this test's workers."""
-    mine = str(world.directory).encode()
-    return [pid for pid, (line, _) in processes().items() if line.split(b"\0")[1:2] == [b"worker"] and mine in line]
 
 
 def worker_runs(world):
     wait_until(lambda: workers(world), lambda: world.agents[-1].said)
-
-
-def test_a_worker_that_is_killed_is_an_error_of_its_task_alone(world):
-    world.start_backend()
-    key = world.task("endless", laboratoryNumber=1)
-    world.start("--proxy-timeout", "500", "--logger-level", "info")
-    worker_runs(world)
-    os.kill(workers(world)[0], signal.SIGKILL)
-    graded = world.backend.wait_for(key)
-    assert graded.error is True and "SIGKILL" in graded.details
-    assert world.grade("good", **FIRST).passed is True
 
 
 def test_stopped_in_form_a_nothing_is_told_and_the_task_runs_again_at_the_next_start(world):
@@ -84,26 +56,6 @@ def test_a_disk_that_is_full_is_no_students_result(world):
     finally:
         world.agents[-1].stop()
         subprocess.run(["umount", small], check=True)
-
-
-def test_where_no_worker_can_be_started_the_task_waits(world):
-    world.start_backend()
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
-    try:
-        agent = world.start("--concurrent", "20", "--logger-level", "info")
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    hanging = [world.backend.task(world.git.url("hang/x.git")) for _ in range(20)]
-    agent.says("waits: ")
-    assert not any(world.backend.posts(key) for key in hanging)
-    started = agent.out.count(" starts: ")
-    assert started < 20
-    for pid in workers(world):
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: agent.out.count(" starts: ") > started, lambda: agent.said)
-    agent.send(signal.SIGTERM)
-    agent.stop()
 
 
 def test_a_log_that_was_moved_away_is_begun_again_on_sighup(world):

@@ -22,7 +22,7 @@ BREAKOUT = "tests/test_html.py::test_y[</script><script>document.title='owned'</
 PROTO = "__proto__"
 OURS = ("data:", "chrome:", "chrome-untrusted:")  # the browser's own first page asks for the last two
 
-pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
+pytestmark = [pytest.mark.once, pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))]
 
 
 def result(test_id, verdict="passed", **more):

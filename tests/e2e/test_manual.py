@@ -15,6 +15,8 @@ COMMANDS = sorted(path.stem.removeprefix("casemate-") for path in MANUAL.glob("c
 ACTIONS = {
     "cache": ("info", "list", "prune", "verify"),
     "history": ("show", "prune", "tests", "runs"),
+    "runtime": ("test-script", "test-compatibility", "test-pipeline"),
+    "plan": ("run", "record", "verify", "show", "list", "export", "init"),
     "image": ("pull", "list", "inspect", "remove", "prune", "import", "export"),
 }
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -81,17 +83,68 @@ def test_bash_completion_offers_commands_and_options():
       COMP_WORDS=(casemate run -- tru); COMP_CWORD=3; _casemate; echo "${COMPREPLY[@]}"
       COMP_WORDS=(casemate pytest --isolation c); COMP_CWORD=3; _casemate; echo "${COMPREPLY[@]}"
       COMP_WORDS=(casemate pytest -k x --exc); COMP_CWORD=4; _casemate; echo "${COMPREPLY[@]}"
+      COMP_WORDS=(casemate runtime test-); COMP_CWORD=2; _casemate; echo "${COMPREPLY[@]}"
+      COMP_WORDS=(casemate runtime test-script x --wo); COMP_CWORD=4; _casemate; echo "${COMPREPLY[@]}"
+      COMP_WORDS=(casemate plan re); COMP_CWORD=2; _casemate; echo "${COMPREPLY[@]}"
+      COMP_WORDS=(casemate plan verify x --ag); COMP_CWORD=4; _casemate; echo "${COMPREPLY[@]}"
     """
     done = subprocess.run(
         ["bash", "-c", script, "bash", str(TREE / "completions" / "casemate.bash"), CASEMATE], capture_output=True, text=True, timeout=30
     )
-    commands, options, modes, programs, isolations, excludes = done.stdout.splitlines()
+    commands, options, modes, programs, isolations, excludes, tests, workspaces, actions, against = done.stdout.splitlines()
     assert commands.split() == ["script", "show"]
     assert options.split() == ["--script", "--script-args"]
     assert modes == "outbound"
     assert "true" in programs.split()
     assert isolations.split() == ["class", "cold"]
     assert excludes == "--exclude"
+    assert tests.split() == ["test-script", "test-compatibility", "test-pipeline"]
+    assert workspaces == "--workspace-dir"
+    assert actions == "record"
+    assert against == "--against"
+
+
+BASH = r"""
+  source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _casemate; printf '%s\n' "${COMPREPLY[@]}"
+"""
+ZSH = r"""
+  compadd() { while [[ $1 == -* ]]; do if [[ $1 == -- ]]; then shift; break; fi; shift; done; print -l -- $@ }
+  _files() { print FILES }
+  complete_it() { local -a words; local file=$1; shift; words=("$@"); local CURRENT=$#; source $file }
+  complete_it "$@"
+"""
+FISH = r"""
+  source $argv[1]; set -l typed $argv[2..]; complete -C (string join ' ' -- $typed)
+"""
+
+
+@pytest.mark.parametrize("program", ["casemate", "cursus"])
+@pytest.mark.parametrize(("shell", "file"), [("bash", "casemate.bash"), ("zsh", "_casemate"), ("fish", "casemate.fish")])
+def test_completions_offer_the_scripts_of_a_pipeline(tmp_path, program, shell, file):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    for path in ("scripts/prepare.py", "scripts/pretend.txt", "scripts/__init__.py", "more/predict.py", "pre_here.py"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("")
+
+    def offered(*words):
+        options = {"bash": ["-c", BASH, "bash"], "zsh": ["-f", "-c", ZSH, "zsh"], "fish": ["--no-config", "-c", FISH]}[shell]
+        done = subprocess.run(
+            [shell, *options, TREE / "completions" / file, program, "runtime", *words],
+            cwd=tmp_path,
+            env={"PATH": f"{pathlib.Path(CASEMATE).parent}:/usr/bin:/bin", "HOME": str(tmp_path), "TERM": "dumb", "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return sorted({line.split("\t")[0] for line in done.stdout.splitlines() if line.split("\t")[0].startswith(words[-1])})
+
+    assert offered("test-script", "pre") == ["prepare"]
+    assert offered("test-script", "--scripts-dir", "more", "pre") == ["predict", "prepare"]
+    assert offered("test-script", "--scripts-dir", "gone", "pre") == ["prepare"]
+    assert offered("test-compatibility", "x", "prep") == ["prepare"]
+    assert "prepare" not in offered("test-pipeline", "pre") and "prepare" not in offered("test-script", "--sample", "pre")
 
 
 @pytest.mark.parametrize(("shell", "file"), [("bash", "casemate.bash"), ("zsh", "_casemate"), ("fish", "casemate.fish")])

@@ -1,5 +1,6 @@
 """casemate run as a black box: each option, each exit status, what --json says, and bad input told in one line."""
 
+import ctypes
 import json
 import os
 import pathlib
@@ -34,6 +35,12 @@ def test_environment_is_only_what_was_asked_for(run):
     (run.directory / "file.env").write_text("# comment\nFROM_FILE=a b\nPASSED\n\nABSENT_HERE\n")
     lines = run.out("-e", "A=1", "--env", "B=x=y", "--env-file", "file.env", "-e", "EMPTY=", "--", "env").splitlines()
     assert sorted(line for line in lines if not line.startswith("PATH=")) == ["A=1", "B=x=y", "EMPTY=", "FROM_FILE=a b", "HOME=/root", "PASSED=p"]
+
+
+def test_under_no_new_privs_the_cell_has_one_id(run):
+    """Where newuidmap can't help an account that has a range: as systemd's NoNewPrivileges= leaves it."""
+    done = run("--", "id", "-u", preexec_fn=lambda: ctypes.CDLL(None).prctl(38, 1, 0, 0, 0))
+    assert (done.returncode, done.stdout) == (0, b"0\n"), done.stderr
 
 
 def test_workdir(run):
@@ -421,8 +428,8 @@ def test_leftovers_are_named(run):
         (["--inputs", "/no/such/file", "--", "true"], "/no/such/file"),
         (["--outputs", "/proc/x", "--", "true"], "/proc/x"),
         (["--outputs", "out", "-w", "/", "--", "true"], "other than /"),
-        (["--executor", "docker", "--", "true"], "not built yet"),
-        (["--executor", "cloud", "--", "true"], "only 'native'"),
+        (["--executor", "docker", "--", "true"], "needs an image"),
+        (["--executor", "cloud", "--", "true"], "native or docker"),
         (["-e", "A\x1b[2J=\x1b[2J", "--image", "\x1b[2J", "--", "true"], "image"),
     ],
     ids=lambda value: " ".join(value[:2]).replace("\x1b", "ESC")[:40] if isinstance(value, list) else None,

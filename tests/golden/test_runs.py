@@ -135,7 +135,7 @@ def test_docker_daemon_error(runner):
     told, status = runner.object("print(1)", "--executor", "docker")
     assert status == 1
     assert told["error_type"] == "docker_daemon_error"
-    assert "--executor native" in told["message"]
+    assert "Docker daemon" in told["message"]
 
 
 def test_two_inputs_of_one_name(runner):

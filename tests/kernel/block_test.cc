@@ -296,6 +296,98 @@ TEST_F(BlockTest, WithoutControllersAForkThatForksEndlesslyIsStoppedAllTheSame) 
   EXPECT_EQ(forked(*other, "echo again", second), "again\n");
 }
 
+// What init says of trees that came late: true if all are at their places.
+bool await_mounts(Cell& cell, CellReport& report) {
+  pollfd ready{cell.socket(), POLLIN, 0};
+  while (cell.receive(report) && !report.mounted && !report.failure) {
+    if (::poll(&ready, 1, 60'000) != 1) return false;
+  }
+  return report.mounted;
+}
+
+Mount shown(const fs::path& source, std::string target, bool writable = false) {
+  return {.kind = Mount::Kind::bind, .source = source, .target = std::move(target), .writable = writable, .owned = true};
+}
+
+// A directory below /tmp, over which an unprivileged block has mounted its own root.
+struct TemporaryDirectory {
+  TemporaryDirectory() {
+    std::string name = "/tmp/casemate_block_test.XXXXXX";
+    if (::mkdtemp(name.data())) path = fs::canonical(name);
+  }
+  ~TemporaryDirectory() { fs::remove_all(path); }
+  fs::path path;
+};
+
+TEST_F(BlockTest, AForkSeesWhatWasMountedForItAlone) {
+  const TemporaryDirectory temporary;
+  fs::create_directories(temporary.path / "in/below");
+  fs::create_directory(temporary.path / "out");
+  write(temporary.path / "in/below/data", "held\n");
+  ::chmod((temporary.path / "in/below/data").c_str(), 0600);  // the caller's: a cell's root reads it as such
+  write(dir_ / "one", "single\n");
+  begin();
+  if (IsSkipped() || HasFatalFailure()) return;
+  const auto cell = make_cell();
+  const auto attached = cell->attach(*block_, ground_,
+                                     {shown(temporary.path / "in", "/work/deep/in"), shown(dir_ / "one", "/work/one.txt"),
+                                      shown(temporary.path / "out", "/work/deep/in/below", true)});
+  ASSERT_TRUE(attached) << attached.error().what;
+  CellReport report;
+  ASSERT_TRUE(await_mounts(*cell, report));
+  const std::string text = forked(*cell,
+                                  "cat /work/one.txt; ls /work/deep/in /work; echo made > /work/deep/in/below/new && echo yes; "
+                                  "for f in /work/one.txt /work/deep/in/x; do (echo x > $f) 2>/dev/null || echo no; done; ls /tmp",
+                                  report);
+  EXPECT_EQ(text, "single\n/work:\ndeep\none.txt\n\n/work/deep/in:\nbelow\nyes\nno\nno\n");
+  EXPECT_EQ(read(temporary.path / "out/new"), "made\n");
+  struct stat info{};
+  ASSERT_EQ(::stat((temporary.path / "out/new").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, ::geteuid()) << "what a fork writes is the caller's";
+  EXPECT_FALSE(report.untouched) << "nobody else may see it";
+  const auto other = make_cell();
+  CellReport second;
+  ASSERT_TRUE(other->attach(*block_, ground_, {shown(temporary.path / "in", "/in")}));
+  ASSERT_TRUE(await_mounts(*other, second));
+  EXPECT_EQ(forked(*other, "cat /in/below/data; ls /work 2>/dev/null; echo done", second), "held\ndone\n");
+}
+
+TEST_F(BlockTest, ALateMountThatFailsIsNamed) {
+  fs::create_directory(dir_ / "tree");
+  fs::create_directory_symlink("/usr", dir_ / "tree/link");
+  begin();
+  if (IsSkipped() || HasFatalFailure()) return;
+  const auto fails = [&](std::vector<Mount> mounts) {
+    const auto cell = make_cell();
+    const auto attached = cell->attach(*block_, ground_, mounts);
+    EXPECT_TRUE(attached) << attached.error().what;
+    CellReport report;
+    EXPECT_FALSE(await_mounts(*cell, report));
+    EXPECT_TRUE(report.failure && report.failure->phase == kMountPhase);
+    return report.failure.value_or(Message{});
+  };
+  const Message followed = fails({shown(dir_ / "tree", "/work"), shown(dir_ / "tree", "/work/link/new")});
+  EXPECT_EQ(followed.value, ELOOP) << "a link in what others made leads nowhere";
+  EXPECT_EQ(followed.step, 1u);
+  EXPECT_EQ(fails({shown(dir_ / "tree", "/work"), shown(dir_ / "tree", "/work/new")}).value, EROFS);
+  EXPECT_EQ(fails({shown(dir_ / "tree", "/lib/new")}).value, ELOOP);
+}
+
+TEST_F(BlockTest, WhatNoCellCanShowIsRefused) {
+  fs::create_directory(dir_ / "tree");
+  begin();
+  if (IsSkipped() || HasFatalFailure()) return;
+  const auto cell = make_cell();
+  for (const char* target : {"/proc/new", "/", "work", "/a/../b", "/sys/x", "/a//b", "/dev"})
+    EXPECT_FALSE(cell->attach(*block_, ground_, {shown(dir_ / "tree", target)})) << target;
+  EXPECT_FALSE(cell->attach(*block_, ground_, {shown(dir_ / "tree", "/a"), shown(dir_ / "tree", "/a")}));
+  EXPECT_FALSE(cell->attach(*block_, ground_, std::vector<Mount>(kMostLateMounts + 1, shown(dir_ / "tree", "/a"))));
+  const auto gone = cell->attach(*block_, ground_, {shown(dir_ / "gone", "/a")});
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(gone.error().errno_value, ENOENT) << gone.error().what;
+  EXPECT_TRUE(cell->attach(*block_, ground_, {shown(dir_ / "tree", "/a")})) << "the block serves on";
+}
+
 TEST_F(BlockTest, TheDeathOfABlockEndsItsCells) {
   begin();
   if (IsSkipped() || HasFatalFailure()) return;

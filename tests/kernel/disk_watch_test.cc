@@ -30,7 +30,7 @@ class DiskWatchTest : public Scratch {
   }
   static UniqueFd file_of(const fs::path& path, int mebibytes) {
     UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
-    EXPECT_EQ(::posix_fallocate(file.get(), 0, static_cast<off_t>(mebibytes) << 20), 0);
+    if (mebibytes > 0) EXPECT_EQ(::posix_fallocate(file.get(), 0, static_cast<off_t>(mebibytes) << 20), 0);
     return file;
   }
   static bool speaks(const DiskWatch& watch, int milliseconds) {
@@ -50,7 +50,8 @@ TEST_F(DiskWatchTest, SaysThatTooMuchWasWrittenHoweverDeepAndScattered) {
       file_of(place / "file", 1);
     }
     ASSERT_TRUE(speaks(**watch, 60'000));
-    EXPECT_NE((*watch)->problem().find("more than 8.0 MiB were written below"), std::string::npos) << (*watch)->problem();
+    EXPECT_NE((*watch)->problem().text.find("more than 8.0 MiB were written below"), std::string::npos) << (*watch)->problem().text;
+    EXPECT_EQ((*watch)->problem().step, kManyBytes);
   });
 }
 
@@ -64,9 +65,26 @@ TEST_F(DiskWatchTest, NamesOfOneFileCountOnceAndOtherFilesNot) {
     file_of(small() / "work/file", 6);
     for (const char* name : {"one", "two", "three"}) fs::create_hard_link(small() / "work/file", small() / "work" / name);
     file_of(small() / "of-somebody-else", 20);
-    EXPECT_FALSE(speaks(**watch, 500)) << (*watch)->problem();
+    EXPECT_FALSE(speaks(**watch, 500)) << (*watch)->problem().text;
     file_of(small() / "work/more", 3);
     EXPECT_TRUE(speaks(**watch, 60'000));
+  });
+}
+
+TEST_F(DiskWatchTest, SaysThatThereAreTooManyFiles) {
+  on_a_small_disk([&] {
+    fs::create_directories(small() / "work/deeper");
+    Job job = this->job(100u * 4096);
+    job.mounts[0].source = small() / "work";
+    const auto watch = DiskWatch::begin(job);
+    ASSERT_TRUE(watch) << watch.error().what;
+    for (int i = 0; i < 90; ++i) file_of(small() / "work/deeper" / std::to_string(i), 0);
+    for (int i = 0; i < 200; ++i) file_of(small() / std::to_string(i), 0);
+    EXPECT_FALSE(speaks(**watch, 500)) << (*watch)->problem().text;
+    for (int i = 0; i < 20; ++i) fs::create_directory(small() / "work" / std::to_string(i));
+    ASSERT_TRUE(speaks(**watch, 60'000));
+    EXPECT_NE((*watch)->problem().text.find("more than 100 files were made below"), std::string::npos) << (*watch)->problem().text;
+    EXPECT_EQ((*watch)->problem().step, kManyFiles);
   });
 }
 
@@ -77,7 +95,8 @@ TEST_F(DiskWatchTest, SeesAFullDiskThoughNoFileHasAName) {
     const UniqueFd hidden = file_of(small() / "file", 60);
     fs::remove(small() / "file");
     ASSERT_TRUE(speaks(**watch, 60'000));
-    EXPECT_NE((*watch)->problem().find("nearly full"), std::string::npos) << (*watch)->problem();
+    EXPECT_NE((*watch)->problem().text.find("nearly full"), std::string::npos) << (*watch)->problem().text;
+    EXPECT_EQ((*watch)->problem().step, kDiskFull);
   });
 }
 

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <nlohmann/json.hpp>
 
@@ -155,6 +156,20 @@ TEST(Doctor, NamesTheSysctlWhereThereAreNoUserNamespaces) {
   EXPECT_EQ(rows.at("user namespaces")["state"], "missing");
   EXPECT_NE(rows.at("user namespaces")["fix"].get<std::string>().find("user.max_user_namespaces"), std::string::npos)
       << rows.at("user namespaces");
+}
+
+TEST(Doctor, UnderNoNewPrivsThereIsOneIdAndCellsAllTheSame) {
+  const Report before = doctor({"--json"});
+  auto rows = rows_of(before);
+  ASSERT_TRUE(rows.contains("id ranges"));
+  const bool by_newuidmap = rows.at("id ranges")["meaning"].get<std::string>().starts_with("by newuidmap");
+  const Report report = doctor({"--json"}, [] { return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0; });
+  EXPECT_EQ(report.status, before.status);
+  rows = rows_of(report);
+  expect_reality(rows, false);
+  if (!by_newuidmap) GTEST_SKIP() << "these cells' ids do not come from newuidmap";
+  EXPECT_EQ(rows.at("id ranges")["state"], "fallback") << rows.at("id ranges");
+  EXPECT_NE(rows.at("id ranges")["fix"].get<std::string>().find("no_new_privs"), std::string::npos) << rows.at("id ranges");
 }
 
 TEST(Doctor, SeesAMaskedProcAsContainersHaveIt) {

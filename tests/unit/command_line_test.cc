@@ -1,4 +1,4 @@
-#include "report/command_line.h"
+#include "command/command_line.h"
 
 #include <gtest/gtest.h>
 #include <CLI/CLI.hpp>

@@ -1,4 +1,4 @@
-#include "apps/pytest/directives.h"
+#include "session/directives.h"
 
 #include <filesystem>
 #include <fstream>

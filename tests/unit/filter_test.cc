@@ -1,4 +1,4 @@
-#include "apps/pytest/filter.h"
+#include "session/filter.h"
 
 #include <string>
 #include <string_view>
@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "apps/pytest/filter_words.h"
+#include "session/filter_words.h"
 
 namespace casemate {
 namespace {

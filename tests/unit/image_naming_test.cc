@@ -1,4 +1,4 @@
-#include "apps/image/naming.h"
+#include "command/naming.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "apps/image/pulling.h"
+#include "command/pulling.h"
 
 namespace casemate {
 namespace {

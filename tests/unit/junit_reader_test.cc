@@ -18,10 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-JUnitReport read(std::string_view xml) {
+JUnitDocument read(std::string_view xml) {
   auto report = read_junit(xml);
   if (!report) ADD_FAILURE() << report.error().what;
-  return report.value_or(JUnitReport{});
+  return report.value_or(JUnitDocument{});
 }
 
 void expect_problem(std::string_view xml, ErrorCode code, std::string_view part) {
@@ -42,7 +42,7 @@ class Pytest {
   ~Pytest() { fs::remove_all(directory_); }
   static bool is_there() { return is_program(kPython); }
 
-  JUnitReport report_of(const std::string& suite, const std::string& family = "xunit2") {
+  JUnitDocument report_of(const std::string& suite, const std::string& family = "xunit2") {
     fs::create_directories(directory_ + "/tests/lab1");
     std::ofstream(directory_ + "/tests/lab1/test_all.py") << suite;
     const std::string xml = directory_ + "/report.xml";
@@ -60,7 +60,7 @@ class Pytest {
   std::string directory_;
 };
 
-const JUnitCase& find(const JUnitReport& report, std::string_view name) {
+const JUnitCase& find(const JUnitDocument& report, std::string_view name) {
   static const JUnitCase none;
   for (const JUnitCase& test : report.cases) {
     if (test.name == name) return test;
@@ -113,7 +113,7 @@ TEST(JUnitReader, reads_what_pytest_writes) {
   if (!Pytest::is_there()) GTEST_SKIP() << "build/venv is not there";
   for (const char* family : {"xunit2", "xunit1"}) {
     Pytest pytest;
-    const JUnitReport report = pytest.report_of(std::string(kSuite), family);
+    const JUnitDocument report = pytest.report_of(std::string(kSuite), family);
     EXPECT_EQ(report.cases.size(), 16u);
     EXPECT_EQ(report.time.find_first_not_of("0123456789."), std::string::npos);
     EXPECT_FALSE(report.time.empty());
@@ -154,7 +154,7 @@ TEST(JUnitReader, reads_what_pytest_writes) {
 TEST(JUnitReader, a_file_that_can_not_be_collected_is_a_case_without_a_class) {
   if (!Pytest::is_there()) GTEST_SKIP() << "build/venv is not there";
   Pytest pytest;
-  const JUnitReport report = pytest.report_of("import nothing_of_that_name\n");
+  const JUnitDocument report = pytest.report_of("import nothing_of_that_name\n");
   ASSERT_EQ(report.cases.size(), 1u);
   EXPECT_EQ(report.cases[0].class_name, "");
   EXPECT_EQ(report.cases[0].name, "tests.lab1.test_all");
@@ -163,10 +163,11 @@ TEST(JUnitReader, a_file_that_can_not_be_collected_is_a_case_without_a_class) {
 }
 
 TEST(JUnitReader, takes_a_bare_suite_and_suites_in_suites) {
-  const JUnitReport bare = read(R"(<?xml version="1.0"?><testsuite time="1.5"><testcase classname="a" name="b" time="0.1"/></testsuite>)");
+  const JUnitDocument bare =
+      read(R"(<?xml version="1.0"?><testsuite time="1.5"><testcase classname="a" name="b" time="0.1"/></testsuite>)");
   EXPECT_EQ(bare.time, "1.5");
   ASSERT_EQ(bare.cases.size(), 1u);
-  const JUnitReport nested = read(R"(
+  const JUnitDocument nested = read(R"(
 <testsuites><properties><property name="x" value="y"/></properties>
   <testsuite time="2"><testcase name="one"/><testsuite time="3"><testcase name="two"><system-out>out</system-out></testcase></testsuite></testsuite>
   <testsuite><testcase name="three"><failure message="m">a<![CDATA[<b>]]>c<!-- no --></failure><error>e</error></testcase></testsuite>
@@ -182,7 +183,7 @@ TEST(JUnitReader, takes_a_bare_suite_and_suites_in_suites) {
 }
 
 TEST(JUnitReader, one_name_twice_stays_two_cases_unless_the_second_is_a_tear_down) {
-  const JUnitReport report = read(R"(<testsuite><testcase name="a"><failure>1</failure></testcase><testcase name="b"/>
+  const JUnitDocument report = read(R"(<testsuite><testcase name="a"><failure>1</failure></testcase><testcase name="b"/>
     <testcase name="a"><error>2</error></testcase><testcase name="a"><error>3</error></testcase><testcase name="b"/></testsuite>)");
   ASSERT_EQ(report.cases.size(), 4u);
   EXPECT_EQ(report.cases[0].text, "1\n\n2");
@@ -205,14 +206,14 @@ TEST(JUnitReader, expands_no_entities) {
 <!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;">]><testsuites><testcase name="&lol2;"/></testsuites>)",
                  ErrorCode::corrupt, "line 2: a document type");
   expect_problem(R"(<!DOCTYPE x SYSTEM "file:///etc/passwd"><testsuites/>)", ErrorCode::corrupt, "document type");
-  const JUnitReport report = read("<testsuites><testcase name=\"&lol;&lt;&#65;&amp;\"/></testsuites>");
+  const JUnitDocument report = read("<testsuites><testcase name=\"&lol;&lt;&#65;&amp;\"/></testsuites>");
   ASSERT_EQ(report.cases.size(), 1u);
   EXPECT_EQ(report.cases[0].name, "&lol;<A&");
 }
 
 TEST(JUnitReader, cuts_long_texts_and_counts_what_is_lost) {
   const std::string text = std::string(kMostJUnitText, 'h') + std::string(kMostJUnitText, 't');
-  const JUnitReport report =
+  const JUnitDocument report =
       read(fmt::format("<testsuites><testcase name=\"{}\" time=\"{}\"><failure message=\"{}\">{}</failure></testcase></testsuites>", text,
                        text, text, text));
   ASSERT_EQ(report.cases.size(), 1u);

@@ -9,11 +9,22 @@
 namespace casemate {
 namespace {
 
-TEST(Payload, the_text_begins_with_reports_and_ends_by_running) {
+constexpr std::string_view kHead = "\"\"\"Lines of JSON for the engine (src/war";  // of lines.py, on which all others stand
+
+TEST(Payload, the_text_for_pytest_begins_with_lines_and_ends_by_running) {
   const std::string_view text = warm_python();
-  EXPECT_TRUE(text.starts_with("\"\"\"Reports of pytest"));
+  EXPECT_TRUE(text.starts_with(kHead)) << text.substr(0, 100);
   EXPECT_TRUE(text.ends_with("\nmain()\n"));
   EXPECT_NE(text.find("def become_pytest"), std::string_view::npos);
+  EXPECT_EQ(text.find('\0'), std::string_view::npos);
+}
+
+// What comes after it defines run(), and calls main().
+TEST(Payload, the_plain_text_begins_with_lines_and_runs_nothing) {
+  const std::string_view text = warm_plain();
+  EXPECT_TRUE(text.starts_with(kHead)) << text.substr(0, 100);
+  EXPECT_FALSE(text.ends_with("\nmain()\n"));
+  EXPECT_EQ(text.find("pytest_runtest"), std::string_view::npos);
   EXPECT_EQ(text.find('\0'), std::string_view::npos);
 }
 

@@ -7,8 +7,8 @@
 
 #include <gtest/gtest.h>
 
-#include "apps/pytest/pytest_words.h"
 #include "apps/pytest/settings.h"
+#include "session/pytest_words.h"
 
 namespace casemate {
 namespace {

@@ -10,8 +10,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "apps/pytest/directives.h"
 #include "apps/pytest/init.h"
+#include "session/directives.h"
 
 namespace casemate {
 namespace {

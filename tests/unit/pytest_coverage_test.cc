@@ -1,4 +1,4 @@
-#include "apps/pytest/coverage.h"
+#include "session/coverage.h"
 
 #include <gtest/gtest.h>
 

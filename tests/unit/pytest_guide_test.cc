@@ -6,8 +6,8 @@
 
 #include <gtest/gtest.h>
 
-#include "apps/pytest/directives.h"
-#include "apps/pytest/filter.h"
+#include "session/directives.h"
+#include "session/filter.h"
 
 namespace casemate {
 namespace {

@@ -1,4 +1,4 @@
-#include "apps/pytest/queue.h"
+#include "session/queue.h"
 
 #include <string>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "apps/run/arguments.h"
+#include "command/run_arguments.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "apps/run/mounts.h"
-#include "apps/run/root_options.h"
+#include "command/mounts.h"
+#include "command/root_options.h"
 
 namespace casemate {
 namespace {

@@ -1,4 +1,4 @@
-#include "apps/pytest/second_try.h"
+#include "session/second_try.h"
 
 #include <gtest/gtest.h>
 

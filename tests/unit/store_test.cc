@@ -136,12 +136,11 @@ TEST_F(StoreTest, completes_the_survey_that_a_killed_maker_owed) {
 }
 
 TEST_F(StoreTest, ignores_foreign_files) {
-  Store store = open();
-  const std::string key = store.put_blob("mine").value();
-  {
+  std::string key;
+  {  // its end waits for the thread that counts the layer's files, which holds the layer meanwhile
+    Store store = open();
+    key = store.put_blob("mine").value();
     EXPECT_TRUE(store.make_layer(kKey, "mine", fill_small));
-  }
-  {
     auto temp = store.make_temp();
   }
   for (const char* path :

@@ -1,4 +1,4 @@
-#include "apps/pytest/verdict.h"
+#include "session/verdict.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "apps/run/work_layer.h"
+#include "command/work_layer.h"
 
 #include <cstdlib>
 #include <filesystem>

@@ -29,9 +29,10 @@ def boot_text():
     return re.search(r'kWarmBoot =\s*"(.*)";', text).group(1)
 
 
-def memfd(path):
-    fd = os.memfd_create(path.name, 0)
-    os.write(fd, path.read_bytes())
+def memfd(content):
+    """Of a path, its bytes."""
+    fd = os.memfd_create("given", 0)
+    os.write(fd, content if isinstance(content, bytes) else content.read_bytes())
     return fd
 
 
@@ -175,11 +176,11 @@ def ask_for_parent(control, words, files=()):
 
 
 class Base:
-    """A base parent in `directory`, as the engine starts it; `python` has pytest."""
+    """A base parent in `directory`, as the engine starts it; `python` has pytest, or `text` is another than pytest's."""
 
-    def __init__(self, directory, *args, python=sys.executable, env=None, out=None, err=None):
+    def __init__(self, directory, *args, python=sys.executable, env=None, out=None, err=None, text=PAYLOAD / "warm.py"):
         self.control = Control()
-        fds = {3: self.control.theirs.fileno(), 4: memfd(PAYLOAD / "warm.py"), 5: memfd(PAYLOAD / "casemate_cells.so")}
+        fds = {3: self.control.theirs.fileno(), 4: memfd(text), 5: memfd(PAYLOAD / "casemate_cells.so")}
         high = {target: os.dup(fd) for target, fd in fds.items()}
         high = {target: self._above(fd) for target, fd in high.items()}
 

@@ -3,8 +3,10 @@
 #include <csignal>
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <nlohmann/json.hpp>
 
+#include "apps/agent/clone_credentials.h"
 #include "apps/agent/mock_backend.h"
 #include "apps/agent/settings.h"
 #include "apps/agent/supervisor.h"
@@ -12,6 +14,7 @@
 #include "base/terminal.h"
 #include "report/printing.h"
 #include "sys/cgroup.h"
+#include "sys/fd.h"
 #include "sys/signals.h"
 
 namespace casemate {
@@ -48,7 +51,35 @@ Result<UniqueFd> hear_signals() {
   return open_signals(signals);
 }
 
+// A task takes two descriptors of the agent's; what it has without any is well below this many.
+constexpr rlim_t kDescriptorsOfOurs = 64;
+constexpr rlim_t kDescriptorsOfTask = 2;
+
+// Only as many as are needed: workers inherit the limit.
+Result<void> provide_descriptors(std::uint32_t concurrent) {
+  const rlim_t needed = kDescriptorsOfOurs + kDescriptorsOfTask * concurrent;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) < 0) return fail_errno("ask for the limit of descriptors");
+  if (limit.rlim_cur >= needed) return {};
+  if (limit.rlim_max < needed)
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("--concurrent {} needs {} descriptors, and this process may have {} at most: raise its limit (ulimit -n, LimitNOFILE= "
+                    "of systemd){}",
+                    concurrent, needed, limit.rlim_max,
+                    limit.rlim_max < kDescriptorsOfOurs + kDescriptorsOfTask
+                        ? ""
+                        : fmt::format(", or give at most {}", (limit.rlim_max - kDescriptorsOfOurs) / kDescriptorsOfTask)));
+  limit.rlim_cur = needed;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) < 0) return fail_errno("raise the limit of descriptors");
+  return {};
+}
+
 Result<int> run_agent(AgentSettings settings) {
+  TRY(provide_descriptors(settings.concurrent));
+  if (!settings.clone_credentials.empty()) {
+    TRY_ASSIGN(settings.clone_credentials, check_clone_credentials(settings.clone_credentials));
+  }
   TRY_ASSIGN(const UniqueFd signals, hear_signals());
   if (settings.state_directory.empty()) settings.state_directory = state_directory() + (settings.mock ? "/agent-mock" : "/agent");
   TRY_ASSIGN(Log log, Log::open(settings.logger_output, settings.logger_level, settings.json_log));

@@ -253,8 +253,8 @@ std::expected<TaskAnswer, BackendFailure> Backend::take() {
     return nonsense(fmt::format("{} has no tasks at {} ({}){}: see --get-api", origin, printable_name(settings.get_api), status,
                                 parts_->quoted(*response)));
   auto answer = read_task(response->body);
-  if (!answer) return nonsense(fmt::format("{} answers with no task: {}", origin, parts_->without_secrets(answer.error().what)));
-  answer->problem = parts_->without_secrets(std::move(answer->problem));
+  if (!answer) return nonsense(fmt::format("{}: {}", origin, parts_->without_secrets(answer.error().what)));
+  answer->problem = answer->task.problem = parts_->without_secrets(std::move(answer->problem));
   return std::move(*answer);
 }
 
@@ -293,9 +293,9 @@ std::expected<std::optional<bool>, BackendFailure> Backend::ask_result(const Tas
   return response->status == 200 ? result_in(response->body) : std::nullopt;
 }
 
-std::chrono::milliseconds backoff(std::uint32_t failures, double jitter) {
-  constexpr double kMost = 60'000;
-  const double whole = std::min(kMost, 1000.0 * std::exp2(std::min(std::max(failures, 1u), 32u) - 1.0));
+std::chrono::milliseconds backoff(std::uint32_t failures, double jitter, std::chrono::milliseconds first, std::chrono::milliseconds most) {
+  const double whole = std::min(static_cast<double>(most.count()),
+                                static_cast<double>(first.count()) * std::exp2(std::min(std::max(failures, 1u), 32u) - 1.0));
   return std::chrono::milliseconds(std::llround(whole * (1 - std::clamp(jitter, 0.0, 1.0) / 2)));
 }
 

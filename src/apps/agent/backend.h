@@ -67,8 +67,10 @@ class Backend {
   std::unique_ptr<Parts> parts_;
 };
 
-/// The next wait after `failures` (1, 2, ...; 0 is as 1) in a row: doubling from 1 s to 60 s, of which a random half (`jitter` in [0, 1))
-/// is taken off.
-[[nodiscard]] std::chrono::milliseconds backoff(std::uint32_t failures, double jitter);
+/// The next wait after `failures` (1, 2, ...; 0 is as 1) in a row: doubling from `first` to `most`, of which a random half (`jitter` in
+/// [0, 1)) is taken off.
+[[nodiscard]] std::chrono::milliseconds backoff(std::uint32_t failures, double jitter,
+                                                std::chrono::milliseconds first = std::chrono::seconds(1),
+                                                std::chrono::milliseconds most = std::chrono::seconds(60));
 
 }  // namespace casemate

@@ -49,6 +49,7 @@ class Courier {
   void send(Errand errand);
   /// Readable when an errand has ended.
   [[nodiscard]] int fd() const { return ended_.get(); }
+  /// What came of the errand: then it is idle again. nullopt: it has not ended.
   std::optional<ErrandEnd> fetch();
   /// Ends a question for a task, if that is what is under way; a post goes on.
   void interrupt_take();

@@ -1,6 +1,7 @@
 #include "apps/agent/git_cell.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <csignal>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 
 #include "base/terminal.h"
 #include "base/units.h"
+#include "engine/disk_watch.h"
 #include "image/reference.h"
 #include "image/requirements.h"
 #include "image/root.h"
@@ -19,7 +21,9 @@ namespace {
 
 constexpr std::size_t kLongestUrl = 4096;
 constexpr std::size_t kLinesKept = 5;
+constexpr std::array<std::string_view, 3> kReasons = {"fatal:", "error:", "remote:"};
 constexpr const char* kRepositoryInCell = "/work/repository";
+constexpr const char* kCredentialsInCell = "/work/credentials";
 constexpr auto kWall = std::chrono::minutes(5);
 constexpr std::uint64_t kMemory = 1ull << 30;
 constexpr std::uint64_t kDisk = 1ull << 30;
@@ -59,11 +63,27 @@ std::optional<std::string> local_path(std::string_view url) {
   return std::nullopt;
 }
 
-bool has_user(std::string_view url) {
-  const auto scheme = url.find("://");
-  if (scheme == std::string_view::npos) return false;
-  const auto host = url.substr(scheme + 3, url.find('/', scheme + 3) - scheme - 3);
-  return host.find('@') != std::string_view::npos;
+// The host, and its port, of an authority.
+std::string_view without_user(std::string_view authority) { return authority.substr(authority.rfind('@') + 1); }
+
+// A host that is this machine itself (RFC 6761, 6.3; RFC 1122, 3.2.1.3; RFC 4291, 2.5.3), as URLs and scp's form have it.
+bool names_loopback(std::string_view url) {
+  const bool has_scheme = url.find("://") != std::string_view::npos;
+  std::string_view host = without_user(has_scheme ? authority_of(url) : url.substr(0, url.find('/')));
+  if (host.starts_with("[::1]")) return true;
+  host = host.substr(0, host.find(':'));
+  std::string lower;
+  for (const char byte : host) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(byte)));
+  return lower == "localhost" || lower.ends_with(".localhost") ||
+         (lower.starts_with("127.") && lower.find_first_not_of("0123456789.") == std::string::npos);
+}
+
+// "https://host:8443" of an URL, as gitcredentials(7) wants a server's settings named; "" where it has no such server.
+std::string http_server(std::string_view url) {
+  const std::string_view scheme = url.starts_with("http://") ? "http://" : url.starts_with("https://") ? "https://" : "";
+  const std::string_view host = without_user(authority_of(url));
+  if (scheme.empty() || host.empty() || host.find_first_of("=*\\") != std::string_view::npos) return "";
+  return fmt::format("{}{}", scheme, host);
 }
 
 std::map<std::string, std::string> git_environment(const GitSource& source) {
@@ -99,7 +119,12 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
   for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
 }
 
-// What git said last, without what it says when all is well.
+// What says why git failed; warnings, which come before it, mostly are about something else.
+bool is_reason(std::string_view line) {
+  return std::any_of(kReasons.begin(), kReasons.end(), [line](std::string_view word) { return line.starts_with(word); });
+}
+
+// What git said last, its reasons first, without what it says when all is well.
 std::string last_words(const GitSource& source, const std::string& text) {
   std::vector<std::string> lines;
   std::size_t at = 0;
@@ -116,8 +141,62 @@ std::string last_words(const GitSource& source, const std::string& text) {
     }
     lines.push_back(printable_name(redacted(line)));
   }
-  if (lines.size() > kLinesKept) lines.erase(lines.begin(), lines.end() - kLinesKept);
+  const auto others = std::stable_partition(lines.begin(), lines.end(), is_reason);
+  const auto reasons = static_cast<std::size_t>(others - lines.begin());
+  const std::size_t kept = std::min(reasons, kLinesKept);
+  const std::size_t beside = std::min(lines.size() - reasons, kLinesKept - kept);
+  lines.erase(others, lines.end() - static_cast<std::ptrdiff_t>(beside));
+  lines.erase(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(reasons - kept));
   return fmt::format("{}", fmt::join(lines, " "));
+}
+
+// What git, curl and ssh say, in English: LANG is C.UTF-8. Not all that servers say, but what is in none of these lists only means to wait.
+constexpr std::string_view kUnreached[] = {
+    "Could not resolve",    "Failed to connect",      "Couldn't connect", "Connection refused",
+    "Connection timed out", "Network is unreachable", "No route to host", "Temporary failure in name resolution"};
+constexpr std::string_view kNotThere[] = {"' not found",
+                                          "Repository not found",
+                                          "does not appear to be a git repository",
+                                          "repository not exported",
+                                          "could not read Username",
+                                          "could not read Password",
+                                          "Authentication failed",
+                                          "Permission denied (",
+                                          "error: 403",
+                                          "error: 410",
+                                          "' not allowed",
+                                          "is not a git command",
+                                          "reference is not a tree",
+                                          "not our ref"};
+constexpr std::string_view kExhausted[] = {"No space left on device",          "Disk quota exceeded", "Cannot allocate memory",
+                                           "Resource temporarily unavailable", "Too many open files", "Cannot fork"};
+
+template <std::size_t N>
+bool has_any(std::string_view text, const std::string_view (&words)[N]) {
+  return std::any_of(std::begin(words), std::end(words), [&](std::string_view word) { return text.find(word) != std::string_view::npos; });
+}
+
+// Whether a program of ours says that something ran out: as strerror(3) at a line's end. Elsewhere, and in lines of the server's, the words
+// may be a name that somebody chose.
+bool says_exhausted(std::string_view said) {
+  while (!said.empty()) {
+    const std::string_view line = said.substr(0, said.find('\n'));
+    said.remove_prefix(std::min(said.size(), line.size() + 1));
+    if (line.starts_with("remote:")) continue;
+    for (const std::string_view word : kExhausted) {
+      if (line.ends_with(word) && line.substr(0, line.size() - word.size()).ends_with(": ")) return true;
+    }
+  }
+  return false;
+}
+
+// Of a git that exited, and said this.
+ErrorCode code_of(const Outcome& outcome, std::string_view said) {
+  constexpr int kNoProgram = 127;  // of sh
+  constexpr int kUsage = 129;      // of git; above it: of sh, for a git that was killed
+  if (outcome.code == kNoProgram || outcome.code > kUsage) return ErrorCode::internal;
+  if (says_exhausted(said)) return ErrorCode::exhausted;
+  return has_any(said, kNotThere) ? ErrorCode::not_found : ErrorCode::refused;
 }
 
 }  // namespace
@@ -130,18 +209,27 @@ Result<GitSource> read_git_source(std::string_view url, bool allow_file_urls) {
   if (url[0] == '-') return fail(ErrorCode::invalid_input, fmt::format("{} is no URL of a repository: it begins with '-'", in_quotes(url)));
   if (has_control(url) || url.size() > kLongestUrl)
     return fail(ErrorCode::invalid_input, fmt::format("{} is no URL of a repository", in_quotes(redacted(url))));
-  source.secret = has_user(url);
+  source.secret = authority_of(url).find('@') != std::string_view::npos;
   const auto path = local_path(url);
+  source.loopback = !path && names_loopback(url);
   if (!path) return source;
   if (!allow_file_urls)
     return fail(ErrorCode::refused,
-                fmt::format("repository {} is a path: files of this machine are not allowed as repositories", in_quotes(url)));
+                fmt::format("repository {} is a path: files of this machine are not allowed as repositories (but with --allow-file-urls)",
+                            in_quotes(url)));
   char* real = path->starts_with('/') ? ::realpath(path->c_str(), nullptr) : nullptr;
   if (!real) return fail(ErrorCode::not_found, fmt::format("repository {} does not exist", in_quotes(url)));
   source.host_path = real;
   std::free(real);
   source.url = fmt::format("file://{}", kRepositoryInCell);
   return source;
+}
+
+std::string_view authority_of(std::string_view url) {
+  const auto scheme = url.find("://");
+  if (scheme == std::string_view::npos) return "";
+  url.remove_prefix(scheme + 3);
+  return url.substr(0, url.find_first_of("/?#"));
 }
 
 std::string repository_name(std::string_view url) {
@@ -156,6 +244,10 @@ Result<void> check_revision(std::string_view what, std::string_view revision) {
       revision.find_first_of(" ~^:?*[\\") != std::string_view::npos || revision.size() > kLongestUrl)
     return fail(ErrorCode::invalid_input, fmt::format("{} {} is no name that git allows", what, in_quotes(revision)));
   return {};
+}
+
+bool is_commit(std::string_view revision) {
+  return (revision.size() == 40 || revision.size() == 64) && revision.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 Job git_job(const GitSource& source, Network network, const std::string& script, const std::vector<std::string>& arguments,
@@ -181,31 +273,74 @@ Job git_job(const GitSource& source, Network network, const std::string& script,
   return job;
 }
 
-bool is_full_disk(const Outcome& outcome) {
-  return outcome.kind == Outcome::Kind::disk_limit && outcome.detail.starts_with("the file system of ");
+void show_credentials(Job& job, const GitSource& source, const std::string& file) {
+  const std::string server = http_server(source.url);
+  if (file.empty() || server.empty()) return;
+  job.mounts.push_back({.kind = Mount::Kind::bind, .source = file, .target = kCredentialsInCell, .owned = true});
+  // It is only asked: to be told that a password was right, or wrong, would make it write.
+  job.env["ASK"] = fmt::format("credential.{}.helper=!ask() {{ test \"$1\" != get || git credential-store --file={} get; }}; ask", server,
+                               kCredentialsInCell);
 }
 
-std::optional<std::string> git_failure(const GitSource& source, const JobResult& result) {
+bool is_full_disk(const Outcome& outcome) { return outcome.kind == Outcome::Kind::disk_limit && outcome.step == kDiskFull; }
+
+bool is_many_files(const Outcome& outcome) { return outcome.kind == Outcome::Kind::disk_limit && outcome.step == kManyFiles; }
+
+bool is_out_of_reach(const GitSource& source, Network network) { return source.loopback && network == Network::outbound; }
+
+std::optional<Error> git_failure(const GitSource& source, const JobResult& result, Network network) {
+  auto failure = git_failure(source, result);
+  if (failure && is_out_of_reach(source, network) && result.outcome.kind == Outcome::Kind::exited) {
+    failure->code = ErrorCode::not_found;
+    failure->what.insert(
+        0, fmt::format("{} is on the loopback of the machine that runs the tests, where git can look with --clone-network host only: ",
+                       source.name));
+  }
+  return failure;
+}
+
+std::optional<Error> git_failure(const GitSource& source, const JobResult& result) {
   const Outcome& outcome = result.outcome;
   const std::string said = last_words(source, result.output.err);
+  const auto failure = [](ErrorCode code, std::string what, int number = 0) { return Error{code, std::move(what), number, ""}; };
   switch (outcome.kind) {
     case Outcome::Kind::exited:
       if (outcome.code == 0) return std::nullopt;
-      if (outcome.code == 128 + SIGXFSZ) return fmt::format("{} is too large: a file of more than {}", source.name, format_bytes(kDisk));
-      return said.empty() ? fmt::format("git exited with {} and said nothing", outcome.code) : said;
+      if (outcome.code == 128 + SIGXFSZ)
+        return failure(ErrorCode::refused, fmt::format("{} is too large: a file of more than {}", source.name, format_bytes(kDisk)));
+      return failure(code_of(outcome, result.output.err),
+                     said.empty() ? fmt::format("git exited with {} and said nothing", outcome.code) : said);
     case Outcome::Kind::timed_out:
-      return fmt::format("{} took longer than {}", source.name, format_duration(kWall));
+      return failure(ErrorCode::refused, fmt::format("{} took longer than {}", source.name, format_duration(kWall)));
     case Outcome::Kind::disk_limit:
       if (is_full_disk(outcome))
-        return fmt::format("there is no room for {}: the disk of the machine that runs the tests is nearly full", source.name);
-      return fmt::format("{} is too large: more than {} on disk", source.name, format_bytes(kDisk));
+        return failure(ErrorCode::exhausted,
+                       fmt::format("there is no room for {}: the disk of the machine that runs the tests is nearly full", source.name));
+      if (is_many_files(outcome))
+        return failure(ErrorCode::refused, fmt::format("{} is too large: more than {} files", source.name, files_within(kDisk)));
+      return failure(ErrorCode::refused, fmt::format("{} is too large: more than {} on disk", source.name, format_bytes(kDisk)));
     case Outcome::Kind::out_of_memory:
-      return fmt::format("{} is too large: git needed more than {} of memory", source.name, format_bytes(kMemory));
+      return failure(ErrorCode::refused,
+                     fmt::format("{} is too large: git needed more than {} of memory", source.name, format_bytes(kMemory)));
     case Outcome::Kind::setup_failed:
-      return fmt::format("git's cell could not be made: {}", words(outcome));
+      return failure(ErrorCode::system, fmt::format("git's cell could not be made: {}", words(outcome)), outcome.code);
+    case Outcome::Kind::cancelled:
+      return failure(ErrorCode::cancelled, "git was stopped");
+    case Outcome::Kind::signaled:
+    case Outcome::Kind::lost:
+      return failure(ErrorCode::internal, fmt::format("git {}{}{}", words(outcome), said.empty() ? "" : ": ", said));
     default:
-      return fmt::format("git {}{}{}", words(outcome), said.empty() ? "" : ": ", said);
+      return failure(ErrorCode::refused, fmt::format("git {}{}{}", words(outcome), said.empty() ? "" : ": ", said));
   }
+}
+
+bool is_unreached(const JobResult& result) {
+  if (result.outcome.kind != Outcome::Kind::exited || result.outcome.code == 0) return false;
+  const std::string& said = result.output.err;
+  constexpr std::string_view kStatus = "returned error: ";  // of HTTP: 429 and 5xx say that it is too much now
+  const auto at = said.find(kStatus);
+  const std::string_view status = at == std::string::npos ? "" : std::string_view(said).substr(at + kStatus.size());
+  return has_any(said, kUnreached) || status.starts_with("5") || status.starts_with("429");
 }
 
 }  // namespace casemate

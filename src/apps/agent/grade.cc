@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "apps/agent/git_cell.h"
 #include "base/terminal.h"
 #include "base/untrusted_json.h"
 
@@ -115,7 +116,7 @@ struct SoughtName {
 
 // Names that were asked for and match no case. A case in which none of the names occurs was chosen by one of its extra keywords (a
 // marker's name, say), of which a report knows nothing: then no name can be said to match nothing.
-std::vector<std::string> unmatched(const JUnitReport& report, const std::vector<std::string>& names) {
+std::vector<std::string> unmatched(const JUnitDocument& report, const std::vector<std::string>& names) {
   std::vector<std::string> cases;
   std::string all;
   for (const JUnitCase& test : report.cases) {
@@ -141,7 +142,7 @@ std::string last_line(std::string_view text) {
   return std::string(newline == std::string_view::npos ? text : text.substr(newline + 1));
 }
 
-std::string interrupted_text(const JUnitReport& report) {
+std::string interrupted_text(const JUnitDocument& report) {
   for (const JUnitCase& test : report.cases) {
     if (test.errored && test.message == "collection failure")
       return fmt::format("the tests could not be collected: {}: {}", name_of(test), last_line(test.text));
@@ -150,7 +151,8 @@ std::string interrupted_text(const JUnitReport& report) {
 }
 
 // Why a status can't be that of tests which ran to their end; "" if it can.
-std::string status_problem(const JUnitReport& report, int status) {
+std::string status_problem(const JUnitDocument& report, const RunFacts& facts) {
+  const int status = facts.exit_status;
   switch (status) {
     case kPassed:
     case kFailed:
@@ -161,7 +163,7 @@ std::string status_problem(const JUnitReport& report, int status) {
     case kInternal:
       return "pytest had an internal error (status 3)";
     case kUsage:
-      return "pytest refused its command line or configuration (status 4)";
+      return fmt::format("pytest refused its command line or configuration (status 4){}{}", facts.said.empty() ? "" : ": ", facts.said);
     default:
       return fmt::format("the tests' command ended with status {}, which is none of pytest's", status);
   }
@@ -223,8 +225,14 @@ OrderedJson attempt_key(const Task& task) {
 
 std::string dumped(const OrderedJson& json) { return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace); }
 
-constexpr std::string_view word(CaseGrade::Verdict verdict) {
-  return verdict == CaseGrade::Verdict::passed ? "passed" : verdict == CaseGrade::Verdict::failed ? "failed" : "skipped";
+constexpr std::pair<Fault, std::string_view> kFaults[] = {{Fault::none, "none"},     {Fault::no_tests, "no tests"},
+                                                          {Fault::tests, "tests"},   {Fault::host, "host"},
+                                                          {Fault::worker, "worker"}, {Fault::unreached, "unreached"}};
+
+// A word that is none of ours: a grade that nobody should believe.
+Fault fault_of(std::string_view text) {
+  const auto* const found = std::ranges::find(kFaults, text, &std::pair<Fault, std::string_view>::second);
+  return found == std::end(kFaults) ? Fault::worker : found->first;
 }
 
 microseconds time_at(const Json& object, const char* key) {
@@ -253,7 +261,7 @@ std::optional<CaseGrade> case_from_json(const Json& object) {
 
 }  // namespace
 
-Grade grade_of(const JUnitReport& report, const RunFacts& facts) {
+Grade grade_of(const JUnitDocument& report, const RunFacts& facts) {
   Grade grade;
   microseconds sum{0};
   for (const JUnitCase& test : report.cases) {
@@ -267,7 +275,7 @@ Grade grade_of(const JUnitReport& report, const RunFacts& facts) {
   grade.duration = time.value_or(sum);
   grade.duration_text = time ? report.time : text_of(sum);
 
-  if (std::string problem = status_problem(report, facts.exit_status); !problem.empty()) {
+  if (std::string problem = status_problem(report, facts); !problem.empty()) {
     make_error(grade, std::move(problem));
   } else if (std::string lie = disagreement(grade, facts.exit_status); !lie.empty()) {
     // Which of the cases are true nobody can say.
@@ -283,8 +291,31 @@ Grade grade_of(const JUnitReport& report, const RunFacts& facts) {
 
 std::string case_key(std::string_view class_name, std::string_view name) { return fmt::format("{}::{}", class_name, name); }
 
-Grade grade_of_error(std::string details) {
+std::string_view word(CaseGrade::Verdict verdict) {
+  return verdict == CaseGrade::Verdict::passed ? "passed" : verdict == CaseGrade::Verdict::failed ? "failed" : "skipped";
+}
+
+std::string_view result_word(const Grade& grade) { return grade.is_error ? "error" : grade.any_unexpected ? "failed" : "passed"; }
+
+std::size_t count_of(const Grade& grade, CaseGrade::Verdict verdict) {
+  return static_cast<std::size_t>(std::ranges::count(grade.cases, verdict, &CaseGrade::verdict));
+}
+
+std::string counts_of(const Grade& grade) {
+  using Verdict = CaseGrade::Verdict;
+  std::string text;
+  for (const Verdict verdict : {Verdict::passed, Verdict::failed, Verdict::skipped}) {
+    const std::size_t count = count_of(grade, verdict);
+    if (count > 0 || text.empty()) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, word(verdict));
+  }
+  return text;
+}
+
+std::string_view word(Fault fault) { return std::ranges::find(kFaults, fault, &std::pair<Fault, std::string_view>::first)->second; }
+
+Grade grade_of_error(std::string details, Fault fault) {
   Grade grade;
+  grade.fault = fault;
   make_error(grade, std::move(details));
   return grade;
 }
@@ -312,8 +343,10 @@ std::string result_body(const Grade& grade, const Task& task, WireForm form, boo
 
 std::string grade_json(const Grade& grade) {
   OrderedJson json;
+  if (grade.fault != Fault::none) json["fault"] = word(grade.fault);
   json["is_error"] = grade.is_error;
   json["error_details"] = clean(grade.error_details);
+  json["commit"] = clean(grade.commit);
   json["duration"] = clean(grade.duration_text);
   json["duration_us"] = std::max<std::int64_t>(grade.duration.count(), 0);
   json["any_unexpected"] = grade.any_unexpected;
@@ -340,8 +373,10 @@ Result<Grade> grade_from_json(std::string_view text) {
   if (!cases || !member_if(*object, "is_error", &Json::is_boolean))
     return fail(ErrorCode::corrupt, "a grade on disk lacks what every grade has");
   Grade grade;
+  if (const std::string fault = text_at(*object, "fault"); !fault.empty()) grade.fault = fault_of(fault);
   grade.is_error = true_at(*object, "is_error");
   grade.error_details = text_at(*object, "error_details");
+  if (std::string commit = text_at(*object, "commit"); is_commit(commit)) grade.commit = std::move(commit);
   grade.duration_text = text_at(*object, "duration");
   grade.duration = time_at(*object, "duration_us");
   grade.any_unexpected = true_at(*object, "any_unexpected");

@@ -25,16 +25,39 @@ struct CaseGrade {
   std::uint64_t memory_kib = 0;
 };
 
+/// Why a task has no result yet, though no student is to blame for that.
+enum class Fault {
+  none,       ///< it has one: what is wrong is in the grade
+  no_tests,   ///< there is no such tests repository or revision, or it is not for us
+  tests,      ///< the tests, their environment or its image can't be had now
+  host,       ///< this machine lacks what any task needs: room, descriptors, processes, cells
+  worker,     ///< what ran it broke, and nobody knows whether another task would fare better
+  unreached,  ///< the server of the student's repository is away or overloaded; or there is no such server
+};
+/// "none", "no tests", "tests", "host", "worker", "unreached".
+[[nodiscard]] std::string_view word(Fault fault);
+
 /// The result of a task.
 struct Grade {
+  Fault fault = Fault::none;  ///< not `none`: there is no result; error_details says what is wrong
   bool is_error = false;      ///< the tests could not be run to their end
   std::string error_details;  ///< one paragraph for the student or the teacher
+  std::string commit;         ///< of the student's repository that was graded, its whole hash; "" where none was had. Not posted
   std::string duration_text = "0";
   std::chrono::microseconds duration{0};
   std::vector<CaseGrade> cases;
   bool any_unexpected = false;  ///< a case failed or had an error
   bool any_skipped = false;
 };
+
+/// "passed", "failed", "skipped".
+[[nodiscard]] std::string_view word(CaseGrade::Verdict verdict);
+/// "error", "failed", "passed": the whole result in a word.
+[[nodiscard]] std::string_view result_word(const Grade& grade);
+/// Cases that came out so.
+[[nodiscard]] std::size_t count_of(const Grade& grade, CaseGrade::Verdict verdict);
+/// "3 passed, 1 failed, 1 skipped"; none failed or skipped is left out.
+[[nodiscard]] std::string counts_of(const Grade& grade);
 
 /// Of a case that had a cell of its own.
 struct CaseFacts {
@@ -47,15 +70,16 @@ struct CaseFacts {
 /// What the tests' command did, beside its report.
 struct RunFacts {
   int exit_status = 0;                       ///< of pytest; only read where the outcome is `exited`
+  std::string said;                          ///< where it refused its command line: its own line of why, printable; or ""
   std::uint64_t peak_memory_kib = 0;         ///< of the cell
   std::map<std::string, CaseFacts> cases;    ///< by case_key(): what is known of one alone
   std::vector<std::string> connected_tests;  ///< asked for: those that match no case make an error
 };
 
 /// Maps a report. Where the exit status and the report disagree, or nothing ran that was asked for, the grade is an error.
-[[nodiscard]] Grade grade_of(const JUnitReport& report, const RunFacts& facts);
+[[nodiscard]] Grade grade_of(const JUnitDocument& report, const RunFacts& facts);
 /// An error with nothing else.
-[[nodiscard]] Grade grade_of_error(std::string details);
+[[nodiscard]] Grade grade_of_error(std::string details, Fault fault = Fault::none);
 
 /// The body to post, in `form`: texts without NUL and valid UTF-8, error_details of at most 255 characters.
 [[nodiscard]] std::string result_body(const Grade& grade, const Task& task, WireForm form, bool strict_skips);

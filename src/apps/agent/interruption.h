@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
+#include <utility>
 
 #include "casemate/engine.h"
 #include "casemate/result.h"
@@ -16,6 +18,7 @@ class Interruption {
   /// What a signal or the end of the time does to what runs: tests get SIGINT and 10 s to write their report, all else is ended at once.
   enum class Manner { end, ask };
 
+  /// Blocks those signals in the calling thread. Until treat() it is Manner::end.
   static Result<std::unique_ptr<Interruption>> create(Engine& engine);
   ~Interruption();
   Interruption(const Interruption&) = delete;

@@ -11,14 +11,14 @@
 #include <unistd.h>
 
 #include "apps/agent/worker.h"
-#include "apps/pytest/pytest_words.h"
-#include "apps/pytest/session.h"
 #include "base/terminal.h"
 #include "base/untrusted_json.h"
 #include "report/failure_text.h"
 #include "report/junit.h"
 #include "report/junit_reader.h"
 #include "report/test_console.h"
+#include "session/pytest_words.h"
+#include "session/session.h"
 #include "sys/fd.h"
 
 namespace casemate {
@@ -124,6 +124,7 @@ class Witness final : public Sink {
   void test_started(const TestStart& start) override { leads_[start.slot] = seen(*start.test, std::nullopt).place; }
   void test_finished(const TestResult& result) override {
     if (result.verdict == Verdict::cancelled) return;
+    if (result.outcome.kind == Outcome::Kind::setup_failed && cell_problem_.empty()) cell_problem_ = words(result.outcome);
     CaseFacts& facts = seen(result.test, result.slot);
     facts.memory_kib = std::max(facts.memory_kib, result.resources.peak_memory_bytes.value_or(0) / 1024);
     report_.test_finished(within_bounds(result));
@@ -135,12 +136,17 @@ class Witness final : public Sink {
   std::string run_finished(const RunEnd& end) override {
     problem_ = end.problem;
     stopped_ = !end.stopped_because.empty();
+    at_once_ = end.at_once;
     return report_.run_finished(end);
   }
 
   // As pytest has it: what did run is told, but that is not all.
   [[nodiscard]] bool interrupted() const { return uncollected_ || stopped_; }
+  // Why a test's cell could not be made, which is no test's doing; "" if all could.
+  [[nodiscard]] const std::string& cell_problem() const { return cell_problem_; }
   [[nodiscard]] const std::string& why() const { return problem_; }
+  // A second signal came.
+  [[nodiscard]] bool at_once() const { return at_once_; }
   [[nodiscard]] std::map<std::string, CaseFacts>& cases() { return cases_; }
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
@@ -182,8 +188,10 @@ class Witness final : public Sink {
   std::vector<std::string> notes_;
   std::size_t texts_ = 0;  // bytes that the report has
   std::string problem_;
+  std::string cell_problem_;
   bool uncollected_ = false;
   bool stopped_ = false;
+  bool at_once_ = false;
 };
 
 // Every test sees what the tests' command would: the same cell, but for the report's directory, and pytest as that has called it.
@@ -199,6 +207,7 @@ Result<Furnishing> furnish_as(const WorkOrder& order, const TestsEnvironment& en
   Furnishing made;
   made.request.fork = job;
   made.request.parent = std::move(job);  // with its limits: what a conftest.py imports may be the student's
+  made.request.guarded = true;           // a test's fork tells what it came to, by a descriptor
   return made;
 }
 
@@ -286,9 +295,13 @@ Result<TestsEnd> run_isolated(const WorkOrder& order, const TestsEnvironment& en
   end.cases = std::move(witness.cases());
   if (status >= kSignaled) {
     end.cut_short = rang && status == kSignaled + SIGINT ? CutShort::timed_out : CutShort::stopped;
+    // Two of one number would be one. What comes after the timeout is the first that somebody has sent.
     if (end.cut_short == CutShort::stopped) ::kill(::getpid(), status - kSignaled);
+    if (witness.at_once()) ::kill(::getpid(), status - kSignaled == SIGTERM ? SIGINT : SIGTERM);
     return end;
   }
+  if (!witness.cell_problem().empty())
+    return fail(ErrorCode::system, fmt::format("a test's cell could not be made: {}", witness.cell_problem()));
   if (status <= 1 || status == kNoTests) return end;
   std::string why = fmt::format("pytest could not be run so: {}", printable_line(witness.why().substr(0, witness.why().find('\n'))));
   if (end.cases.empty()) return impossible(std::move(why));

@@ -33,9 +33,10 @@ Result<PytestCall> read_call(const std::string& scratch);
 Result<PytestCall> call_from_json(const std::string& text);
 
 /// Runs the tests, `order.slots` at a time, each with its own copies of project and tests, in an engine of this call's own. SIGINT and
-/// SIGTERM, which must be blocked, and the end of `timeout` (0: none) end it: a signal is pending again afterwards. The report is
+/// SIGTERM, which must be blocked, and the end of `timeout` (0: none) end it: a signal is pending again afterwards, and where a second
+/// one came two are. The report is
 /// places.report/report.xml; `scratch` is another directory, empty. not_supported: no test began, for a reason that a run in one cell may
-/// not have.
+/// not have. system: a test's cell could not be made.
 Result<TestsEnd> run_isolated(const WorkOrder& order, const TestsEnvironment& environment, const TestsPlaces& places,
                               const PytestCall& call, const std::string& scratch, std::chrono::milliseconds timeout);
 

@@ -57,10 +57,17 @@ void Metrics::backend_failed(std::string_view kind) {
   ++failures_[std::string(kind)];
 }
 
-void Metrics::set_gauges(std::size_t running, std::size_t waiting_to_be_posted) {
+void Metrics::task_held(std::string_view fault) {
+  const std::lock_guard hold(mutex_);
+  ++held_[std::string(fault)];
+}
+
+void Metrics::set_gauges(std::size_t running, std::size_t waiting_to_be_posted, std::size_t waiting_to_be_run, bool kept) {
   const std::lock_guard hold(mutex_);
   running_ = running;
   waiting_ = waiting_to_be_posted;
+  queued_ = waiting_to_be_run;
+  kept_ = kept;
 }
 
 std::string Metrics::text() const {
@@ -72,6 +79,10 @@ std::string Metrics::text() const {
   head(text, "tasks_total", "counter", "Tasks that have a grade, by result.");
   for (const auto& [result, number] : tasks_) text += fmt::format("casemate_agent_tasks_total{{result=\"{}\"}} {}\n", result, number);
   single(text, "tasks_running", "gauge", "Tasks that run just now.", running_);
+  single(text, "tasks_waiting", "gauge", "Tasks that are taken and wait to be run.", queued_);
+  single(text, "hindered", "gauge", "1 while no task can be run, though no student is to blame: tests or machine.", kept_ ? 1 : 0);
+  head(text, "tasks_held_total", "counter", "Runs in vain of tasks that wait for it to be mended, by whose fault that is.");
+  for (const auto& [fault, number] : held_) text += fmt::format("casemate_agent_tasks_held_total{{fault=\"{}\"}} {}\n", fault, number);
   single(text, "duplicates_total", "counter", "Tasks that were offered again and dropped.", duplicates_);
   single(text, "results_waiting", "gauge", "Results that wait to be posted.", waiting_);
   single(text, "results_posted_total", "counter", "Results that the backend has.", posted_);

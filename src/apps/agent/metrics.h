@@ -25,7 +25,10 @@ class Metrics {
   void duplicate_dropped();
   /// `kind`: "unreachable", "post_refused", ...
   void backend_failed(std::string_view kind);
-  void set_gauges(std::size_t running, std::size_t waiting_to_be_posted);
+  /// A task that was run in vain and waits, by no fault of its student's; `fault`: "tests", "host", ...
+  void task_held(std::string_view fault);
+  /// `kept`: no task can be run now, by no student's fault.
+  void set_gauges(std::size_t running, std::size_t waiting_to_be_posted, std::size_t waiting_to_be_run, bool kept);
   [[nodiscard]] std::string text() const;
 
  private:
@@ -33,6 +36,7 @@ class Metrics {
   mutable std::mutex mutex_;
   std::map<std::string, std::uint64_t, std::less<>> tasks_ = {{"error", 0}, {"failed", 0}, {"passed", 0}};
   std::map<std::string, std::uint64_t, std::less<>> failures_ = {{"unreachable", 0}};
+  std::map<std::string, std::uint64_t, std::less<>> held_ = {{"host", 0}, {"tests", 0}, {"worker", 0}};
   std::array<std::uint64_t, kBounds.size() + 1> durations_{};
   double seconds_ = 0;
   std::uint64_t posted_ = 0;
@@ -40,6 +44,8 @@ class Metrics {
   std::uint64_t duplicates_ = 0;
   std::size_t running_ = 0;
   std::size_t waiting_ = 0;
+  std::size_t queued_ = 0;
+  bool kept_ = false;
   std::int64_t started_ = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 };
 

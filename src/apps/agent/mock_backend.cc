@@ -187,7 +187,6 @@ void MockBackend::Parts::give(httplib::Response& response) {
 }
 
 Attempt* MockBackend::Parts::find(const nlohmann::json& result) {
-  Task key;
   const nlohmann::json* number = member_if(result, "attempt", &nlohmann::json::is_number_integer);
   for (Attempt& attempt : attempts) {
     const bool same =

@@ -5,16 +5,18 @@
 #include <iterator>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include "apps/image/naming.h"
+#include "apps/agent/log.h"
 #include "base/shell_words.h"
 #include "base/units.h"
+#include "command/limit_values.h"
+#include "command/naming.h"
 
 namespace casemate {
 namespace {
 
 using Stored = Result<void>;
+using Values = OptionWords::Values;
 
 std::unexpected<Error> wrong(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
 
@@ -47,6 +49,8 @@ Stored store_true(AgentRequest& request, const std::string&) {
 template <std::chrono::milliseconds AgentSettings::* member>
 Stored store_duration(AgentRequest& request, const std::string& value) {
   TRY_ASSIGN(request.settings.*member, parse_duration(value));
+  if ((request.settings.*member).count() == 0 && value.find_first_of("123456789") != std::string::npos)
+    return wrong(fmt::format("'{}' is less than a millisecond; give at least 0.001, or 0", value));
   return {};
 }
 
@@ -67,7 +71,7 @@ Stored store_path(AgentRequest& request, const std::string& value) {
 Stored store_backend_url(AgentRequest& request, const std::string& value) {
   const std::size_t host = value.starts_with("http://") ? 7 : value.starts_with("https://") ? 8 : 0;
   const bool named = host > 0 && value.size() > host && value[host] != '/' && value.find_first_of(" \t\r\n?#") == std::string::npos;
-  if (!named) return wrong(fmt::format("'{}' is not http://HOST[:PORT] or https://HOST[:PORT]", value));
+  if (!named) return wrong(fmt::format("'{}' is not http://HOST[:PORT] or https://HOST[:PORT]", shown_url(value)));
   std::string url = value;
   while (url.ends_with('/')) url.pop_back();
   request.settings.backend_url = url;
@@ -87,17 +91,12 @@ Stored store_password_file(AgentRequest& request, const std::string& value) {
 }
 
 Stored store_level(AgentRequest& request, const std::string& value) {
-  constexpr std::pair<std::string_view, LogLevel> kLevels[] = {{"debug", LogLevel::debug},
-                                                               {"info", LogLevel::info},
-                                                               {"warning", LogLevel::warning},
-                                                               {"error", LogLevel::error},
-                                                               {"critical", LogLevel::critical}};
-  for (const auto& [name, level] : kLevels) {
-    if (value != name) continue;
-    request.settings.logger_level = level;
-    return {};
-  }
-  return wrong(fmt::format("invalid choice: '{}' (choose from 'debug', 'info', 'warning', 'error', 'critical')", value));
+  TRY_ASSIGN(request.settings.logger_level, read_choice<LogLevel>(value, {{"debug", LogLevel::debug},
+                                                                          {"info", LogLevel::info},
+                                                                          {"warning", LogLevel::warning},
+                                                                          {"error", LogLevel::error},
+                                                                          {"critical", LogLevel::critical}}));
+  return {};
 }
 
 Stored store_tests_repo(AgentRequest& request, const std::string& value) {
@@ -120,22 +119,19 @@ Stored store_image(AgentRequest& request, const std::string& value) {
 }
 
 Stored store_wire(AgentRequest& request, const std::string& value) {
-  if (value != "a" && value != "b") return wrong(fmt::format("invalid choice: '{}' (choose from 'a', 'b')", value));
-  request.settings.wire = value == "a" ? WireForm::attempt : WireForm::uuid;
+  TRY_ASSIGN(request.settings.wire, read_choice<WireForm>(value, {{"a", WireForm::attempt}, {"b", WireForm::uuid}}));
   return {};
 }
 
 Stored store_isolation(AgentRequest& request, const std::string& value) {
-  if (std::find(std::begin(kAgentIsolations), std::end(kAgentIsolations), value) == std::end(kAgentIsolations))
-    return wrong(fmt::format("invalid choice: '{}' (choose from '{}')", value, fmt::join(kAgentIsolations, "', '")));
+  if (std::ranges::find(kAgentIsolations, value) == std::end(kAgentIsolations)) return not_a_choice(value, kAgentIsolations);
   request.settings.isolation = value;
   return {};
 }
 
 Stored store_clone_network(AgentRequest& request, const std::string& value) {
-  if (value != "none" && value != "outbound" && value != "host")
-    return wrong(fmt::format("invalid choice: '{}' (choose from 'none', 'outbound', 'host')", value));
-  request.settings.clone_network = value == "none" ? Network::none : value == "host" ? Network::host : Network::outbound;
+  TRY_ASSIGN(request.settings.clone_network,
+             read_choice<Network>(value, {{"none", Network::none}, {"outbound", Network::outbound}, {"host", Network::host}}));
   return {};
 }
 
@@ -153,24 +149,9 @@ Stored store_metrics(AgentRequest& request, const std::string& value) {
   return {};
 }
 
-Stored store_memory(AgentRequest& request, const std::string& value) {
-  TRY_ASSIGN(const std::uint64_t bytes, parse_bytes(value));
-  constexpr std::uint64_t kLeast = 6u << 20;  // docker's: less can't start a program
-  if (bytes != 0 && bytes < kLeast)
-    return wrong(fmt::format("'{}' is too little to run Python; give at least 6M, or 0 for no limit", value));
-  request.settings.limits.memory_bytes = unless_zero(bytes);
-  return {};
-}
+Stored store_memory(AgentRequest& request, const std::string& value) { return read_memory_limit(value, request.settings.limits); }
 
-Stored store_cpus(AgentRequest& request, const std::string& value) {
-  double cpus = 0;
-  const auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), cpus, std::chars_format::fixed);
-  const bool number = problem == std::errc{} && end == value.data() + value.size() && cpus >= 0 && cpus <= 4096;
-  if (!number || (cpus > 0 && cpus < 0.01))
-    return wrong(fmt::format("'{}' is not a number of CPUs; write for example 1.5, or 0 for no limit", value));
-  request.settings.limits.cpus = unless_zero(cpus);
-  return {};
-}
+Stored store_cpus(AgentRequest& request, const std::string& value) { return read_cpus_limit(value, request.settings.limits); }
 
 Stored store_pids(AgentRequest& request, const std::string& value) {
   TRY_ASSIGN(const std::uint32_t pids, whole_number(value, 0, 4'194'304));
@@ -178,69 +159,116 @@ Stored store_pids(AgentRequest& request, const std::string& value) {
   return {};
 }
 
-Stored store_disk(AgentRequest& request, const std::string& value) {
-  TRY_ASSIGN(const std::uint64_t bytes, parse_bytes(value));
-  request.settings.limits.disk_bytes = unless_zero(bytes);
-  if (bytes == 0) request.settings.limits.disk_inodes.reset();
-  return {};
-}
+Stored store_disk(AgentRequest& request, const std::string& value) { return read_disk_limit(value, request.settings.limits); }
 
 using S = AgentSettings;
 
 constexpr AgentOption kOptions[] = {
-    {"--help", "", false, "Show this help message and exit. Also -h."},
-    {"--mock", "", false, "Grade a bundled example lab for a small backend of our own on loopback, and print each result.",
+    {{.name = "--help", .values = Values::none, .help = "Show this help message and exit. Also -h.", .alias = "-h", .ends = true}},
+    {{.name = "--mock",
+      .values = Values::none,
+      .help = "Grade a bundled example lab for a small backend of our own on loopback, and print each result."},
      store_true<&S::mock>},
-    {"--backend-url", "URL", false, "The backend. Default: http://localhost:5000", store_backend_url},
-    {"--concurrent", "N", false, "Tasks at a time. Default: 2", store_number<&S::concurrent, 1, 1024>},
-    {"--check-interval", "TIME", false, "Between questions for a task where there was none. Default: 5",
+    {{.name = "--backend-url", .metavar = "URL", .help = "The backend. Default: http://localhost:5000"}, store_backend_url},
+    {{.name = "--concurrent", .metavar = "N", .help = "Tasks at a time. Default: 2"}, store_number<&S::concurrent, 1, 1024>},
+    {{.name = "--check-interval", .metavar = "TIME", .help = "Between questions for a task where there was none. Default: 5"},
      store_duration<&S::check_interval>},
-    {"--check-proc-interval", "TIME", false, "Taken, and of no use: nothing here has to be looked at now and then. Default: 0.1",
+    {{.name = "--check-proc-interval",
+      .metavar = "TIME",
+      .help = "Taken, and of no use: nothing here has to be looked at now and then. Default: 0.1"},
      store_duration<&S::check_proc_interval>},
-    {"--timeout", "TIME", false, "For all tests of a task; 0: none. Default: 600", store_duration<&S::timeout>},
-    {"--proxy-timeout", "TIME", false,
-     "Given to the tests' command as --proxy_timeout, for the student's program; 0: not given. Default: 10",
+    {{.name = "--timeout", .metavar = "TIME", .help = "For all tests of a task; 0: none. Default: 600"}, store_duration<&S::timeout>},
+    {{.name = "--proxy-timeout",
+      .metavar = "TIME",
+      .help = "Given to the tests' command as --proxy_timeout, for the student's program; 0: not given. Default: 10"},
      store_duration<&S::proxy_timeout>},
-    {"--get-api", "PATH", false, "Where to ask for tasks. Default: /api/task/available", store_path<&S::get_api>},
-    {"--post-api", "PATH", false, "Where results go. Default: /api/task/result", store_path<&S::post_api>},
-    {"--login-api", "PATH", false, "Where to log in. Default: /api/v1/login", store_path<&S::login_api>},
-    {"--token-refresh-api", "PATH", false, "Where a token is refreshed. Default: /api/v1/auth/refresh", store_path<&S::token_refresh_api>},
-    {"--refresh-time", "TIME", false, "How long before its end a token is refreshed. Default: 60", store_duration<&S::refresh_time>},
-    {"--login", "NAME", false, "The user for --auth. Default: dora_explorer", store_text<&S::login>},
-    {"--password", "PASSWORD", false,
-     "The password for --auth. Better in a file (--password-file) or in the environment (CASEMATE_AGENT_PASSWORD). Default: dora_explorer",
+    {{.name = "--get-api", .metavar = "PATH", .help = "Where to ask for tasks. Default: /api/task/available"}, store_path<&S::get_api>},
+    {{.name = "--post-api", .metavar = "PATH", .help = "Where results go. Default: /api/task/result"}, store_path<&S::post_api>},
+    {{.name = "--login-api", .metavar = "PATH", .help = "Where to log in. Default: /api/v1/login"}, store_path<&S::login_api>},
+    {{.name = "--token-refresh-api", .metavar = "PATH", .help = "Where a token is refreshed. Default: /api/v1/auth/refresh"},
+     store_path<&S::token_refresh_api>},
+    {{.name = "--refresh-time", .metavar = "TIME", .help = "How long before its end a token is refreshed. Default: 60"},
+     store_duration<&S::refresh_time>},
+    {{.name = "--login", .metavar = "NAME", .help = "The user for --auth. Default: dora_explorer"}, store_text<&S::login>},
+    {{.name = "--password",
+      .metavar = "PASSWORD",
+      .help = "The password for --auth. Better in a file (--password-file) or in the environment (CASEMATE_AGENT_PASSWORD). Default: "
+              "dora_explorer"},
      store_password},
-    {"--auth", "", false, "Log in. Also -auth.", store_true<&S::auth>},
-    {"--logger-level", "LEVEL", false, "The least to log: debug, info, warning, error or critical. Default: error", store_level},
-    {"--logger-output", "FILE", false, "Where the log goes. Default: \"\", which is stdout", store_text<&S::logger_output>},
-    {"--tests-repo", "URL[@REV]", true, "The repository of the tests, and a branch, tag or commit of it. Needed, but with --mock.",
+    {{.name = "--auth", .values = Values::none, .help = "Log in. Also -auth.", .alias = "-auth"}, store_true<&S::auth>},
+    {{.name = "--logger-level", .metavar = "LEVEL", .help = "The least to log: debug, info, warning, error or critical. Default: error"},
+     store_level},
+    {{.name = "--logger-output", .metavar = "FILE", .help = "Where the log goes. Default: \"\", which is stdout"},
+     store_text<&S::logger_output>},
+    {{.name = "--tests-repo",
+      .metavar = "URL[@REV]",
+      .help = "The repository of the tests, and a branch, tag or commit of it. Needed, but with --mock.",
+      .ours = true},
      store_tests_repo},
-    {"--tests-command", "COMMAND", true, "What runs the tests, in the root of their repository. Default: python run_tests.py",
+    {{.name = "--tests-command",
+      .metavar = "COMMAND",
+      .help = "What runs the tests, in the root of their repository. Default: python run_tests.py",
+      .ours = true},
      store_tests_command},
-    {"--image", "IMAGE", true, "The root of the cells (docker://NAME[:TAG], oci:DIR, ...). Default: host, the programs of this machine.",
+    {{.name = "--image",
+      .metavar = "IMAGE",
+      .help = "The root of the cells (docker://NAME[:TAG], oci:DIR, ...). Default: host, the programs of this machine.",
+      .ours = true},
      store_image},
-    {"--isolation", "WHAT", true, "What of a task's tests shares a cell: run (all; default), file, module, class or test.",
+    {{.name = "--isolation",
+      .metavar = "WHAT",
+      .help = "What of a task's tests shares a cell: run (all; default), file, module, class or test.",
+      .ours = true},
      store_isolation},
-    {"--slots", "N", true, "Cells at a time over all tasks, with an --isolation other than run. Default: CPUs",
+    {{.name = "--slots",
+      .metavar = "N",
+      .help = "Cells at a time over all tasks, with an --isolation other than run. Default: CPUs",
+      .ours = true},
      store_number<&S::slots, 0, 4096>},
-    {"--memory", "SIZE", true, "Memory for a task's tests. Default: 2G; 0: no limit.", store_memory},
-    {"--cpus", "N", true, "CPUs they may use (1.5). Default: all.", store_cpus},
-    {"--pids", "N", true, "Processes and threads at a time. Default: 512; 0: no limit.", store_pids},
-    {"--disk", "SIZE", true, "What they may write. Default: 1G; 0: no limit.", store_disk},
-    {"--strict-skips", "", true, "A test that was skipped counts against the student.", store_true<&S::strict_skips>},
-    {"--clone-network", "MODE", true, "For git: outbound (the world, but not this host; default), host or none.", store_clone_network},
-    {"--allow-file-urls", "", true, "Also take repositories of this machine: file: URLs and paths.", store_true<&S::allow_file_urls>},
-    {"--wire", "FORM", true, "The form of results: a or b. Default: that of the task.", store_wire},
-    {"--ca-file", "FILE", true, "Certificates (PEM) that https is checked with, instead of the system's.", store_text<&S::ca_file>},
-    {"--password-file", "FILE", true, "A file with the password on its first line.", store_password_file},
-    {"--once", "", true, "Grade one task, post its result, and exit.", store_true<&S::once>},
-    {"--json-log", "", true, "Log JSON objects, one a line.", store_true<&S::json_log>},
-    {"--metrics", "[ADDRESS:]PORT", true, "Serve metrics for Prometheus at /metrics; on loopback where no address is given.",
+    {{.name = "--memory", .metavar = "SIZE", .help = "Memory for a task's tests. Default: 2G; 0: no limit.", .ours = true}, store_memory},
+    {{.name = "--cpus", .metavar = "N", .help = "CPUs they may use (1.5). Default: all.", .ours = true}, store_cpus},
+    {{.name = "--pids", .metavar = "N", .help = "Processes and threads at a time. Default: 512; 0: no limit.", .ours = true}, store_pids},
+    {{.name = "--disk", .metavar = "SIZE", .help = "What they may write. Default: 1G; 0: no limit.", .ours = true}, store_disk},
+    {{.name = "--strict-skips", .values = Values::none, .help = "A test that was skipped counts against the student.", .ours = true},
+     store_true<&S::strict_skips>},
+    {{.name = "--clone-network",
+      .metavar = "MODE",
+      .help = "For git: outbound (the world, but not this host; default), host or none.",
+      .ours = true},
+     store_clone_network},
+    {{.name = "--clone-credentials",
+      .metavar = "FILE",
+      .help = "Users and passwords of git servers, a line each: https://USER:PASSWORD@HOST (git-credential-store(1)).",
+      .ours = true},
+     store_text<&S::clone_credentials>},
+    {{.name = "--allow-file-urls",
+      .values = Values::none,
+      .help = "Also take repositories of this machine: file: URLs and paths.",
+      .ours = true},
+     store_true<&S::allow_file_urls>},
+    {{.name = "--wire", .metavar = "FORM", .help = "The form of results: a or b. Default: that of the task.", .ours = true}, store_wire},
+    {{.name = "--ca-file",
+      .metavar = "FILE",
+      .help = "Certificates (PEM) that https is checked with, instead of the system's.",
+      .ours = true},
+     store_text<&S::ca_file>},
+    {{.name = "--password-file", .metavar = "FILE", .help = "A file with the password on its first line.", .ours = true},
+     store_password_file},
+    {{.name = "--once", .values = Values::none, .help = "Grade one task, post its result, and exit.", .ours = true}, store_true<&S::once>},
+    {{.name = "--json-log", .values = Values::none, .help = "Log JSON objects, one a line.", .ours = true}, store_true<&S::json_log>},
+    {{.name = "--metrics",
+      .metavar = "[ADDRESS:]PORT",
+      .help = "Serve metrics for Prometheus at /metrics; on loopback where no address is given.",
+      .ours = true},
      store_metrics},
-    {"--state-dir", "DIR", true, "Where tasks and results are kept. Default: agent in $CASEMATE_STATE_DIR, or in ~/.local/state/casemate",
+    {{.name = "--state-dir",
+      .metavar = "DIR",
+      .help = "Where tasks and results are kept. Default: agent in $CASEMATE_STATE_DIR, or in ~/.local/state/casemate",
+      .ours = true},
      store_text<&S::state_directory>},
-    {"--keep-tasks", "N", true, "Of how many tasks reports and output are kept. Default: 100", store_number<&S::keep_tasks, 0, 1'000'000>},
-    {"--version", "", true, "Print casemate's version and exit."},
+    {{.name = "--keep-tasks", .metavar = "N", .help = "Of how many tasks reports and output are kept. Default: 100", .ours = true},
+     store_number<&S::keep_tasks, 0, 1'000'000>},
+    {{.name = "--version", .values = Values::none, .help = "Print casemate's version and exit.", .ours = true, .ends = true}},
 };
 
 }  // namespace

@@ -3,9 +3,9 @@
 
 #include <span>
 #include <string>
-#include <string_view>
 
 #include "apps/agent/settings.h"
+#include "command/argparse.h"
 
 namespace casemate {
 
@@ -16,15 +16,8 @@ struct AgentRequest {
   std::string password_file;
 };
 
-/// One option of the agent: how it is spelled, described and stored.
-struct AgentOption {
-  std::string_view name;     ///< "--timeout"
-  std::string_view metavar;  ///< "": it takes no value
-  bool ours = false;         ///< not an option of ostest-runner
-  std::string_view help;
-  /// Puts a value into the request; null for --help and --version. An error's `what` follows "argument --name: ".
-  Result<void> (*store)(AgentRequest& request, const std::string& value) = nullptr;
-};
+/// One option of the agent.
+using AgentOption = CommandOption<AgentRequest>;
 
 /// All options, ostest-runner's first and in its order.
 [[nodiscard]] std::span<const AgentOption> agent_options();

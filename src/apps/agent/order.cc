@@ -29,20 +29,6 @@ void put(Json& json, const char* name, const std::optional<std::chrono::millisec
   if (value) json[name] = value->count();
 }
 
-Json limits_json(const Limits& limits) {
-  Json json = Json::object();
-  put(json, "memory_bytes", limits.memory_bytes);
-  put(json, "pids", limits.pids);
-  put(json, "cpus", limits.cpus);
-  put(json, "cpu_time_ms", limits.cpu_time);
-  put(json, "output_bytes", limits.output_bytes);
-  put(json, "disk_bytes", limits.disk_bytes);
-  put(json, "disk_inodes", limits.disk_inodes);
-  put(json, "open_files", limits.open_files);
-  put(json, "file_bytes", limits.file_bytes);
-  return json;
-}
-
 template <class T>
 void get(const nlohmann::json& json, const char* name, std::optional<T>& value) {
   if (member_if(json, name, &nlohmann::json::is_number)) value = json.at(name).get<T>();
@@ -52,17 +38,29 @@ void get(const nlohmann::json& json, const char* name, std::optional<std::chrono
   if (member_if(json, name, &nlohmann::json::is_number)) value = std::chrono::milliseconds(number_at(json, name));
 }
 
+// Calls `visit` with each limit's name in JSON; wall time is none of them.
+template <class AnyLimits, class Visit>
+void for_each_limit(AnyLimits& limits, Visit visit) {
+  visit("memory_bytes", limits.memory_bytes);
+  visit("pids", limits.pids);
+  visit("cpus", limits.cpus);
+  visit("cpu_time_ms", limits.cpu_time);
+  visit("output_bytes", limits.output_bytes);
+  visit("disk_bytes", limits.disk_bytes);
+  visit("disk_inodes", limits.disk_inodes);
+  visit("open_files", limits.open_files);
+  visit("file_bytes", limits.file_bytes);
+}
+
+Json limits_json(const Limits& limits) {
+  Json json = Json::object();
+  for_each_limit(limits, [&](const char* name, const auto& value) { put(json, name, value); });
+  return json;
+}
+
 Limits limits_from(const nlohmann::json& json) {
   Limits limits;
-  get(json, "memory_bytes", limits.memory_bytes);
-  get(json, "pids", limits.pids);
-  get(json, "cpus", limits.cpus);
-  get(json, "cpu_time_ms", limits.cpu_time);
-  get(json, "output_bytes", limits.output_bytes);
-  get(json, "disk_bytes", limits.disk_bytes);
-  get(json, "disk_inodes", limits.disk_inodes);
-  get(json, "open_files", limits.open_files);
-  get(json, "file_bytes", limits.file_bytes);
+  for_each_limit(limits, [&](const char* name, auto& value) { get(json, name, value); });
   return limits;
 }
 
@@ -74,6 +72,8 @@ std::unexpected<Error> corrupt(const char* what) { return fail(ErrorCode::corrup
 
 std::string order_json(const WorkOrder& order) {
   Json json = {{"task", Json::parse(task_json(order.task), nullptr, false)},
+               {"asks_only", order.asks_only},
+               {"tells_ready", order.tells_ready},
                {"timeout_ms", order.timeout.count()},
                {"proxy_timeout_ms", order.proxy_timeout.count()},
                {"tests_repo", to_utf8(order.tests_repo)},
@@ -84,7 +84,8 @@ std::string order_json(const WorkOrder& order) {
                {"slots", order.slots},
                {"isolation", order.isolation},
                {"allow_file_urls", order.allow_file_urls},
-               {"clone_network", kNetworks[static_cast<int>(order.clone_network)]}};
+               {"clone_network", kNetworks[static_cast<int>(order.clone_network)]},
+               {"clone_credentials", to_utf8(order.clone_credentials)}};
   for (const std::string& word : order.tests_command) json["tests_command"].push_back(to_utf8(word));
   return dump(json);
 }
@@ -99,6 +100,8 @@ Result<WorkOrder> order_from_json(std::string_view text) {
   // What reading has dropped for what it is (a branch like an option) must not become something else: a clone of another branch.
   if (nlohmann::json::parse(task_json(order.task), nullptr, false) != *task)
     return fail(ErrorCode::invalid_input, "the task has a repository, a branch or names that can't be used");
+  order.asks_only = true_at(*json, "asks_only");
+  order.tells_ready = true_at(*json, "tells_ready");
   order.timeout = std::chrono::milliseconds(number_at(*json, "timeout_ms"));
   order.proxy_timeout = std::chrono::milliseconds(number_at(*json, "proxy_timeout_ms"));
   order.tests_repo = text_at(*json, "tests_repo");
@@ -113,6 +116,7 @@ Result<WorkOrder> order_from_json(std::string_view text) {
   if (std::find(std::begin(kAgentIsolations), std::end(kAgentIsolations), order.isolation) == std::end(kAgentIsolations))
     return corrupt("the order does not say which tests share a cell");
   order.allow_file_urls = true_at(*json, "allow_file_urls");
+  order.clone_credentials = text_at(*json, "clone_credentials");
   const std::string network = text_at(*json, "clone_network");
   for (int i = 0; i < 3; ++i) {
     if (network == kNetworks[i]) {
@@ -131,6 +135,7 @@ std::string steps_json(const std::vector<StepReport>& steps) {
     all.push_back({{"name", to_utf8(step.name)},
                    {"took_us", step.took.count()},
                    {"cached", step.cached},
+                   {"commit", to_utf8(step.commit)},
                    {"problem", to_utf8(step.problem)},
                    {"notes", std::move(notes)}});
   }
@@ -147,6 +152,7 @@ Result<std::vector<StepReport>> steps_from_json(std::string_view text) {
     steps.push_back({.name = text_at(entry, "name"),
                      .took = std::chrono::microseconds(number_at(entry, "took_us")),
                      .cached = true_at(entry, "cached"),
+                     .commit = text_at(entry, "commit"),
                      .problem = text_at(entry, "problem"),
                      .notes = texts_at(entry, "notes", kMostWords)});
   }

@@ -19,6 +19,7 @@ namespace casemate {
 /// of a result can't be kept.
 class Posting {
  public:
+  /// All four must outlive it.
   Posting(const AgentSettings& settings, Outbox& outbox, Log& log, Metrics& metrics)
       : settings_(settings), outbox_(outbox), log_(log), metrics_(metrics) {}
   /// An entry that is `finished`, or `posting` (found at a start: it is asked after).

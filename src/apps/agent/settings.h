@@ -19,6 +19,7 @@ enum class WireForm {
   uuid,     ///< B: task key "id", durations in whole milliseconds
 };
 
+/// How much a line of the log matters, least first.
 enum class LogLevel { debug, info, warning, error, critical };
 
 /// What of a task's tests may share a cell. "run": all of them, as the tests' command runs them; the rest as `casemate pytest` has it.
@@ -59,6 +60,7 @@ struct AgentSettings {
   bool json_log = false;
   bool allow_file_urls = false;  ///< repositories by file: URL or path
   Network clone_network = Network::outbound;
+  std::string clone_credentials;   ///< a file in git-credential-store(1)'s format; "": none
   std::string metrics;             ///< "ADDRESS:PORT", "[ADDRESS]:PORT"; "": none
   std::uint32_t keep_tasks = 100;  ///< whose artifacts stay
   std::string state_directory;     ///< "": agent in state_directory() (with `mock`: agent-mock)
@@ -77,6 +79,7 @@ struct ParsedAgentArguments {
 /// Reads a command line as argparse reads ostest-runner's (unambiguous beginnings of options, `-auth` too), then the environment and files
 /// of secrets. Fails with invalid_input; `what` is one line that says what to change.
 Result<ParsedAgentArguments> parse_agent_arguments(const std::vector<std::string>& arguments);
+/// What --help prints; `program` is what the user typed.
 [[nodiscard]] std::string agent_help(std::string_view program);
 
 /// The environment variable that a password may be in.

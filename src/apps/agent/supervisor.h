@@ -11,6 +11,7 @@
 #include <string>
 
 #include "apps/agent/courier.h"
+#include "apps/agent/hindrance.h"
 #include "apps/agent/log.h"
 #include "apps/agent/metrics.h"
 #include "apps/agent/outbox.h"
@@ -49,9 +50,22 @@ class Supervisor {
     bool graded = false;  // its grade is in the outbox; the worker is busy for those after it
   };
 
+  // A worker that only asks for the tests.
+  struct Asking {
+    WorkerProcess worker;
+    Clock::time_point deadline;
+  };
+
+  // What shows that a hindrance is over: that a worker could be started, that its tests could begin, or that it came to a grade.
+  enum class Proof { started, ready, graded };
+
   Result<void> sweep();
+  Result<void> ask_for_tests();
+  void hear_asking();
   Result<void> start_tasks();
   Result<void> start(OutboxEntry entry);
+  Result<void> finish_unrun(OutboxEntry entry);
+  [[nodiscard]] bool may_start() const;
   [[nodiscard]] WorkOrder order_for(const Task& task) const;
   Result<void> send_errand();
   [[nodiscard]] bool may_poll() const;
@@ -66,6 +80,9 @@ class Supervisor {
   Result<void> end(Running running);
   Result<void> blame_the_disk(OutboxEntry& entry);
   Result<void> finish(OutboxEntry entry, Grade grade, std::chrono::milliseconds took);
+  Result<void> hold(OutboxEntry entry, const Grade& grade);
+  void hinder(std::string_view waiting, const Grade& grade, const std::string& key, Proof proof);
+  void go_on();
   void hear_signals();
   void stop(bool interrupt);
   void tell_status();
@@ -86,12 +103,18 @@ class Supervisor {
   std::minstd_rand random_{std::random_device{}()};
   std::uint32_t slots_;
   Clock::time_point next_poll_ = Clock::now();
-  Clock::time_point next_start_{};  // of a worker; past the clock's begin where the last one could not be started
-  std::uint32_t failures_ = 0;      // of polls, in a row
-  bool answered_ = false;           // a poll was, once
+  std::uint32_t failures_ = 0;  // of polls, in a row
+  bool answered_ = false;       // a poll was, once
   std::string last_failure_;
   std::optional<Clock::time_point> failing_since_;
   std::string last_duplicate_;
+  bool tests_there_ = false;  // they were asked for, and can be had
+  bool asked_once_ = false;
+  std::optional<Asking> asking_;
+  Hindrance hindrance_;
+  Proof proof_ = Proof::graded;
+  std::optional<std::int64_t> probe_;                     // the one task that is run while there is a hindrance, to see whether it still is
+  bool in_vain_ = false;                                  // --once: what there was to do can't be done now
   bool polled_out_ = false;                               // --once: no more
   std::optional<Clock::time_point> results_alone_since_;  // --once: only a result is left
   bool stopping_ = false;

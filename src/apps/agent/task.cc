@@ -17,8 +17,10 @@ using Json = nlohmann::json;
 
 constexpr JsonBounds kBounds{.depth = 16, .values = 20'000};
 constexpr std::size_t kMostId = 200;
+constexpr std::size_t kMostShown = 60;
 constexpr std::size_t kMostUrl = 4096;
 constexpr std::size_t kMostBranch = 1024;
+constexpr std::size_t kMostProblem = 4096;
 constexpr std::size_t kMostLaboratories = 1000;
 constexpr std::size_t kMostConnected = 10'000;
 // All names of -k are one argument, of which the kernel takes 128 KiB (MAX_ARG_STRLEN, execve(2)).
@@ -38,6 +40,14 @@ std::optional<std::int64_t> whole_number(const Json& value) {
   return value.is_number_integer() ? std::optional(value.get<std::int64_t>()) : std::nullopt;
 }
 
+// "the text \"21\"", "null", "an object".
+std::string what_it_is(const Json& value) {
+  if (value.is_object()) return "an object";
+  if (value.is_array()) return "a list";
+  const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return fmt::format("{}{}", value.is_string() ? "the text " : "", printable_line(text.substr(0, kMostShown)));
+}
+
 // The key; "" or what is wrong with it. Where both are there, "attempt" counts.
 std::string read_key(const Json& object, Task& task) {
   const auto attempt = object.find("attempt");
@@ -50,8 +60,9 @@ std::string read_key(const Json& object, Task& task) {
   }
   const auto id = object.find("id");
   if (id == object.end())
-    return attempt == object.end() ? "it has neither \"attempt\" nor \"id\"" : "its \"attempt\" is not a whole number";
-  if (!id->is_string()) return "its \"id\" is not a text";
+    return attempt == object.end() ? "it has neither \"attempt\" nor \"id\""
+                                   : fmt::format("its \"attempt\" is not a whole number but {}", what_it_is(*attempt));
+  if (!id->is_string()) return fmt::format("its \"id\" is not a text but {}", what_it_is(*id));
   const auto& text = id->get_ref<const std::string&>();
   if (text.empty() || text.size() > kMostId || has_controls(text))
     return fmt::format("its \"id\" is empty, longer than {} bytes, or has control characters", kMostId);
@@ -139,11 +150,14 @@ Result<TaskAnswer> read_task(std::string_view body) {
                 fmt::format("the backend's answer is not a JSON object of a task's size: {}", printable_line(body.substr(0, 100))));
   const auto status = object->find("status");
   if (status != object->end() && *status == "UNAVAILABLE") return answer;
-  if (const std::string problem = read_key(*object, answer.task); !problem.empty())
-    return fail(ErrorCode::corrupt, fmt::format("the backend's answer is not a task: {}", problem));
+  if (const std::string problem = read_key(*object, answer.task); !problem.empty()) {
+    const bool is_task = object->contains("attempt") || object->contains("id");  // but whoever sends it must mend it
+    const std::string_view what = is_task ? "the backend offers a task that can't be graded" : "the backend's answer is not a task";
+    return fail(ErrorCode::corrupt, fmt::format("{}: {}", what, problem));
+  }
   answer.available = true;
   if (const std::string problem = read_rest(*object, answer.task); !problem.empty())
-    answer.problem = fmt::format("the task can't be run: {}", problem);
+    answer.problem = answer.task.problem = fmt::format("the task can't be run: {}", problem);
   return answer;
 }
 
@@ -157,6 +171,7 @@ std::string task_json(const Task& task) {
   json["branch"] = task.branch;
   json["laboratoryNumber"] = task.laboratories;
   json["connectedTests"] = task.connected_tests;
+  if (!task.problem.empty()) json["problem"] = task.problem;
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
@@ -166,8 +181,10 @@ Result<Task> task_from_json(std::string_view text) {
   Task task;
   if (const std::string problem = read_key(*object, task); !problem.empty())
     return fail(ErrorCode::corrupt, fmt::format("a task on disk can't be read: {}", problem));
-  // A task that makes no sense is kept too, for its key.
-  static_cast<void>(read_rest(*object, task));
+  // A task that makes no sense is kept too, for its key; what was dropped of it must not become something else, as another branch.
+  task.problem = text_at(*object, "problem", kMostProblem);
+  const std::string problem = read_rest(*object, task);
+  if (task.problem.empty() && !problem.empty()) task.problem = fmt::format("the task can't be run: {}", problem);
   return task;
 }
 

@@ -20,6 +20,7 @@ struct Task {
   std::string branch;
   std::vector<std::int64_t> laboratories;    ///< laboratoryNumber: none, one or several
   std::vector<std::string> connected_tests;  ///< names for -k, exactly as given; empty: all
+  std::string problem;                       ///< why it must not be run: one line; "" if it may
   /// Equal for the same task of the same form: "attempt 21", "id 5f0c...".
   [[nodiscard]] std::string key() const;
 };
@@ -28,13 +29,14 @@ struct Task {
 struct TaskAnswer {
   bool available = false;
   Task task;
-  std::string problem;  ///< available, but the task makes no sense: one line; `task` has what of it could be read, its key at least
+  std::string
+      problem;  ///< available, but the task makes no sense: one line, also in `task`, which has what of it could be read, its key at least
 };
 
 /// Reads the body of an answer with status 200. Fails with corrupt if it is neither a task with a key nor one that says there is none.
 Result<TaskAnswer> read_task(std::string_view body);
 
-/// As it is kept on disk, and back.
+/// As it is kept on disk, and back; task_from_json() fails with corrupt where there is no key.
 [[nodiscard]] std::string task_json(const Task& task);
 Result<Task> task_from_json(std::string_view text);
 

@@ -20,23 +20,28 @@ namespace {
 
 constexpr std::size_t kLeastRoom = 256u << 10;  // what an ordinary task's files take
 
+Result<std::string> make_empty(std::string path, const std::string& place) {
+  TRY(remove_tree(path));
+  if (::mkdir(path.c_str(), 0700) < 0) return Place{place, "--state-dir"}.failure("make the directory " + path, errno);
+  return path;
+}
+
 }  // namespace
 
 Result<TaskDirectories> TaskDirectories::open(const std::string& state_directory) {
   TRY_ASSIGN(const std::string absolute, absolute_path(state_directory));
   const Place place{absolute + "/tasks", "--state-dir"};
   TRY(place.make());
-  return TaskDirectories(place.directory);
+  return TaskDirectories(place.directory, absolute + "/asking");
 }
 
 std::string TaskDirectories::path(std::int64_t number) const { return fmt::format("{}/{}", directory_, number); }
 
-Result<std::string> TaskDirectories::make(std::int64_t number) const {
-  std::string made = path(number);
-  TRY(remove_tree(made));
-  if (::mkdir(made.c_str(), 0700) < 0) return Place{directory_, "--state-dir"}.failure("make the directory " + made, errno);
-  return made;
-}
+Result<std::string> TaskDirectories::make(std::int64_t number) const { return make_empty(path(number), directory_); }
+
+Result<std::string> TaskDirectories::make_asking() const { return make_empty(asking_, asking_.substr(0, asking_.rfind('/'))); }
+
+void TaskDirectories::remove_asking() const { (void)remove_tree(asking_); }
 
 Result<void> TaskDirectories::check_room() const {
   const std::string path = directory_ + "/room";

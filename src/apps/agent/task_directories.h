@@ -20,12 +20,16 @@ class TaskDirectories {
   Result<std::string> make(std::int64_t number) const;
   /// Whether there is room for what a task leaves; `exhausted`, and what to do, where the disk is full.
   [[nodiscard]] Result<void> check_room() const;
+  /// An empty one beside them, STATE/asking, for what is no task; removed by remove_asking().
+  Result<std::string> make_asking() const;
+  void remove_asking() const;
   /// Removes all but the `keep` with the largest numbers and those that are `in_use`.
   Result<void> prune(std::size_t keep, const std::set<std::int64_t>& in_use) const;
 
  private:
-  explicit TaskDirectories(std::string directory) : directory_(std::move(directory)) {}
+  TaskDirectories(std::string directory, std::string asking) : directory_(std::move(directory)), asking_(std::move(asking)) {}
   std::string directory_;  // absolute
+  std::string asking_;     // absolute
 };
 
 }  // namespace casemate

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "apps/agent/guard.h"
 #include "base/terminal.h"
 #include "image/image_interpreter.h"
 #include "image/reference.h"
@@ -71,7 +72,11 @@ Result<TestsEnvironment> tests_environment(const std::string& image, const std::
   TRY(check_requirements(directory.get(), tree));
   auto environment = make_environment(request_for(made, tree, store), run, [](std::string_view) {});
   if (!environment) return std::unexpected(std::move(environment.error().error));
+  TRY_ASSIGN(made.guarded, guarded_environment(*environment, made.interpreter, store));
   made.mounts = environment->mounts;
+  for (Mount& mount : made.mounts) {
+    if (mount.target == environment->mount_point) mount.source = made.guarded.path();
+  }
   made.environment = std::move(*environment);
   return made;
 }

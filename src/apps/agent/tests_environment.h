@@ -20,6 +20,7 @@ struct TestsEnvironment {
   Root root;
   Interpreter interpreter;
   std::optional<Environment> environment;  ///< unset: the tests have no requirements.txt, the interpreter's own packages are used
+  StoreLease guarded;                      ///< where `environment` is set: the layer that cells show in its place (guard.h)
   std::vector<Mount> mounts;               ///< what a cell on `root` needs to run python()
 
   [[nodiscard]] const std::string& python() const { return environment ? environment->python : interpreter.path; }
@@ -27,8 +28,7 @@ struct TestsEnvironment {
 };
 
 /// For the tree of tests at `tree`, hostile: its requirements.txt may name no file outside of it. `image`: as `casemate run --image` has
-/// it;
-/// "": the host. `cancelled` is asked while an image is fetched. Fails as open_root(), find_interpreter() and make_environment() do.
+/// it; "": the host. `cancelled` is asked while an image is fetched. Fails as open_root(), find_interpreter() and make_environment() do.
 Result<TestsEnvironment> tests_environment(const std::string& image, const std::string& tree, Store& store, const RunJob& run,
                                            const std::function<bool()>& cancelled);
 

@@ -16,8 +16,8 @@ constexpr std::size_t kTreesKept = 8;
 // The commit alone where the server lets us ask for one, else all branches and tags. The tree is shown to students' code: an URL may have a
 // password in it, so .git does not stay.
 constexpr const char* kFetch = R"(git init -q . && git remote add origin "$URL" || exit
-git fetch -q --depth 1 origin "$1" 2>/dev/null ||
-  git fetch -q --tags origin '+refs/heads/*:refs/remotes/origin/*' || exit
+asking fetch -q --depth 1 origin "$1" 2>/dev/null ||
+  asking fetch -q --tags origin '+refs/heads/*:refs/remotes/origin/*' || exit
 git checkout -q --detach "$1" || exit
 git submodule -q update --init --recursive --depth 1 2>/dev/null || git submodule -q update --init --recursive || exit
 find . -name .git -prune -exec rm -rf {} +)";
@@ -32,15 +32,13 @@ void forget_old_trees(Store& store) {
 
 }  // namespace
 
-bool is_commit(std::string_view revision) {
-  return (revision.size() == 40 || revision.size() == 64) && revision.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
-
 Job revision_job(const TestsRequest& request) {
   std::vector<std::string> patterns = {"HEAD"};
   if (const std::string& name = request.revision; !name.empty())
     patterns = {name, "refs/heads/" + name, "refs/tags/" + name, "refs/tags/" + name + "^{}"};
-  return git_job(request.source, request.network, R"(exec git ls-remote -q -- "$URL" "$@")", patterns, "");
+  Job job = git_job(request.source, request.network, std::string(kAsking) + R"(asking ls-remote -q -- "$URL" "$@")", patterns, "");
+  show_credentials(job, request.source, request.credentials);
+  return job;
 }
 
 std::string commit_in_listing(std::string_view listing, std::string_view revision) {
@@ -61,7 +59,7 @@ std::string commit_in_listing(std::string_view listing, std::string_view revisio
 }
 
 Result<std::string> commit_of(const TestsRequest& request, const JobResult& result) {
-  if (auto failure = git_failure(request.source, result)) return fail(ErrorCode::refused, std::move(*failure));
+  if (auto failure = git_failure(request.source, result, request.network)) return std::unexpected(std::move(*failure));
   std::string commit = commit_in_listing(result.output.out, request.revision);
   if (!commit.empty()) return commit;
   if (request.revision.empty()) return fail(ErrorCode::not_found, fmt::format("{} has no commits", request.source.name));
@@ -79,9 +77,11 @@ Result<TestsTree> tests_tree(const TestsRequest& request, const std::string& com
     return tree;
   }
   const auto fill = [&](const std::string& directory) -> Result<void> {
-    TRY_ASSIGN(const JobResult result, run(git_job(request.source, request.network, kFetch, {commit}, directory), {}));
+    Job job = git_job(request.source, request.network, std::string(kAsking) + kFetch, {commit}, directory);
+    show_credentials(job, request.source, request.credentials);
+    TRY_ASSIGN(const JobResult result, run(std::move(job), {}));
     if (result.outcome.kind == Outcome::Kind::cancelled) return fail(ErrorCode::cancelled, "fetching the tests was stopped");
-    if (auto failure = git_failure(request.source, result)) return fail(ErrorCode::refused, std::move(*failure));
+    if (auto failure = git_failure(request.source, result, request.network)) return std::unexpected(std::move(*failure));
     return {};
   };
   const std::string description = fmt::format("{}{} at {}", kDescription, request.source.name, commit.substr(0, 12));

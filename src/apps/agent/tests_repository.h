@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "apps/agent/git_cell.h"
 #include "casemate/job.h"
@@ -17,14 +18,12 @@ struct TestsRequest {
   GitSource source;
   std::string revision;  ///< branch, tag or full commit id; "": HEAD
   Network network = Network::outbound;
+  std::string credentials;  ///< file of --clone-credentials, not for submodules; "": none
 };
-
-/// True for a full commit id (40 or 64 lower-case hex digits), which needs nobody to be asked.
-[[nodiscard]] bool is_commit(std::string_view revision);
 
 /// The job that asks which commit the revision is (git-ls-remote(1)).
 [[nodiscard]] Job revision_job(const TestsRequest& request);
-/// Its answer. refused: git's own words; not_found: there is no such branch or tag. A branch wins over a tag of the same name, as with git
+/// Its answer. As git_failure(); not_found also: there is no such branch or tag. A branch wins over a tag of the same name, as with git
 /// clone --branch.
 Result<std::string> commit_of(const TestsRequest& request, const JobResult& result);
 /// The commit in what git ls-remote printed; "": none.
@@ -37,7 +36,7 @@ struct TestsTree {
 };
 
 /// The tree of a commit, submodules with it: from the store, else fetched by git in a cell. Past eight trees that nobody uses the least
-/// recently used go. refused: git's own words.
+/// recently used go. As git_failure() and Store::make_layer().
 Result<TestsTree> tests_tree(const TestsRequest& request, const std::string& commit, Store& store, const RunJob& run);
 
 }  // namespace casemate

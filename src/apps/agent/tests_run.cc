@@ -1,14 +1,17 @@
 #include "apps/agent/tests_run.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "apps/agent/git_cell.h"
+#include "apps/agent/guard.h"
 #include "apps/agent/worker.h"
 #include "base/terminal.h"
 #include "base/units.h"
+#include "engine/disk_watch.h"
 #include "image/image_interpreter.h"
 #include "sys/fd.h"
 #include "sys/path.h"
@@ -19,50 +22,59 @@ namespace {
 constexpr std::size_t kOutputKept = 1u << 20;
 constexpr std::size_t kLastLines = 3;
 constexpr std::size_t kLongestLine = 160;
+constexpr std::size_t kTail = 4096;
 
 std::string directory_of(const std::string& path) { return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1)); }
 
-// A program under test is the same user's as the tests: it could write into their memory (/proc/PID/mem, ptrace(2)) how they are to end.
-// Not into that of a process which is not dumpable (prctl(2), PR_SET_DUMPABLE); an exec ends that, so it is for the interpreter itself to
-// say, and programs under test can be debugged all the same. What is no file Python runs in its own way.
-constexpr const char* kGuard = R"(def _casemate():
-    import os, sys
-    del sys.argv[0]
-    if not os.path.isfile(sys.argv[0]):
-        os.execv(sys.executable, [sys.executable, *sys.argv])
-    try:
-        import ctypes
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
-    except Exception:
-        pass
-    sys.path[0] = os.path.dirname(os.path.realpath(sys.argv[0]))
-    with open(sys.argv[0], 'rb') as file:
-        globals().update(__file__=os.path.abspath(sys.argv[0]))
-        del globals()['_casemate']
-        return compile(file.read(), __file__, 'exec')
-exec(_casemate())
-)";
+// Lines that are nobody's reason: empty ones, and those that pytest has below and above an error of its command line.
+bool tells_nothing(std::string_view line) {
+  if (line.starts_with("  inifile: ") || line.starts_with("  rootdir: ") || line.starts_with("ERROR: usage: ")) return true;
+  return line.find_first_not_of(" \t\r") == std::string_view::npos;
+}
 
-std::vector<std::string> guarded(std::vector<std::string> command, const std::string& python) {
-  if (command.size() > 1 && command[0] == python && !command[1].starts_with('-')) command.insert(command.begin() + 1, {"-c", kGuard});
-  return command;
+// Not in the middle of a character.
+std::string_view shortened(std::string_view line) {
+  if (line.size() <= kLongestLine) return line;
+  std::size_t cut = kLongestLine;
+  while (cut > 0 && (static_cast<unsigned char>(line[cut]) & 0xc0) == 0x80) --cut;
+  return line.substr(0, cut);
+}
+
+// Lines that tell something, the last one first, as long as `goes_on` says so.
+void from_the_end(std::string_view output, auto goes_on) {
+  while (!output.empty()) {
+    const auto before = output.rfind('\n');
+    const std::string_view line = before == std::string_view::npos ? output : output.substr(before + 1);
+    output = output.substr(0, before == std::string_view::npos ? 0 : before);
+    if (!tells_nothing(line) && !goes_on(line)) return;
+  }
 }
 
 std::string last_lines(std::string_view output) {
   std::vector<std::string> lines;
-  while (!output.empty() && lines.size() < kLastLines) {
-    const auto before = output.rfind('\n');
-    const std::string_view line = before == std::string_view::npos ? output : output.substr(before + 1);
-    output = output.substr(0, before == std::string_view::npos ? 0 : before);
-    if (line.find_first_not_of(" \t\r") != std::string_view::npos) lines.push_back(printable_name(line.substr(0, kLongestLine)));
-  }
+  from_the_end(output, [&](std::string_view line) {
+    lines.push_back(printable_name(shortened(line)));
+    return lines.size() < kLastLines;
+  });
   std::reverse(lines.begin(), lines.end());
   return fmt::format("{}", fmt::join(lines, " "));
 }
 
+// Why pytest refused its command line: its last error, and where it told none what was said last.
+std::string last_error(std::string_view output) {
+  constexpr std::string_view kError = "ERROR: ";
+  std::string_view last;
+  from_the_end(output.substr(output.size() - std::min(output.size(), kTail)), [&](std::string_view line) {
+    const bool is_error = line.starts_with(kError);
+    if (is_error || last.empty()) last = is_error ? line.substr(kError.size()) : line;
+    return !is_error;
+  });
+  return printable_name(shortened(last));
+}
+
 std::string without_report(const TestsEnd& end) {
   const std::string& said = end.result.output.merged;
-  const std::string_view tail = std::string_view(said).substr(said.size() - std::min<std::size_t>(said.size(), 4096));
+  const std::string_view tail = std::string_view(said).substr(said.size() - std::min(said.size(), kTail));
   std::string text = fmt::format("the tests' command {} and left no report", words(end.result.outcome));
   if (!end.report_problem.empty()) text += fmt::format(" ({})", end.report_problem);
   for (const char* missing : {"No module named 'pytest'", "No module named pytest"}) {
@@ -92,13 +104,26 @@ void put_in_order(std::vector<JUnitCase>& cases, const std::map<std::string, Cas
 
 std::string ending(const WorkOrder& order, const TestsEnd& end) {
   if (end.cut_short == CutShort::stopped) return kStopText;
-  if (end.cut_short == CutShort::timed_out) return fmt::format("Timeout, tests run ran more than:{} seconds", seconds_text(order.timeout));
+  if (end.cut_short == CutShort::timed_out) return fmt::format("{}{} seconds", kTimeoutText, seconds_text(order.timeout));
   const Outcome& outcome = end.result.outcome;
   if (outcome.kind == Outcome::Kind::setup_failed) return fmt::format("the tests' cell could not be made: {}", words(outcome));
   if (is_full_disk(outcome)) return "the tests' command was ended: the disk of the machine that runs the tests is nearly full";
-  if (outcome.kind == Outcome::Kind::disk_limit && outcome.detail.starts_with("more than "))
+  if (is_many_files(outcome))
+    return fmt::format("the tests' command was ended: disk limit (more than {} files beside its report)", files_within(kMostReportBytes));
+  if (outcome.kind == Outcome::Kind::disk_limit && outcome.step == kManyBytes)
     return fmt::format("the tests' command was ended: disk limit (more than {} beside its report)", format_bytes(kMostReportBytes));
   return fmt::format("the tests' command was ended: {}", words(outcome));
+}
+
+// Of a run that did not come to its end by itself.
+Fault fault_of(const Outcome& outcome) {
+  if (is_full_disk(outcome) || outcome.kind == Outcome::Kind::lost) return Fault::worker;
+  if (outcome.kind != Outcome::Kind::setup_failed) return Fault::none;
+  if (outcome.step.starts_with("execve")) {
+    if (outcome.code == E2BIG) return Fault::none;  // what the task asks for
+    if (outcome.code == ENOENT || outcome.code == EACCES || outcome.code == ENOEXEC) return Fault::tests;
+  }
+  return is_for_want(outcome.code) ? Fault::host : Fault::worker;
 }
 
 Mount writable_copy(std::string of, const char* target) {
@@ -106,6 +131,11 @@ Mount writable_copy(std::string of, const char* target) {
 }
 
 }  // namespace
+
+bool is_for_want(int error) {
+  constexpr int kWants[] = {EMFILE, ENFILE, EAGAIN, ENOMEM, ENOSPC, EDQUOT, EUSERS};
+  return std::find(std::begin(kWants), std::end(kWants), error) != std::end(kWants);
+}
 
 std::string seconds_text(std::chrono::milliseconds duration) {
   const auto count = duration.count();
@@ -179,9 +209,10 @@ void read_report(const std::string& directory, TestsEnd& end) {
 Grade grade_run(const WorkOrder& order, const TestsEnd& end) {
   RunFacts facts;
   facts.exit_status = end.result.exit_status.value_or(0);
+  facts.said = last_error(end.result.output.merged);
   facts.peak_memory_kib = end.result.resources.peak_memory_bytes.value_or(0) / 1024;
   const bool cut_short = end.cut_short != CutShort::no;
-  if (!cut_short && !ended_by_itself(end.result)) return grade_of_error(ending(order, end));
+  if (!cut_short && !ended_by_itself(end.result)) return grade_of_error(ending(order, end), fault_of(end.result.outcome));
   facts.cases = end.cases;
   if (!cut_short) facts.connected_tests = order.task.connected_tests;
 

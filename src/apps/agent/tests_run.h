@@ -16,6 +16,7 @@
 
 namespace casemate {
 
+/// Where TestsPlaces lie in the cell.
 inline constexpr const char* kProjectInCell = "/work/project";
 inline constexpr const char* kTestsInCell = "/work/tests";
 inline constexpr const char* kReportInCell = "/work/report";
@@ -57,8 +58,13 @@ Result<std::string> read_left(const std::string& directory, const char* name, st
 /// Reads the report out of its directory, which hostile code has filled: one regular file, no link followed, bounded.
 void read_report(const std::string& directory, TestsEnd& end);
 
+/// Whether an errno says that this machine has no more descriptors, processes, memory, namespaces or room: over some time, and nobody's
+/// doing.
+[[nodiscard]] bool is_for_want(int error);
+
 /// The grade of a run. An exit status counts where the command ended by itself; a run that was cut short is an error, with the cases that
-/// did finish; one without a report an error that says how the command ended and what it said last.
+/// did finish; one without a report an error that says how the command ended and what it said last. Where no cell could be made for
+/// it, or its program is not there, the grade has the fault that this is.
 [[nodiscard]] Grade grade_run(const WorkOrder& order, const TestsEnd& end);
 
 }  // namespace casemate

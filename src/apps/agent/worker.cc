@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "apps/agent/clone.h"
 #include "apps/agent/interruption.h"
@@ -19,11 +20,13 @@
 #include "apps/agent/tests_environment.h"
 #include "apps/agent/tests_repository.h"
 #include "apps/agent/tests_run.h"
+#include "base/directories.h"
 #include "base/terminal.h"
 #include "casemate/engine.h"
 #include "engine/run_job.h"
 #include "report/printing.h"
 #include "store/store.h"
+#include "store/tree.h"
 #include "sys/fd.h"
 
 namespace casemate {
@@ -33,6 +36,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMostOrder = 16u << 20;
 constexpr int kKilledBySignal = 130;
+constexpr std::string_view kNotCloned = "the repository could not be cloned: ";
+constexpr std::string_view kNoTests = "the tests repository can't be had: ";
+constexpr std::uint64_t kLeastRoom = 16ull << 20;  // on the cache's disk, where what failed can be believed to be the task's doing
+constexpr std::uint64_t kLeastFiles = 100;
 constexpr auto kAskingTime = std::chrono::seconds(60);
 
 std::chrono::microseconds since(Clock::time_point start) {
@@ -70,17 +77,21 @@ class Pipeline {
   explicit Pipeline(std::string directory) : directory_(std::move(directory)) {}
 
   Result<void> read_order() {
-    for (const char* name : {kGradeFile, kStepsFile, kOutputFile, kReportFile, kHtmlFile}) ::unlink(in(name).c_str());  // of an earlier try
+    for (const char* name : {kGradeFile, kStepsFile, kOutputFile, kReportFile, kHtmlFile, kReadyFile})
+      ::unlink(in(name).c_str());  // of an earlier try
     TRY_ASSIGN(const std::string text, read_file(in(kOrderFile), kMostOrder));
     TRY_ASSIGN(order_, order_from_json(text));
     return {};
   }
 
   Grade grade() {
-    auto graded = attempt();
-    if (interruption_ && interruption_->stopped() && (!graded || graded->error_details != kStopText)) return grade_of_error(kStopText);
-    if (!graded) return grade_of_error(std::move(graded.error().what));
-    return std::move(*graded);
+    Grade grade = ended(attempt());
+    if (grade.is_error && grade.error_details != kStopText && lacks_room()) {
+      grade.fault = Fault::host;
+      grade.error_details += fmt::format(" (the disk of the cache {} is full)", cache_directory());
+    }
+    grade.commit = commit_;
+    return grade;
   }
 
   [[nodiscard]] bool hurried() { return interruption_ && interruption_->stopped() && interruption_->hurried(); }
@@ -90,8 +101,10 @@ class Pipeline {
     TRY(write_whole(in(kStepsFile), steps_json(steps_)));
     if (ran_) TRY(write_whole(in(kOutputFile), end_.result.output.merged));
     if (end_.report) TRY(write_whole(in(kReportFile), *end_.report));
-    if (auto page = write_task_page(in(kHtmlFile), order_, grade, steps_, end_.result.output.merged, began_); !page)
-      complain("casemate agent", page.error().what);  // a page that can't be written costs nobody his grade
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now() - began_);
+    const TaskPage page{order_, grade, steps_, end_.result.output.merged, began_, took, !end_.cases.empty()};
+    if (auto written = write_task_page(in(kHtmlFile), page); !written)
+      complain("casemate agent", written.error().what);  // a page that can't be written costs nobody his grade
     return write_whole(in(kGradeFile), grade_json(grade));
   }
 
@@ -104,19 +117,35 @@ class Pipeline {
  private:
   [[nodiscard]] std::string in(const char* name) const { return directory_ + "/" + name; }
 
+  Grade ended(Result<Grade> graded) {
+    if (interruption_ && interruption_->stopped() && (!graded || graded->error_details != kStopText)) return grade_of_error(kStopText);
+    return graded ? std::move(*graded) : grade_of_error(std::move(graded.error().what), fault_);
+  }
+
   Result<Grade> attempt() {
     TRY(open());
+    if (order_.asks_only) {
+      TRY(ask_for_tests());
+      return Grade{};
+    }
     TRY(fetch());
+    fault_ = Fault::tests;
     TRY(step("environment", [this](StepReport& report) { return make_environment(report); }));
+    if (order_.tells_ready) (void)write_whole(in(kReadyFile), "");
+    fault_ = Fault::worker;
     TRY(step("run", [this](StepReport& report) { return run(report); }));
     const auto start = Clock::now();
     StepReport report{.name = "report"};  // also of a run that was stopped
     read_report(temp("report"), end_);
     Grade grade = grade_run(order_, end_);
     report.took = since(start);
-    if (const unsigned writes = report_watch_ ? report_watch_->writes(kReportFile) : 0; writes > 1) {
-      report.notes.push_back(fmt::format("{} was written {} times: by something else than the tests, perhaps", kReportFile, writes));
-      if (grade.is_error && end_.cut_short == CutShort::no) grade.error_details += "; " + report.notes.back();
+    // pytest writes it once. What a second writer says of single cases no exit status contradicts.
+    const unsigned writes = report_watch_ ? report_watch_->writes(kReportFile) : 0;
+    const bool ended_for_it = grade.cases.empty() && end_.result.outcome.kind == Outcome::Kind::disk_limit;  // files without end
+    if (writes > 1 && !ended_for_it) {
+      const std::string before = grade.is_error ? grade.error_details + "; " : "";
+      grade =
+          grade_of_error(fmt::format("{}{} was written {} times: by something else than the tests, perhaps", before, kReportFile, writes));
     }
     if (grade.is_error) report.problem = grade.error_details;
     steps_.push_back(std::move(report));
@@ -149,23 +178,85 @@ class Pipeline {
     return done;
   }
 
+  // Of what this task has written nothing counts: it is a task's right to be large.
+  [[nodiscard]] bool lacks_room() const {
+    if (!temp_) return false;
+    for (const char* name : {"project", "report"}) (void)remove_tree(temp(name));
+    struct statvfs room{};
+    if (::statvfs(temp_->path().c_str(), &room) < 0) return false;
+    return room.f_bavail * room.f_frsize < kLeastRoom || (room.f_files > 0 && room.f_favail < kLeastFiles);
+  }
+
+  Result<TestsRequest> tests_request() const {
+    TestsRequest tests;
+    tests.network = order_.clone_network;
+    tests.credentials = order_.clone_credentials;
+    auto source = read_git_source(order_.tests_repo, order_.allow_file_urls);
+    if (!source && source.error().code == ErrorCode::refused) source.error().what += " (--allow-file-urls allows them)";
+    TRY_ASSIGN(tests.source, std::move(source));
+    tests.revision = order_.tests_revision;
+    TRY(check_revision("tests' revision", tests.revision));
+    return tests;
+  }
+
+  // That the tests can't be had is no student's doing, whatever kept them away.
+  static Fault fault_of_tests(const Error& error) { return error.code == ErrorCode::not_found ? Fault::no_tests : Fault::tests; }
+
+  Result<void> ask_for_tests() {
+    fault_ = Fault::no_tests;
+    auto request = tests_request();
+    if (!request) return named(kNoTests, std::unexpected(std::move(request.error())));
+    const RunJob run = run_jobs_on(*engine_);
+    const auto ask = [&]() -> Result<void> {
+      if (is_commit(request->revision)) {  // who has its tree need ask nobody
+        TRY(tests_tree(*request, request->revision, *store_, run));
+      } else {
+        TRY_ASSIGN(const JobResult answer, run(revision_job(*request), {}));
+        TRY(commit_of(*request, answer));
+      }
+      return {};
+    };
+    auto asked = ask();
+    if (!asked) fault_ = fault_of_tests(asked.error());
+    return named(kNoTests, std::move(asked));
+  }
+
+  // The clone failed. Where the tests can't be had either it may be the network: then nobody's clone is judged.
+  std::unexpected<Error> judge_clone(Error error, const TestsRequest& tests, const JobResult& cloned, const JobResult& asked) {
+    if (!is_commit(tests.revision)) {  // else nobody was asked
+      if (auto failure = git_failure(tests.source, asked, tests.network)) {
+        fault_ = fault_of_tests(*failure);
+        failure->what.insert(0, kNoTests);
+        steps_.push_back({.name = "tests", .problem = failure->what});
+        return std::unexpected(std::move(*failure));
+      }
+    }
+    const ErrorCode code = error.code;
+    const bool unknown = code == ErrorCode::exhausted || code == ErrorCode::internal;
+    const bool is_away = code == ErrorCode::refused && is_unreached(cloned);
+    fault_ = code == ErrorCode::system ? Fault::host : unknown ? Fault::worker : is_away ? Fault::unreached : Fault::none;
+    return std::unexpected(std::move(error));
+  }
+
   // Both repositories are asked at once: most of the time is waiting for servers.
   Result<void> fetch() {
     CloneRequest clone;
     clone.directory = temp("project");
     clone.network = order_.clone_network;
-    TRY(look_at("clone", [&]() -> Result<void> {
+    clone.credentials = order_.clone_credentials;
+    fault_ = Fault::none;
+    TRY(look_at("clone", kNotCloned, [&]() -> Result<void> {
       TRY_ASSIGN(clone.source, read_git_source(order_.task.repository_url, order_.allow_file_urls));
       clone.branch = order_.task.branch;
       return check_revision("branch", clone.branch);
     }));
     TestsRequest tests;
-    tests.network = order_.clone_network;
-    TRY(look_at("tests", [&]() -> Result<void> {
-      TRY_ASSIGN(tests.source, read_git_source(order_.tests_repo, order_.allow_file_urls));
-      tests.revision = order_.tests_revision;
-      return check_revision("tests' revision", tests.revision);
+    fault_ = Fault::no_tests;
+    TRY(look_at("tests", kNoTests, [&]() -> Result<void> {
+      TRY_ASSIGN(tests, tests_request());
+      return {};
     }));
+    fault_ = Fault::host;
     Heard cloned;
     Heard asked;
     const bool known = is_commit(tests.revision);
@@ -173,29 +264,36 @@ class Pipeline {
     if (!known) TRY(engine_->submit(revision_job(tests), asked));
     TRY(engine_->run_until_idle());
     const RunJob run = run_jobs_on(*engine_);
-    TRY(step("clone", [&](StepReport&) { return named("clone", finish_clone(clone, cloned.result(), run)); }, cloned.took()));
+    const auto get_project = [&](StepReport& report) -> Result<void> {
+      TRY_ASSIGN(commit_, finish_clone(clone, cloned.result(), run));
+      report.commit = commit_;
+      return {};
+    };
+    auto done = step("clone", [&](StepReport& report) { return named(kNotCloned, get_project(report)); }, cloned.took());
+    if (!done) return judge_clone(std::move(done.error()), tests, cloned.result(), asked.result());
     const auto get_tests = [&](StepReport& report) -> Result<void> {
       std::string commit = tests.revision;
       if (!known) {
         TRY_ASSIGN(commit, commit_of(tests, asked.result()));
       }
+      report.commit = commit;
       TRY_ASSIGN(tests_, tests_tree(tests, commit, *store_, run));
       report.cached = tests_->cached;
-      report.notes.push_back("commit " + commit);
       return {};
     };
-    return step("tests", [&](StepReport& report) { return named("tests", get_tests(report)); }, asked.took());
+    auto got = step("tests", [&](StepReport& report) { return named(kNoTests, get_tests(report)); }, asked.took());
+    if (!got) fault_ = fault_of_tests(got.error());
+    return got;
   }
 
   // Names that can't be right are a step that failed; those that can leave no trace.
-  Result<void> look_at(const char* name, const std::function<Result<void>()>& look) {
-    auto looked = named(name, look());
+  Result<void> look_at(const char* name, std::string_view before, const std::function<Result<void>()>& look) {
+    auto looked = named(before, look());
     if (!looked) steps_.push_back({.name = name, .problem = looked.error().what});
     return looked;
   }
 
-  static Result<void> named(std::string_view name, Result<void> done) {
-    const std::string_view before = name == "clone" ? "the repository could not be cloned: " : "the tests repository can't be had: ";
+  static Result<void> named(std::string_view before, Result<void> done) {
     if (!done) done.error().what.insert(0, before);
     return done;
   }
@@ -269,7 +367,9 @@ class Pipeline {
   std::string directory_;
   std::chrono::system_clock::time_point began_ = std::chrono::system_clock::now();
   WorkOrder order_;
+  std::string commit_;  // of the student's repository
   std::vector<StepReport> steps_;
+  Fault fault_ = Fault::host;  // whose doing it is if what is done now fails
   std::unique_ptr<Store> store_;
   std::unique_ptr<StoreTemp> temp_;  // outlives the engine, whose cells show it
   std::unique_ptr<Engine> engine_;
@@ -281,15 +381,21 @@ class Pipeline {
   bool ran_ = false;
 };
 
+// A task may ask for what can't be; all else of an order is ours.
+Grade unreadable(const Error& error) {
+  return grade_of_error(fmt::format("the worker's order can't be read: {}", error.what),
+                        error.code == ErrorCode::invalid_input ? Fault::none : Fault::worker);
+}
+
 }  // namespace
 
 int worker_main(const std::string& directory) {
   Pipeline pipeline(directory);
   auto read = pipeline.read_order();
-  const Grade grade = read ? pipeline.grade() : grade_of_error(fmt::format("the worker's order can't be read: {}", read.error().what));
+  const Grade grade = read ? pipeline.grade() : unreadable(read.error());
   if (pipeline.hurried()) return kKilledBySignal;
   if (auto written = pipeline.write(grade); !written) return complain("casemate agent", written.error().what);
-  pipeline.prepare_later();
+  if (grade.fault == Fault::none) pipeline.prepare_later();
   return 0;
 }
 

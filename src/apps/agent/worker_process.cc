@@ -115,13 +115,15 @@ std::optional<Grade> WorkerProcess::early_grade() {
   return left_grade();
 }
 
+bool WorkerProcess::is_ready() const { return ::access(fmt::format("{}/{}", directory_, kReadyFile).c_str(), F_OK) == 0; }
+
 Grade WorkerProcess::grade() {
   if (!end_) end_ = process_.reap();
   if (auto left = left_grade()) return std::move(*left);
   const Outcome how{end_ && end_->signaled ? Outcome::Kind::signaled : Outcome::Kind::exited, end_ ? end_->code : 0, "", ""};
   const std::string said = last_words(fmt::format("{}/{}", directory_, kWorkerLog));
-  return grade_of_error(
-      fmt::format("the task could not be run: its worker ended without a grade ({}){}{}", words(how), said.empty() ? "" : ": ", said));
+  return grade_of_error(fmt::format("its worker ended without a grade ({}){}{}", words(how), said.empty() ? "" : ": ", said),
+                        Fault::worker);
 }
 
 }  // namespace casemate

@@ -30,11 +30,13 @@ class WorkerProcess {
   [[nodiscard]] int files_fd() const { return files_.get(); }
   /// To be asked when files_fd() is readable: its grade, if that is there already. The worker may still be busy for those after it.
   std::optional<Grade> early_grade();
+  /// Its order's tells_ready was set, and its tests have begun, or have ended.
+  [[nodiscard]] bool is_ready() const;
   /// SIGINT to the worker: it ends its tests.
   void interrupt() const { process_.signal(SIGINT); }
   /// SIGKILL to it and its group; reaps it.
   void kill();
-  /// Reaps one that has ended, or was killed. Its grade, or an error that says how it died instead of leaving one.
+  /// Reaps one that has ended, or was killed. Its grade, or one with Fault::worker that says how it died instead of leaving one.
   Grade grade();
 
  private:

@@ -11,11 +11,11 @@
 
 #include "base/terminal.h"
 #include "base/units.h"
+#include "command/command_line.h"
 #include "image/catalogue.h"
 #include "image/file_index.h"
 #include "image/pull_place.h"
 #include "image/workshop.h"
-#include "report/command_line.h"
 #include "report/printing.h"
 #include "report/table.h"
 #include "store/store.h"

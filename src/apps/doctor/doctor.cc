@@ -13,7 +13,7 @@
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "cell/host.h"
-#include "report/command_line.h"
+#include "command/command_line.h"
 #include "report/printing.h"
 #include "report/table.h"
 #include "sys/fd.h"

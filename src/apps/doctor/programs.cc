@@ -15,6 +15,7 @@
 #include "base/units.h"
 #include "image/installer.h"
 #include "sys/fd.h"
+#include "sys/privilege.h"
 #include "sys/process.h"
 
 namespace casemate {
@@ -37,6 +38,10 @@ HostFeature id_ranges(const HostFacts& host) {
   if (host.sub_ids)
     return {"id ranges", State::ok, fmt::format("by newuidmap: {} ids from {}", host.uid_map.back().count, host.uid_map.back().outside), "",
             false};
+  if (may_not_gain_privileges())
+    return {"id ranges", State::fallback,
+            "one user and group in a cell: root; under no_new_privs newuidmap, a set-id program, can't give others",
+            "start casemate without no_new_privs (systemd: NoNewPrivileges=no)", false};
   const bool programs = !program_on_path("newuidmap").empty() && !program_on_path("newgidmap").empty();
   return {"id ranges", State::fallback, "one user and group in a cell: root; others can't be had (--user, chown)",
           fmt::format("{}as root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {}`",

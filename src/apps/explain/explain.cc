@@ -9,13 +9,13 @@
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
-#include "apps/run/arguments.h"
-#include "apps/run/job_root.h"
-#include "apps/run/work_layer.h"
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "base/units.h"
 #include "cell/plan.h"
+#include "command/job_root.h"
+#include "command/run_arguments.h"
+#include "command/work_layer.h"
 #include "report/printing.h"
 #include "report/pull_progress.h"
 #include "report/table.h"

@@ -11,7 +11,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "casemate/outcome.h"
-#include "report/command_line.h"
+#include "command/command_line.h"
 #include "report/printing.h"
 #include "report/table.h"
 #include "store/history.h"
@@ -36,6 +36,9 @@ struct Options {
 
 int complain(const std::string& what, int code = kOwnFailure) { return casemate::complain(kProgram, what, code); }
 
+// A task of the agent is many processes, whose time nobody adds up.
+bool knows_cpu(const RunRecord& record) { return record.cpu_us != 0 || record.front_end != "agent"; }
+
 Json to_json(const RunRecord& record) {
   Json json = {{"id", record.id},
                {"started_ms", record.started_ms},
@@ -45,9 +48,10 @@ Json to_json(const RunRecord& record) {
                {"outcome", record.outcome},
                {"code", record.code},
                {"wall_us", record.wall_us},
-               {"cpu_us", record.cpu_us},
+               {"cpu_us", nullptr},
                {"peak_memory_bytes", nullptr},
                {"details", Json::parse(record.details, nullptr, false)}};
+  if (knows_cpu(record)) json["cpu_us"] = record.cpu_us;
   if (record.peak_memory_bytes) json["peak_memory_bytes"] = *record.peak_memory_bytes;
   return json;
 }
@@ -61,8 +65,29 @@ std::string_view what_failed(const RunRecord& record) {
   return status == 127 ? " (command not found)" : status == 126 ? " (command can't be executed)" : "";
 }
 
+// Of the student's repository, where a task of the agent got one.
+std::string commit_of_task(const RunRecord& record) {
+  const Json details = Json::parse(record.details, nullptr, false);
+  const Json commit = record.front_end == "agent" && details.is_object() ? details.value("commit", Json()) : Json();
+  return commit.is_string() ? printable_name(commit.get<std::string>()) : "";
+}
+
+// What people ask of a task of the agent is its grade, not how its cells ended; "" for other jobs.
+std::string_view result_of_task(const RunRecord& record) {
+  if (record.front_end != "agent") return "";
+  const Json details = Json::parse(record.details, nullptr, false);
+  const Json result = details.is_object() ? details.value("result", Json()) : Json();
+  for (const std::string_view word : {"passed", "failed", "error"}) {
+    if (result == word) return word;
+  }
+  return "";
+}
+
 std::string ending(const RunRecord& record) {
   const auto kind = outcome_kind(record.outcome);
+  if (kind == Outcome::Kind::exited || kind == Outcome::Kind::setup_failed) {
+    if (const std::string_view result = result_of_task(record); !result.empty()) return std::string(result);
+  }
   if (!kind) return record.outcome;
   if (*kind == Outcome::Kind::setup_failed) return fmt::format("{}{}", record.outcome, what_failed(record));
   return words(Outcome{*kind, record.code, "", ""});
@@ -112,8 +137,9 @@ int show(const History& history, const Options& options) {
   line("front end", record.front_end);
   line("name", record.name);
   line("outcome", ending(record));
+  if (const std::string commit = commit_of_task(record); !commit.empty()) line("commit", commit);
   line("wall", duration(record.wall_us));
-  line("cpu", duration(record.cpu_us));
+  if (knows_cpu(record)) line("cpu", duration(record.cpu_us));
   if (record.peak_memory_bytes) line("memory", format_bytes(*record.peak_memory_bytes));
   if (!record.key.empty()) line("key", record.key);
   if (const Json details = Json::parse(record.details, nullptr, false); !details.empty())

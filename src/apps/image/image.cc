@@ -10,15 +10,15 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "apps/image/naming.h"
-#include "apps/image/pulling.h"
 #include "apps/image/showing.h"
 #include "base/terminal.h"
 #include "base/units.h"
+#include "command/command_line.h"
+#include "command/naming.h"
+#include "command/pulling.h"
 #include "image/catalogue.h"
 #include "image/registry.h"
 #include "image/skopeo.h"
-#include "report/command_line.h"
 #include "report/printing.h"
 #include "report/pull_progress.h"
 #include "report/table.h"

@@ -6,10 +6,10 @@
 
 #include <fmt/format.h>
 
-#include "apps/image/naming.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"
 #include "base/units.h"
+#include "command/naming.h"
 #include "report/table.h"
 
 namespace casemate {

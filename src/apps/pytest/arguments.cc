@@ -10,13 +10,13 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
-#include "apps/pytest/bounds.h"
 #include "apps/pytest/configuration.h"
-#include "apps/pytest/filter.h"
-#include "apps/pytest/pytest_words.h"
 #include "apps/pytest/settings.h"
 #include "base/terminal.h"
-#include "report/command_line.h"
+#include "command/command_line.h"
+#include "session/bounds.h"
+#include "session/filter.h"
+#include "session/pytest_words.h"
 
 namespace casemate {
 namespace {

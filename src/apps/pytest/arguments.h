@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/pytest/request.h"
+#include "session/request.h"
 
 namespace casemate {
 

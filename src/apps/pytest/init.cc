@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "apps/pytest/directives.h"
 #include "base/terminal.h"
+#include "session/directives.h"
 #include "sys/fd.h"
 
 namespace casemate {

@@ -9,10 +9,8 @@
 #include <unistd.h>
 
 #include "apps/pytest/arguments.h"
-#include "apps/pytest/bounds.h"
 #include "apps/pytest/init.h"
 #include "apps/pytest/rerun.h"
-#include "apps/pytest/session.h"
 #include "apps/pytest/slowest.h"
 #include "base/terminal.h"
 #include "report/failure_text.h"
@@ -23,6 +21,8 @@
 #include "report/junit.h"
 #include "report/printing.h"
 #include "report/test_console.h"
+#include "session/bounds.h"
+#include "session/session.h"
 #include "store/code_digest.h"
 #include "store/test_history.h"
 

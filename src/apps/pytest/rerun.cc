@@ -7,11 +7,11 @@
 #include <fmt/format.h>
 #include <poll.h>
 
-#include "apps/pytest/bounds.h"
-#include "apps/pytest/keys.h"
 #include "apps/pytest/watch.h"
 #include "base/terminal.h"
 #include "report/printing.h"
+#include "session/bounds.h"
+#include "session/keys.h"
 #include "sys/signals.h"
 
 namespace casemate {

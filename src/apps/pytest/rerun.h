@@ -4,7 +4,7 @@
 #include <functional>
 #include <string_view>
 
-#include "apps/pytest/request.h"
+#include "session/request.h"
 
 namespace casemate {
 

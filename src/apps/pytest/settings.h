@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/pytest/request.h"
 #include "casemate/result.h"
+#include "session/request.h"
 
 namespace casemate {
 

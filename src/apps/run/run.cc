@@ -9,15 +9,16 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "apps/run/arguments.h"
 #include "apps/run/ending.h"
 #include "apps/run/input.h"
-#include "apps/run/job_root.h"
-#include "apps/run/work_layer.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"
 #include "base/units.h"
 #include "casemate/engine.h"
+#include "command/executors.h"
+#include "command/job_root.h"
+#include "command/run_arguments.h"
+#include "command/work_layer.h"
 #include "engine/run_job.h"
 #include "image/staging.h"
 #include "report/live_output.h"
@@ -94,9 +95,10 @@ class Run {
   explicit Run(RunRequest request) : request_(std::move(request)) {}
 
   int go() {
-    if (request_.executor == "docker" || request_.executor == "remote")
-      return complain({ErrorCode::not_supported,
-                       fmt::format("executor '{}' is not built yet; leave --executor out or use native", request_.executor), 0, ""});
+    if (auto there = need_executor(request_.executor); !there) return complain(there.error());
+    if (elsewhere()) {
+      if (auto ready = prepare_elsewhere(); !ready) return complain(ready.error());
+    }
     // Before the engine, which takes the signals over: one that comes while an image is fetched ends us.
     if (auto opened = open_root(); !opened) return complain(opened.error());
     if (!root_) {
@@ -109,8 +111,9 @@ class Run {
       if (!input) return complain(input.error());
       request_.job.stdin_fd = input->fd();
     }
-    auto engine = Engine::create({.executor = request_.executor, .slots = 1});
+    auto engine = Engine::create({.slots = 1});
     if (!engine) return complain(engine.error());
+    if (auto added = add_executor(**engine, choice_); !added) return complain(added.error());
     if (auto watched = (*engine)->cancel_on_signals(); !watched) return complain(watched.error());
     if (root_) {
       const auto furnished = furnish(**engine);
@@ -135,8 +138,51 @@ class Run {
   }
 
  private:
+  [[nodiscard]] bool elsewhere() const { return request_.executor != "native"; }
+
+  // Of an image that another executor has, only that knows the config.
+  Result<void> prepare_elsewhere() {
+    const auto unsupported = [&](std::string_view what) {
+      return fail(ErrorCode::not_supported, fmt::format("{} with --executor {}; leave --executor out", what, request_.executor));
+    };
+    Job& job = request_.job;
+    choice_.name = job.executor = request_.executor;
+    if (!request_.root || request_.root->image.kind == ImageReference::Kind::host)
+      return fail(ErrorCode::invalid_input, fmt::format("--executor {} needs an image: --image docker://NAME[:TAG]", request_.executor));
+    const RootRequest& root = *request_.root;
+    if (root.image.kind != ImageReference::Kind::registry && root.image.kind != ImageReference::Kind::docker_daemon)
+      return unsupported("only images of registries and of the daemon (docker://, docker-daemon:) can be had");
+    if (!root.layers.empty() || !root.environment.empty() || !root.image_layers)
+      return unsupported("layers and a container's environment can't be had");
+    job.image = to_text(root.image);
+    if (root.policy_chosen) {
+      choice_.pull = root.pull.policy == PullOptions::Policy::always  ? "always"
+                     : root.pull.policy == PullOptions::Policy::never ? "never"
+                                                                      : "missing";
+    }
+    choice_.progress = [this](std::string_view line) {
+      if (!request_.quiet && !request_.json) say(fmt::format("{}\n", printable_line(line)));
+    };
+    choice_.config = root.use;
+    choice_.user = request_.user.empty() ? root.user : request_.user;
+    if (root.entrypoint && !root.entrypoint->empty()) job.argv.insert(job.argv.begin(), *root.entrypoint);
+    if (job.cwd.empty() && (!request_.inputs.empty() || !request_.outputs.empty())) job.cwd = "/app";
+    if (job.user.uid == 0 && !choice_.user.empty()) TRY(numeric_user());
+    return {};
+  }
+
+  // Who owns the directory of the inputs has to be known before: a name is the image's to resolve.
+  Result<void> numeric_user() {
+    if (request_.inputs.empty() && request_.outputs.empty()) return {};
+    const auto user = resolve_user(Root{}, choice_.user);
+    if (!user)
+      return fail(ErrorCode::not_supported, fmt::format("--user {} with --inputs or --outputs: write numbers", in_quotes(choice_.user)));
+    request_.job.user = *user;
+    return {};
+  }
+
   Result<void> open_root() {
-    if (!request_.root) return {};
+    if (!request_.root || elsewhere()) return {};
     PullDisplay display = PullDisplay::on_stderr(request_.quiet || request_.json);
     TRY_ASSIGN(root_, JobRoot::open(*request_.root, display.teller()));
     return {};
@@ -154,6 +200,7 @@ class Run {
   // Inputs are copied, so that the command may change its copy; outputs are what it leaves in the writable layer over them.
   Result<void> stage() {
     const std::vector<std::string> below = root_ ? root_->at(request_.job.cwd) : std::vector<std::string>();
+    if (elsewhere() && request_.inputs.empty() && request_.outputs.empty()) return {};  // the image's own directory
     if (request_.inputs.empty()) return add_work_layer(request_, "", below);
     Store* store = root_ ? root_->store() : nullptr;
     if (!store) {
@@ -213,7 +260,7 @@ class Run {
     for (const std::string& note : before()) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
     const Outcome& outcome = result.outcome;
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)
-      casemate::complain(kProgram, ending_line(outcome, !request_.job.root.empty()));
+      casemate::complain(kProgram, ending_line(outcome, elsewhere() || !request_.job.root.empty()));
     for (const Leftover& process : result.leftovers)
       say(fmt::format("casemate run: note: process {} ({}) was still there and was killed\n", process.pid, process.name));
     if (!result.collect_error.empty()) casemate::complain(kProgram, undelivered(result));
@@ -251,6 +298,7 @@ class Run {
   }
 
   RunRequest request_;
+  ExecutorChoice choice_;
   std::optional<JobRoot> root_;  // outlives the job
   std::int64_t started_ms_ =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "apps/image/pulling.h"
 #include "base/terminal.h"
+#include "command/pulling.h"
 #include "image/image_interpreter.h"
 
 namespace casemate {

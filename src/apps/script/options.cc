@@ -5,21 +5,18 @@
 
 #include <fmt/format.h>
 
-#include "apps/image/naming.h"
-#include "apps/image/pulling.h"
 #include "base/shell_words.h"
 #include "base/units.h"
+#include "command/limit_values.h"
+#include "command/naming.h"
+#include "command/pulling.h"
 
 namespace casemate {
 namespace {
 
-using Values = ScriptOption::Values;
+using Values = OptionWords::Values;
 
 std::unexpected<Error> wrong(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
-
-std::unexpected<Error> not_a_choice(std::string_view value, std::string_view choices) {
-  return wrong(fmt::format("invalid choice: '{}' (choose from {})", value, choices));
-}
 
 // docker reads 0 as "no limit".
 template <class T>
@@ -38,14 +35,14 @@ Result<void> store_image(ScriptRequest& request, const std::string& value) {
 }
 
 Result<void> store_pull(ScriptRequest& request, const std::string& value) {
-  if (value != "missing" && value != "always" && value != "never") return not_a_choice(value, "'missing', 'always', 'never'");
-  TRY_ASSIGN(request.pull.policy, parse_policy("--pull", value));
+  using Policy = PullOptions::Policy;
+  TRY_ASSIGN(request.pull.policy,
+             read_choice<Policy>(value, {{"missing", Policy::missing}, {"always", Policy::always}, {"never", Policy::never}}));
   return {};
 }
 
 Result<void> store_tls_verify(ScriptRequest& request, const std::string& value) {
-  if (value != "true" && value != "false") return not_a_choice(value, "'true', 'false'");
-  request.pull.access.verify_tls = value == "true";
+  TRY_ASSIGN(request.pull.access.verify_tls, read_choice<bool>(value, {{"true", true}, {"false", false}}));
   return {};
 }
 
@@ -61,20 +58,13 @@ Result<void> store_access(ScriptRequest& request, const std::string& value) {
 }
 
 Result<void> store_executor(ScriptRequest& request, const std::string& value) {
-  if (value != "native" && value != "docker") return not_a_choice(value, "'native', 'docker'");
-  request.executor = value;
+  TRY_ASSIGN(request.executor, read_choice<std::string_view>(value, {{"native", "native"}, {"docker", "docker"}}));
   return {};
 }
 
 Result<void> store_network(ScriptRequest& request, const std::string& value) {
-  if (value == "none")
-    request.network = Network::none;
-  else if (value == "outbound")
-    request.network = Network::outbound;
-  else if (value == "host")
-    request.network = Network::host;
-  else
-    return not_a_choice(value, "'none', 'outbound', 'host'");
+  TRY_ASSIGN(request.network,
+             read_choice<Network>(value, {{"none", Network::none}, {"outbound", Network::outbound}, {"host", Network::host}}));
   return {};
 }
 
@@ -84,21 +74,9 @@ Result<void> store_timeout(ScriptRequest& request, const std::string& value) {
   return {};
 }
 
-Result<void> store_memory(ScriptRequest& request, const std::string& value) {
-  TRY_ASSIGN(const std::uint64_t bytes, parse_bytes(value));
-  constexpr std::uint64_t kLeast = 6u << 20;  // docker's: less can't start a program
-  if (bytes != 0 && bytes < kLeast)
-    return wrong(fmt::format("'{}' is too little to run Python; give at least 6M, or 0 for no limit", value));
-  request.limits.memory_bytes = unless_zero(bytes);
-  return {};
-}
+Result<void> store_memory(ScriptRequest& request, const std::string& value) { return read_memory_limit(value, request.limits); }
 
-Result<void> store_disk(ScriptRequest& request, const std::string& value) {
-  TRY_ASSIGN(const std::uint64_t bytes, parse_bytes(value));
-  request.limits.disk_bytes = unless_zero(bytes);
-  if (bytes == 0) request.limits.disk_inodes.reset();
-  return {};
-}
+Result<void> store_disk(ScriptRequest& request, const std::string& value) { return read_disk_limit(value, request.limits); }
 
 Result<void> store_pids(ScriptRequest& request, const std::string& value) {
   std::uint32_t pids = 0;
@@ -109,15 +87,7 @@ Result<void> store_pids(ScriptRequest& request, const std::string& value) {
   return {};
 }
 
-Result<void> store_cpus(ScriptRequest& request, const std::string& value) {
-  double cpus = 0;
-  const auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), cpus, std::chars_format::fixed);
-  const bool number = problem == std::errc{} && end == value.data() + value.size() && cpus >= 0 && cpus <= 4096;
-  if (!number || (cpus > 0 && cpus < 0.01))
-    return wrong(fmt::format("'{}' is not a number of CPUs; write for example 1.5, or 0 for no limit", value));
-  request.limits.cpus = unless_zero(cpus);
-  return {};
-}
+Result<void> store_cpus(ScriptRequest& request, const std::string& value) { return read_cpus_limit(value, request.limits); }
 
 Result<void> store_environment(ScriptRequest& request, const std::string& value) {
   const std::size_t equals = value.find('=');
@@ -131,14 +101,7 @@ Result<void> store_environment(ScriptRequest& request, const std::string& value)
 }
 
 Result<void> store_color(ScriptRequest& request, const std::string& value) {
-  if (value == "auto")
-    request.color = Color::automatic;
-  else if (value == "always")
-    request.color = Color::always;
-  else if (value == "never")
-    request.color = Color::never;
-  else
-    return not_a_choice(value, "'auto', 'always', 'never'");
+  TRY_ASSIGN(request.color, read_choice<Color>(value, {{"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}}));
   return {};
 }
 
@@ -166,52 +129,86 @@ Result<void> store_input(ScriptRequest& request, const std::string& value) {
 }
 
 constexpr ScriptOption kOptions[] = {
-    {"--help", 'h', Values::none, "", false, "show this help message and exit"},
-    {"--script", 0, Values::one, "SCRIPT", false, "Path to the Python script to execute. (Required)", store_text<&ScriptRequest::script>},
-    {"--reqs", 0, Values::one, "REQS", false, "Path to the requirements.txt file. (Required)", store_text<&ScriptRequest::requirements>},
-    {"--inputs", 0, Values::many, "INPUTS", false, "Optional list of input files to be copied into the context.", store_input},
-    {"--script-args", 0, Values::one, "SCRIPT_ARGS", false, "A string of arguments to pass to the script being executed.",
+    {{.name = "--help", .values = Values::none, .help = "show this help message and exit", .letter = 'h', .ends = true}},
+    {{.name = "--script", .metavar = "SCRIPT", .help = "Path to the Python script to execute. (Required)", .required = true},
+     store_text<&ScriptRequest::script>},
+    {{.name = "--reqs", .metavar = "REQS", .help = "Path to the requirements.txt file. (Required)", .required = true},
+     store_text<&ScriptRequest::requirements>},
+    {{.name = "--inputs",
+      .values = Values::many,
+      .metavar = "INPUTS",
+      .help = "Optional list of input files to be copied into the context."},
+     store_input},
+    {{.name = "--script-args",
+      .metavar = "SCRIPT_ARGS",
+      .help = "A string of arguments to pass to the script being executed.",
+      .takes_dashes = true},
      store_script_arguments},
-    {"--json-output", 0, Values::none, "", false, "Enable JSON output for machine readability.", store_true<&ScriptRequest::json>},
-    {"--python-version", 0, Values::one, "VERSION", true,
-     "The interpreter: a version (3.11, 3.12.1) or a path. Default: python3 on PATH. A version that this host lacks comes from an image, "
-     "docker://python:VERSION-slim.",
+    {{.name = "--json-output", .values = Values::none, .help = "Enable JSON output for machine readability."},
+     store_true<&ScriptRequest::json>},
+    {{.name = "--python-version",
+      .metavar = "VERSION",
+      .help = "The interpreter: a version (3.11, 3.12.1) or a path. Default: python3 on PATH. A version that this host lacks comes from an "
+              "image, docker://python:VERSION-slim.",
+      .ours = true},
      store_text<&ScriptRequest::python_version>},
-    {"--image", 0, Values::one, "IMAGE", true,
-     "The root of the cell, with the Python in it: docker://NAME[:TAG], oci:DIR, dir:ROOTFS, ... Default: host, the programs and libraries "
-     "of this machine.",
+    {{.name = "--image",
+      .metavar = "IMAGE",
+      .help = "The root of the cell, with the Python in it: docker://NAME[:TAG], oci:DIR, dir:ROOTFS, ... Default: host, the programs and "
+              "libraries of this machine.",
+      .ours = true},
      store_image},
-    {"--pull", 0, Values::one, "WHEN", true, "When to ask for the image: missing (default), always or never.", store_pull},
-    {"--lock", 0, Values::attached, "FILE", true,
-     "Take the digest that this file (casemate.lock) has for the image's tag, and note a new one there.", store_lock},
-    {"--tls-verify", 0, Values::one, "BOOL", true, "false: also registries with any certificate, and plain http.", store_tls_verify},
-    {"--authfile", 0, Values::one, "FILE", true, "Credentials of registries. Default: as skopeo finds them.",
+    {{.name = "--pull", .metavar = "WHEN", .help = "When to ask for the image: missing (default), always or never.", .ours = true},
+     store_pull},
+    {{.name = "--lock",
+      .values = Values::attached,
+      .metavar = "FILE",
+      .help = "Take the digest that this file (casemate.lock) has for the image's tag, and note a new one there.",
+      .ours = true},
+     store_lock},
+    {{.name = "--tls-verify", .metavar = "BOOL", .help = "false: also registries with any certificate, and plain http.", .ours = true},
+     store_tls_verify},
+    {{.name = "--authfile", .metavar = "FILE", .help = "Credentials of registries. Default: as skopeo finds them.", .ours = true},
      store_access<&RegistryAccess::authfile>},
-    {"--cert-dir", 0, Values::one, "DIR", true, "Certificates (*.crt, *.cert, *.key) of the registry.",
+    {{.name = "--cert-dir", .metavar = "DIR", .help = "Certificates (*.crt, *.cert, *.key) of the registry.", .ours = true},
      store_access<&RegistryAccess::cert_directory>},
-    {"--results", 0, Values::one, "DIR", true, "Where captured files go, instead of ./results. Emptied on every run.", store_results},
-    {"--timeout", 0, Values::one, "TIME", true, "End the script after this long (10, 500ms, 2m). Default: never.", store_timeout},
-    {"--memory", 0, Values::one, "SIZE", true, "Memory for the script and all it starts. Default: 2G; 0: no limit.", store_memory},
-    {"--cpus", 0, Values::one, "N", true, "CPUs it may use (1.5). Default: all.", store_cpus},
-    {"--pids", 0, Values::one, "N", true, "Processes and threads at a time. Default: 512; 0: no limit.", store_pids},
-    {"--disk", 0, Values::one, "SIZE", true, "What it may write. Default: 1G; 0: no limit.", store_disk},
-    {"--network", 0, Values::one, "MODE", true,
-     "none: loopback only. outbound: the world, but not this host (default). host: this host's network, no isolation.", store_network},
-    {"--env", 'e', Values::one, "KEY=VALUE", true, "An environment variable for the script; KEY alone passes on your own. May be repeated.",
+    {{.name = "--results", .metavar = "DIR", .help = "Where captured files go, instead of ./results. Emptied on every run.", .ours = true},
+     store_results},
+    {{.name = "--timeout", .metavar = "TIME", .help = "End the script after this long (10, 500ms, 2m). Default: never.", .ours = true},
+     store_timeout},
+    {{.name = "--memory", .metavar = "SIZE", .help = "Memory for the script and all it starts. Default: 2G; 0: no limit.", .ours = true},
+     store_memory},
+    {{.name = "--cpus", .metavar = "N", .help = "CPUs it may use (1.5). Default: all.", .ours = true}, store_cpus},
+    {{.name = "--pids", .metavar = "N", .help = "Processes and threads at a time. Default: 512; 0: no limit.", .ours = true}, store_pids},
+    {{.name = "--disk", .metavar = "SIZE", .help = "What it may write. Default: 1G; 0: no limit.", .ours = true}, store_disk},
+    {{.name = "--network",
+      .metavar = "MODE",
+      .help = "none: loopback only. outbound: the world, but not this host (default). host: this host's network, no isolation.",
+      .ours = true},
+     store_network},
+    {{.name = "--env",
+      .metavar = "KEY=VALUE",
+      .help = "An environment variable for the script; KEY alone passes on your own. May be repeated.",
+      .letter = 'e',
+      .ours = true},
      store_environment},
-    {"--executor", 0, Values::one, "WHO", true, "native: cells made by casemate (default). docker: not in this version.", store_executor},
-    {"--quiet", 'q', Values::none, "", true, "No progress and no summary, only the script's output and errors.",
+    {{.name = "--executor",
+      .metavar = "WHO",
+      .help = "native: cells made by casemate (default). docker: containers of a Docker Engine or podman.",
+      .ours = true},
+     store_executor},
+    {{.name = "--quiet",
+      .values = Values::none,
+      .help = "No progress and no summary, only the script's output and errors.",
+      .letter = 'q',
+      .ours = true},
      store_true<&ScriptRequest::quiet>},
-    {"--color", 0, Values::one, "WHEN", true, "auto (default), always or never.", store_color},
-    {"--version", 0, Values::none, "", true, "Print casemate's version and exit."},
+    {{.name = "--color", .metavar = "WHEN", .help = "auto (default), always or never.", .ours = true}, store_color},
+    {{.name = "--version", .values = Values::none, .help = "Print casemate's version and exit.", .ours = true, .ends = true}},
 };
 
 }  // namespace
 
 std::span<const ScriptOption> script_options() { return kOptions; }
-
-std::string spelling(const ScriptOption& option, std::string_view separator) {
-  return option.letter ? fmt::format("-{}{}{}", option.letter, separator, option.name) : std::string(option.name);
-}
 
 }  // namespace casemate

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "apps/script/container_run.h"
 #include "apps/script/interpreter_root.h"
 #include "apps/script/results.h"
 #include "apps/script/staged.h"
@@ -14,6 +15,7 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "casemate/engine.h"
+#include "command/executors.h"
 #include "engine/run_job.h"
 #include "image/environment.h"
 #include "image/image_interpreter.h"
@@ -95,15 +97,10 @@ class ScriptRun {
   using Attempted = std::expected<T, ScriptReport>;
 
   Attempted<ScriptReport> attempt() {
-    if (request_.executor == "docker")
-      return std::unexpected(
-          failure(ScriptErrorType::docker_daemon_error,
-                  Error{ErrorCode::not_supported,
-                        "The runner could not communicate with the Docker daemon: this version of casemate has no docker "
-                        "executor; leave --executor out or use --executor native",
-                        0, ""}));
+    if (auto there = need_executor(request_.executor); !there) return std::unexpected(daemon_failure(there.error()));
     if (auto done = stage(); !done) return std::unexpected(std::move(done.error()));
     if (auto done = open_engine(); !done) return std::unexpected(std::move(done.error()));
+    if (request_.executor != "native") return elsewhere();
     if (auto done = empty_results(); !done) return std::unexpected(std::move(done.error()));
     auto environment = make();
     if (!environment) return std::unexpected(std::move(environment.error()));
@@ -135,6 +132,27 @@ class ScriptRun {
     engine_ = std::move(*engine);
     if (auto watching = engine_->cancel_on_signals(); !watching) return internal(watching.error());
     return {};
+  }
+
+  // All of it by another executor.
+  Attempted<ScriptReport> elsewhere() {
+    ExecutorChoice choice{.name = request_.executor};
+    const auto policy = request_.pull.policy;
+    if (policy != PullOptions::Policy::missing) choice.pull = policy == PullOptions::Policy::always ? "always" : "never";
+    choice.progress = [this](std::string_view line) { console_.progress(line); };
+    choice.config = ConfigUse{.env = true, .working_directory = false, .entrypoint = false, .user = false};
+    Executor* executor = nullptr;
+    if (auto added = add_executor(*engine_, choice, &executor); !added) return std::unexpected(daemon_failure(added.error()));
+    if (auto done = empty_results(); !done) return std::unexpected(std::move(done.error()));
+    begun_ = true;
+    const auto start = Clock::now();
+    ScriptReport report = run_in_container(*engine_, *executor, request_, *staged_, results_.directory, console_,
+                                           [this](std::string_view line) { console_.progress(line); });
+    timings_.emplace_back("run", since(start));
+    summary_ = report.environment;
+    image_ = report.image;
+    if (report.result) timings_.emplace_back("script", report.result->resources.wall);
+    return report;
   }
 
   Attempted<void> empty_results() {

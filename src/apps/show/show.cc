@@ -8,7 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/terminal.h"
-#include "report/command_line.h"
+#include "command/command_line.h"
 #include "report/event_json.h"
 #include "report/html.h"
 #include "report/json_lines.h"

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -385,6 +386,13 @@ PyObject* hash(PyObject*, PyObject* bytes) {
   return PyUnicode_FromStringAndSize(digits, 16);
 }
 
+// PR_SET_DUMPABLE: from now on ptrace(2), /proc/PID/mem, process_vm_writev(2), pidfd_getfd(2) and links in /proc/PID/fd of this process
+// and its forks need CAP_SYS_PTRACE, which nobody in a cell has. An exec ends it.
+PyObject* hide(PyObject*, PyObject*) {
+  call(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+  Py_RETURN_NONE;
+}
+
 // By exit_group: no atexit, no flush, no destructor. What the parent had is not the fork's to end.
 PyObject* leave(PyObject*, PyObject* status) {
   call(SYS_exit_group, PyLong_AsLong(status));
@@ -403,6 +411,7 @@ PyMethodDef methods[] = {
     {"new_file", new_file, METH_NOARGS, "new_file() -> fd of a nameless file"},
     {"high", high_fd, METH_O, "high(fd) -> fd, moved away from where tests look"},
     {"hash", hash, METH_O, "hash(bytes) -> 16 hexadecimal digits"},
+    {"hide", hide, METH_NOARGS, "hide(): nobody looks into this process and its forks, or takes their descriptors"},
     {"leave", leave, METH_O, "leave(status): exit_group"},
     {"fill_holes", fill_holes, METH_NOARGS, "fill_holes() -> how many blocks"},
     {"immortalize", immortalize, METH_VARARGS, "immortalize(kinds, containers) -> how many objects"},

@@ -1,0 +1,139 @@
+#include "apps/plan/results_directory.h"
+
+#include <filesystem>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include "base/terminal.h"
+#include "report/report_file.h"
+#include "sys/fd.h"
+#include "testplan/plan_reading.h"
+#include "testplan/plan_run.h"
+#include "testplan/results_json.h"
+
+namespace casemate {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Says that all in the directory is ours to replace.
+constexpr const char* kMark = "casemate-plan.artifacts";
+constexpr std::size_t kLongestName = 100;
+
+std::unexpected<Error> cannot(std::string_view what, const std::string& path, const std::error_code& problem) {
+  return fail(ErrorCode::system, fmt::format("can't {} {}: {}", what, printable_name(path), problem.message()), problem.value());
+}
+
+Result<void> make_directories(const std::string& path) {
+  std::error_code problem;
+  fs::create_directories(path, problem);
+  return problem ? Result<void>(cannot("make", path, problem)) : Result<void>();
+}
+
+// The directory of a step: "02-its-id", whatever is in that.
+std::string step_name(const PlanCase& one, std::size_t at) {
+  std::string name = one.steps[at].id.substr(0, kLongestName);
+  for (char& byte : name) {
+    const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '-' ||
+                       byte == '_' || byte == '.';
+    if (!plain) byte = '_';
+  }
+  return fmt::format("{:02}-{}", at + 1, name);
+}
+
+// Nobody waits for the disk: what a crash of the machine takes is in the database too.
+Result<void> write_new(const std::string& path, std::string_view bytes) {
+  TRY_ASSIGN(const UniqueFd file, open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0666));
+  if (auto written = write_all(file.get(), bytes); !written)
+    return fail(written.error().code, fmt::format("{}: {}", printable_name(path), written.error().what), written.error().errno_value);
+  return {};
+}
+
+}  // namespace
+
+Result<void> write_whole(const std::string& path, std::string_view bytes) {
+  TRY_ASSIGN(ReportFile file, ReportFile::begin(path));
+  TRY(file.add(bytes));
+  return file.publish();
+}
+
+Result<ResultsDirectory> ResultsDirectory::open(const std::string& path) {
+  ResultsDirectory made(path);
+  const std::string artifacts = path + "/artifacts";
+  std::error_code problem;
+  const bool empty = !fs::exists(artifacts, problem) || fs::is_empty(artifacts, problem);
+  if (!empty && !fs::exists(artifacts + "/" + kMark, problem))
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--output {}: its directory 'artifacts' is not casemate's; name another directory", printable_name(path)));
+  TRY(make_directories(artifacts));
+  TRY(write_new(artifacts + "/" + kMark, "What lies beside this is replaced by the next run: casemate plan --output\n"));
+  fs::remove_all(made.collecting(), problem);
+  return made;
+}
+
+std::string ResultsDirectory::case_path(const TestPlan& plan, std::size_t index) const {
+  return fmt::format("{}/artifacts/{}", path_, case_directory(plan, index));
+}
+
+void ResultsDirectory::begin_case(const TestPlan& plan, std::size_t index) const {
+  std::error_code problem;
+  fs::remove_all(fmt::format("{}/{}", collecting(), case_directory(plan, index)), problem);
+}
+
+Result<void> ResultsDirectory::end_case(const TestPlan& plan, std::size_t index, const CaseResult& result,
+                                        const Normaliser& normaliser) const {
+  const std::string place = case_path(plan, index);
+  std::error_code problem;
+  fs::remove_all(place, problem);
+  for (std::size_t at = 0; at < result.steps.size() && at < plan.cases[index].steps.size(); ++at) {
+    const StepResult& step = result.steps[at];
+    if (!step.outcome) continue;
+    const std::string directory = fmt::format("{}/{}", place, step_name(plan.cases[index], at));
+    TRY(make_directories(directory));
+    for (const auto& [name, bytes] : {std::pair("stdout", &step.out), std::pair("stderr", &step.err)}) {
+      TRY(write_new(fmt::format("{}/{}", directory, name), *bytes));
+      TRY(write_new(fmt::format("{}/{}.normalised", directory, name), normaliser.apply(*bytes)));
+    }
+  }
+  const std::string collected = fmt::format("{}/{}", collecting(), case_directory(plan, index));
+  if (!fs::exists(fs::symlink_status(collected, problem))) return {};
+  TRY(make_directories(place));
+  fs::rename(collected, place + "/files", problem);
+  return problem ? Result<void>(cannot("keep the files of the case in", place, problem)) : Result<void>();
+}
+
+std::vector<ResultsDirectory::File> ResultsDirectory::files(const TestPlan& plan, std::size_t index) const {
+  std::vector<File> files;
+  const std::string place = case_path(plan, index) + "/files";
+  std::error_code problem;
+  for (fs::recursive_directory_iterator at(place, problem), end; at != end && !problem; at.increment(problem)) {
+    struct stat info{};
+    const std::string path = at->path().string();
+    if (::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode))
+      files.push_back({path, path.substr(place.size()), static_cast<std::uint64_t>(info.st_size)});
+  }
+  return files;
+}
+
+Result<void> ResultsDirectory::add_file(const TestPlan& plan, std::size_t index, std::string_view path, std::string_view bytes) const {
+  const fs::path inner = fs::path(path).relative_path().lexically_normal();
+  if (inner.empty() || *inner.begin() == ".." || inner.filename().empty()) return {};
+  const fs::path place = fs::path(case_path(plan, index)) / "files" / inner;
+  TRY(make_directories(place.parent_path().string()));
+  return write_new(place.string(), bytes);
+}
+
+Result<void> ResultsDirectory::finish(const TestPlan& plan, const PlanResult& result, Document document, const Normaliser& normaliser,
+                                      const std::string& install_log) const {
+  std::error_code problem;
+  fs::remove_all(collecting(), problem);
+  TRY(write_whole(path_ + "/results.json", results_text(results_json(plan, result, normaliser))));
+  write_result(plan, result, document.value);
+  TRY(write_whole(path_ + (document.format == DocumentFormat::json ? "/plan.json" : "/plan.yaml"), to_text(document)));
+  if (install_log.empty()) return {};
+  return write_whole(path_ + "/install.log", install_log);
+}
+
+}  // namespace casemate

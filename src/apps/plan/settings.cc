@@ -1,0 +1,135 @@
+#include "apps/plan/settings.h"
+
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include "base/terminal.h"
+#include "command/naming.h"
+#include "image/toml.h"
+#include "sys/fd.h"
+#include "testplan/document.h"
+#include "testplan/installation.h"
+#include "testplan/plan_reading.h"
+
+namespace casemate {
+namespace {
+
+constexpr std::size_t kLongestConfiguration = 1 << 20;
+constexpr const char* kHostDirectory = "/app";
+
+std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
+
+Result<nlohmann::ordered_json> read_toml(const std::string& path) {
+  TRY_ASSIGN(const std::string text, read_file(path, kLongestConfiguration));
+  const auto table = parse_toml(text);
+  if (!table) return invalid(fmt::format("{}:{}: {}", printable_name(path), table.error().line, table.error().what));
+  std::ostringstream json;
+  json << toml::json_formatter(*table);
+  return nlohmann::ordered_json::parse(json.str(), nullptr, false);
+}
+
+Result<Network> network_of(const std::string& word) {
+  if (word.empty() || word == "none") return Network::none;
+  if (word == "outbound" || word == "bridge" || word == "own") return Network::outbound;
+  if (word == "host") return Network::host;
+  return invalid(fmt::format("--network '{}': choose none, outbound or host", printable_name(word)));
+}
+
+// Plans name images as docker does, without a transport.
+Result<std::string> with_transport(const std::string& image) {
+  if (image.empty() || read_image_name(image)) return image;
+  const std::string in_registry = "docker://" + image;
+  TRY(read_image_name(in_registry));
+  return in_registry;
+}
+
+std::string executor_of(const PlanFlags& flags, const PlanExecution& execution) {
+  if (flags.executor) return *flags.executor;
+  return execution.use_docker.value_or(false) ? "docker" : "native";
+}
+
+Result<InstallRequest> install_of(const PlanFlags& flags, const InstallRequest& plan) {
+  if (flags.install.empty()) return plan;
+  TRY_ASSIGN(InstallRequest asked, parse_install(flags.install));
+  // How to see whether it runs is about the tool, wherever that comes from.
+  asked.verify = plan.verify;
+  asked.verify_pattern = plan.verify_pattern;
+  return asked;
+}
+
+// Programs of the host see its files as they are; what they write goes into a layer over an empty directory.
+void put_on_host(Job& job, const std::string& directory) {
+  job.cwd = directory.empty() ? kHostDirectory : directory;
+  if (job.cwd != "/") job.mounts.push_back({.kind = Mount::Kind::overlay, .target = job.cwd, .owned = true});
+}
+
+Result<void> set_root(PlanSettings& settings, const PlanFlags& flags, const PlanExecution& execution) {
+  RootWords words = flags.root;
+  std::string image = words.image.value_or("");
+  if (!words.image) {
+    TRY_ASSIGN(image, with_transport(execution.image));
+  }
+  const std::string directory = flags.work_dir.value_or(execution.work_dir);
+  if (!directory.empty() && directory[0] != '/')
+    return invalid(fmt::format("the working directory '{}' is not absolute", printable_name(directory)));
+  settings.job.cwd = directory;
+  if (settings.executor == "docker") {
+    if (image.empty() || image == "host")
+      return invalid("--executor docker needs an image: give --image NAME, or execution.docker_image in the plan");
+    if (!words.policy.empty()) TRY(parse_policy("--pull", words.policy));
+    if (!words.policy.empty()) settings.pull = words.policy;
+    settings.job.image = image;
+    return {};
+  }
+  if (!image.empty()) words.image = image;
+  TRY_ASSIGN(settings.root, root_request(words, std::nullopt));
+  if (settings.root)
+    settings.root->use.entrypoint = false;
+  else
+    put_on_host(settings.job, directory);
+  return {};
+}
+
+}  // namespace
+
+Result<void> read_configuration(const std::string& path, PlanExecution& execution) {
+  nlohmann::ordered_json whole;
+  if (path.ends_with(".toml")) {
+    TRY_ASSIGN(whole, read_toml(path));
+  } else {
+    TRY_ASSIGN(Document document, read_plan_document(path));
+    whole = std::move(document.value);
+  }
+  if (!whole.is_object()) return invalid(fmt::format("{}: is no configuration: a table 'execution' is wanted", printable_name(path)));
+  const auto table = whole.find("execution");
+  return table == whole.end() ? Result<void>() : read_execution(*table, path, execution);
+}
+
+Result<PlanSettings> plan_settings(const PlanFlags& flags, const PlanExecution& execution, const InstallRequest& install,
+                                   const std::string& tool) {
+  PlanSettings settings;
+  settings.executor = executor_of(flags, execution);
+  TRY_ASSIGN(settings.install, install_of(flags, install));
+  Job& job = settings.job;
+  job.name = printable_name(tool);
+  job.executor = settings.executor == "native" ? "" : settings.executor;
+  job.limits = flags.limits;
+  TRY_ASSIGN(job.network, network_of(flags.network.value_or(execution.network)));
+  job.env = execution.environment;
+  for (const auto& [name, value] : flags.environment) job.env[name] = value;
+  job.mounts = flags.mounts;
+  TRY(set_root(settings, flags, execution));
+  PlanRunOptions& options = settings.options;
+  options.isolate_cases = flags.isolate_cases;
+  options.parallel = flags.parallel.value_or(execution.parallel.value_or(1));
+  options.retries = flags.retries.value_or(execution.retries.value_or(0));
+  options.timeout = flags.timeout.value_or(execution.timeout.value_or(options.timeout));
+  if (!execution.shell.empty()) options.shell = execution.shell;
+  if (flags.shell) options.shell = *flags.shell;
+  if (options.shell.empty() || options.shell[0] != '/')
+    return invalid(fmt::format("the shell '{}' is no absolute path", printable_name(options.shell)));
+  return settings;
+}
+
+}  // namespace casemate

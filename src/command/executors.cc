@@ -1,0 +1,65 @@
+#include "command/executors.h"
+
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <map>
+#include <vector>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "base/terminal.h"
+
+namespace casemate {
+namespace {
+
+// Executors that other programs of ours have: casemate-NAME.
+constexpr std::string_view kElsewhere[] = {"docker"};
+
+std::map<std::string, MakeExecutor>& known() {
+  static std::map<std::string, MakeExecutor> makers;
+  return makers;
+}
+
+char** arguments = nullptr;
+
+Result<void> become(const std::string& program) {
+  char self[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
+  const std::string own(self, length > 0 ? static_cast<std::size_t>(length) : 0);
+  const std::string path = own.substr(0, own.rfind('/') + 1) + program;
+  ::execv(path.c_str(), arguments);
+  const int problem = errno;
+  return fail(
+      ErrorCode::not_supported,
+      fmt::format("can't start {}, which comes with casemate and belongs beside it: {}", printable_name(path), std::strerror(problem)),
+      problem);
+}
+
+}  // namespace
+
+void know_executor(std::string name, MakeExecutor make) { known()[std::move(name)] = std::move(make); }
+
+void know_arguments(int /*argc*/, char** argv) { arguments = argv; }
+
+Result<void> need_executor(const std::string& name) {
+  if (name == "native" || known().contains(name)) return {};
+  for (const std::string_view elsewhere : kElsewhere) {
+    if (name == elsewhere && arguments) return become(fmt::format("casemate-{}", name));
+  }
+  return fail(ErrorCode::invalid_input, fmt::format("there is no executor '{}': native or docker", printable_name(name)));
+}
+
+Result<void> add_executor(Engine& engine, const ExecutorChoice& choice, Executor** added) {
+  if (choice.name == "native") return {};
+  const auto maker = known().find(choice.name);
+  if (maker == known().end()) return fail(ErrorCode::internal, fmt::format("need_executor(\"{}\") comes before", choice.name));
+  return engine.add_executor(choice.name, [&](Reactor& reactor) {
+    auto made = maker->second(reactor, choice);
+    if (made && added) *added = made->get();
+    return made;
+  });
+}
+
+}  // namespace casemate

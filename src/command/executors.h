@@ -1,0 +1,43 @@
+// executors: executors by the name that --executor gives, also those that are in another of our programs.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "casemate/engine.h"
+#include "casemate/result.h"
+#include "engine/executor.h"
+#include "image/root.h"
+
+namespace casemate {
+
+/// What the user said of the executor on the command line.
+struct ExecutorChoice {
+  std::string name = "native";                          ///< native, docker
+  std::string pull = "missing";                         ///< docker: when the daemon asks a registry
+  std::function<void(std::string_view line)> progress;  ///< of an image's pull; may be empty
+  /// docker: what jobs take over of their image's config, which only the daemon knows; nullopt: nothing.
+  std::optional<ConfigUse> config;
+  std::string user;  ///< docker, with `config`: as typed, in the words of the image; "": the job's
+};
+
+using MakeExecutor = std::function<Result<std::unique_ptr<Executor>>(Reactor&, const ExecutorChoice&)>;
+
+/// This program has an executor of that name. For main().
+void know_executor(std::string name, MakeExecutor make);
+/// The arguments this program was started with, for who has to become another. For main().
+void know_arguments(int argc, char** argv);
+
+/// To be called as soon as it is known what was asked for, before anything was done: "native" is in every program; one that is in
+/// casemate-NAME, beside this program, makes this process that program with the same arguments (execve(2)). invalid_input: nobody has it
+/// (the names there are); not_supported: the program is not there.
+Result<void> need_executor(const std::string& name);
+
+/// Adds it to the engine under its name (Job::executor). Nothing to do for "native".
+/// `added`, if given, is it then, until the engine ends.
+Result<void> add_executor(Engine& engine, const ExecutorChoice& choice, Executor** added = nullptr);
+
+}  // namespace casemate

@@ -1,0 +1,112 @@
+#include "docker/changes.h"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "base/untrusted_json.h"
+#include "docker/container_spec.h"
+
+namespace casemate {
+namespace {
+
+constexpr std::string_view kTheirs[] = {".dockerenv", "run/.containerenv", "etc/mtab", "etc/hosts", "etc/hostname", "etc/resolv.conf"};
+constexpr std::string_view kTheirTrees[] = {"dev", "proc", "sys", "run/secrets"};
+
+// Go's os.FileMode.
+constexpr std::uint64_t kDirectory = 1ull << 31, kSymlink = 1ull << 27, kDevice = 1ull << 26, kFifo = 1ull << 25, kSocket = 1ull << 24,
+                        kSticky = 1ull << 20;
+
+bool covers(std::string_view tree, std::string_view path) {
+  return tree.empty() || path == tree || (path.size() > tree.size() && path.starts_with(tree) && path[tree.size()] == '/');
+}
+
+bool is_theirs(std::string_view path) {
+  return path == kWitnessPlace.substr(1) || std::find(std::begin(kTheirs), std::end(kTheirs), path) != std::end(kTheirs) ||
+         std::any_of(std::begin(kTheirTrees), std::end(kTheirTrees), [&](std::string_view tree) { return covers(tree, path); });
+}
+
+std::string parent_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
+std::string from_base64(std::string_view text) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string bytes;
+  std::uint32_t bits = 0;
+  int count = 0;
+  for (const char digit : text) {
+    const auto value = kDigits.find(digit);
+    if (value == std::string_view::npos) break;
+    bits = bits << 6 | static_cast<std::uint32_t>(value);
+    if ((count += 6) < 8) continue;
+    count -= 8;
+    bytes += static_cast<char>(bits >> count & 0xff);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Result<LayerChanges> parse_changes(std::string_view text) {
+  LayerChanges changes;
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (json.is_null()) return changes;
+  if (!json.is_array()) return fail(ErrorCode::corrupt, "the daemon's list of a container's changes is none");
+  for (const auto& each : json) {
+    const std::string path = text_at(each, "Path");
+    const std::uint64_t kind = number_at(each, "Kind");
+    if (path.size() < 2 || path[0] != '/' || path.find('\0') != std::string::npos || kind > 2)
+      return fail(ErrorCode::corrupt, "the daemon's list of a container's changes has an entry that the Engine API does not know");
+    if (!is_theirs(path.substr(1))) changes[path.substr(1)] = static_cast<LayerChange>(kind);
+  }
+  return changes;
+}
+
+Result<TarEntry> parse_path_stat(std::string_view header) {
+  const auto json = untrusted_object(from_base64(header));
+  if (!json) return fail(ErrorCode::corrupt, "the daemon's word on a path of a container can't be read");
+  const std::uint64_t mode = number_at(*json, "mode");
+  TarEntry entry;
+  entry.path = text_at(*json, "name");
+  entry.size = number_at(*json, "size");
+  entry.mode = static_cast<std::uint32_t>((mode & 0777) | ((mode & kSticky) != 0 ? 01000 : 0));
+  entry.link_target = text_at(*json, "linkTarget");
+  if ((mode & kDirectory) != 0) {
+    entry.type = TarEntry::Type::directory;
+  } else if ((mode & kSymlink) != 0) {
+    entry.type = TarEntry::Type::symlink;
+  } else if ((mode & kFifo) != 0) {
+    entry.type = TarEntry::Type::fifo;
+  } else if ((mode & (kDevice | kSocket)) != 0) {
+    entry.type = (mode & kDevice) != 0 ? TarEntry::Type::character : TarEntry::Type::other;
+  }
+  return entry;
+}
+
+ChangeFetches plan_fetches(const LayerChanges& changes, std::string_view place) {
+  ChangeFetches plan;
+  for (auto each = changes.begin(); each != changes.end(); ++each) {
+    const auto& [path, kind] = *each;
+    if (path == place ? kind != LayerChange::added : !covers(place, path)) continue;
+    const auto next = changes.lower_bound(path + "/");
+    const bool has_children = next != changes.end() && covers(path, next->first);
+    if (kind == LayerChange::deleted) {
+      plan.deleted.push_back(path);
+      if (place.empty()) plan.fetches.push_back({ChangeFetch::How::outline, path});
+    } else if (kind == LayerChange::added) {
+      plan.added.push_back(path);
+      const auto above = changes.find(parent_of(path));
+      const bool covered = path != place && above != changes.end() && above->second == LayerChange::added && covers(place, above->first);
+      if (!covered) plan.fetches.push_back({ChangeFetch::How::get, path});
+    } else if (has_children) {
+      plan.directories.push_back(path);
+    } else {
+      plan.fetches.push_back({place.empty() ? ChangeFetch::How::both : ChangeFetch::How::look, path});
+    }
+  }
+  return plan;
+}
+
+}  // namespace casemate

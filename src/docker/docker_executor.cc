@@ -1,0 +1,189 @@
+#include "docker/docker_executor.h"
+
+#include <climits>
+#include <optional>
+#include <unordered_map>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/digest.h"
+#include "base/untrusted_json.h"
+#include "docker/container_run.h"
+#include "docker/docker_context.h"
+#include "docker/sweep.h"
+#include "sys/process.h"
+
+namespace casemate {
+namespace {
+
+constexpr auto kBeat = std::chrono::seconds(3);
+constexpr auto kHangs = std::chrono::seconds(10);
+
+Result<std::string> witness_program() {
+  char self[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
+  const std::string own(self, length > 0 ? static_cast<std::size_t>(length) : 0);
+  const std::string path = own.substr(0, own.rfind('/') + 1) + "casemate-witness";
+  if (is_program(path)) return path;
+  return fail(ErrorCode::not_supported,
+              fmt::format("{} is not there, which comes with casemate and is the first process of its containers", path));
+}
+
+class DockerExecutor final : public Executor {
+ public:
+  DockerExecutor(Reactor& reactor, std::unique_ptr<DockerApi> api, DockerOptions options, std::string witness)
+      : reactor_(reactor),
+        api_(std::move(api)),
+        images_(*api_),
+        ground_{.api = *api_,
+                .reactor = reactor_,
+                .images = images_,
+                .pull = options.pull,
+                .tell = std::move(options.tell),
+                .config = options.config,
+                .user = options.user,
+                .label_value = engine_label(),
+                .witness = std::move(witness)} {}
+
+  ~DockerExecutor() override {
+    if (beat_) reactor_.cancel(*beat_);
+    if (ping_) api_->forget(*ping_);
+    running_.clear();
+  }
+  DockerExecutor(const DockerExecutor&) = delete;
+  DockerExecutor& operator=(const DockerExecutor&) = delete;
+
+  Result<void> start(Job job, JobListener& listener, std::function<void(JobResult)> done) override {
+    return launch(std::move(job), listener, "", [done = std::move(done)](ContainerRun&, JobResult result) { done(std::move(result)); });
+  }
+
+  Result<void> open(Job job, OpenedContext opened) override {
+    beat();
+    return open_docker_context(ground_, std::move(job), std::move(opened));
+  }
+
+  Result<void> keep(Job job, std::string key, JobListener& listener, KeptRoot kept) override {
+    TRY(check_docker_job(ground_, job, ContainerUse::job));
+    // What a tag names may change, and what is kept of it with it.
+    const std::string reference = docker_reference(job.image);
+    const auto found = [this, job = std::move(job), key = std::move(key), &listener,
+                        kept = std::move(kept)](const Result<DockerImage>& image) {
+      if (!image) {
+        JobResult result;
+        result.outcome = {Outcome::Kind::setup_failed, image.error().errno_value, "get the image", image.error().what};
+        return kept(std::move(result), {});
+      }
+      find_kept(job, sha256_hex(key + "\n" + image->id), listener, kept);
+    };
+    images_.get(reference, ground_.pull, ground_.tell, found);
+    return {};
+  }
+
+  void signal_all(int number) override {
+    each([&](ContainerRun& run) { run.signal(number); });
+  }
+
+  void cancel_all() override {
+    each([](ContainerRun& run) { run.cancel(); });
+  }
+
+  void cancel(const JobListener& listener) override {
+    each([&](ContainerRun& run) {
+      if (run.is_heard_by(listener)) run.cancel();
+    });
+  }
+
+  void expect(const Job& /*next*/) override {}
+
+ private:
+  void find_kept(const Job& job, const std::string& key, JobListener& listener, const KeptRoot& kept) {
+    const std::string filter = nlohmann::json{{"label", {fmt::format("{}={}", kDockerKept, key)}}}.dump();
+    DockerRequest find{.path = "/images/json?" + docker_query({{"filters", filter}})};
+    api_->call(std::move(find), [this, job, key, &listener, kept](const Result<DockerReply>& reply) {
+      if (!reply || reply->status != 200)
+        return kept(lost(reply ? docker_failure(*reply, "look for an image").what : reply.error().what), {});
+      const auto json = nlohmann::json::parse(reply->body, nullptr, false);
+      if (const std::string id = json.is_array() && !json.empty() ? text_at(json[0], "Id", 100) : ""; !id.empty()) {
+        Job next = job;
+        next.image = id;
+        return kept({}, std::move(next));
+      }
+      const auto ended = [kept](ContainerRun& run, JobResult result) {
+        std::optional<Job> next;
+        if (!run.kept().empty()) {
+          next = run.job();
+          next->image = run.kept();
+        }
+        kept(std::move(result), std::move(next));
+      };
+      if (auto launched = launch(job, listener, key, ended); !launched) kept(lost(launched.error().what), {});
+    });
+  }
+
+  static JobResult lost(std::string why) {
+    JobResult result;
+    result.outcome = {Outcome::Kind::lost, 0, "", std::move(why)};
+    return result;
+  }
+
+  template <class Call>
+  void each(Call call) {
+    for (const auto& [key, run] : running_) call(*run);
+  }
+
+  Result<void> launch(Job job, JobListener& listener, const std::string& key, ContainerRun::Done done) {
+    const auto ended = [this, done = std::move(done)](ContainerRun& run, JobResult result) {
+      const std::unique_ptr<ContainerRun> owner = std::move(running_.at(&run));
+      running_.erase(&run);
+      done(run, std::move(result));
+    };
+    TRY_ASSIGN(std::unique_ptr<ContainerRun> run, ContainerRun::create(ground_, std::move(job), listener, ended));
+    if (!key.empty()) run->keep(key);
+    ContainerRun* raw = run.get();
+    running_[raw] = std::move(run);
+    raw->begin();
+    beat();
+    return {};
+  }
+
+  // A daemon that hangs says nothing, and a wait for a container's end may take for ever.
+  void beat() {
+    if (beat_ || ping_) return;
+    beat_ = reactor_.schedule(Reactor::Clock::now() + kBeat, [this] {
+      beat_.reset();
+      if (running_.empty()) return;
+      ping_ = api_->call({.path = "/_ping", .silence = kHangs}, [this](Result<DockerReply> reply) {
+        ping_.reset();
+        if (!reply) each([&](ContainerRun& run) { run.lose(reply.error().what); });
+        beat();
+      });
+    });
+  }
+
+  Reactor& reactor_;
+  std::unique_ptr<DockerApi> api_;
+  DockerImages images_;
+  DockerGround ground_;
+  std::optional<Reactor::TimerId> beat_;
+  std::optional<DockerCallId> ping_;
+  std::unordered_map<ContainerRun*, std::unique_ptr<ContainerRun>> running_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Executor>> make_docker_executor(Reactor& reactor, DockerOptions options) {
+  std::string witness = options.witness;
+  if (witness.empty()) {
+    TRY_ASSIGN(witness, witness_program());
+  }
+  TRY_ASSIGN(std::unique_ptr<DockerApi> api, DockerApi::create(reactor, options.endpoint));
+  std::optional<Result<DockerVersion>> version;
+  api->negotiate([&](Result<DockerVersion> said) { version = std::move(said); });
+  while (!version) TRY(reactor.turn(std::chrono::seconds(1)));
+  if (!*version) return std::unexpected(std::move(version->error()));
+  TRY(sweep_docker(*api, reactor));
+  return std::make_unique<DockerExecutor>(reactor, std::move(api), std::move(options), std::move(witness));
+}
+
+}  // namespace casemate

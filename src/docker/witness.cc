@@ -1,0 +1,357 @@
+#include "docker/witness.h"
+
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <set>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sys/fd.h"
+#include "sys/seccomp.h"
+
+namespace casemate {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMostLeftovers = 16;
+
+// A small file of the kernel's; "" if it can't be read.
+std::string small_file(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char text[4096];
+  const ssize_t got = file ? ::read(file.get(), text, sizeof text) : -1;
+  return {text, got > 0 ? static_cast<std::size_t>(got) : 0};
+}
+
+// The number behind `key` in lines of "key number", or with "" the text's own.
+std::optional<std::uint64_t> number_in(const std::string& text, std::string_view key) {
+  std::size_t at = 0;
+  if (!key.empty()) {
+    at = text.find(std::string(key) + " ");
+    if (at == std::string::npos || (at > 0 && text[at - 1] != '\n')) return std::nullopt;
+    at += key.size() + 1;
+  }
+  std::uint64_t value = 0;
+  const auto [end, problem] = std::from_chars(text.data() + at, text.data() + text.size(), value);
+  if (problem != std::errc()) return std::nullopt;
+  return value;
+}
+
+// What the container's own cgroup, which it sees, has counted: v2, else v1.
+struct Counters {
+  std::optional<std::uint64_t> oom_kills, pids_refused, peak_memory, peak_pids, user_us, system_us;
+
+  static Counters now() {
+    const std::string top = "/sys/fs/cgroup/";
+    Counters all;
+    if (const std::string events = small_file(top + "memory.events"); !events.empty()) {
+      all.oom_kills = number_in(events, "oom_kill");
+      all.peak_memory = number_in(small_file(top + "memory.peak"), "");
+      const std::string cpu = small_file(top + "cpu.stat");
+      all.user_us = number_in(cpu, "user_usec");
+      all.system_us = number_in(cpu, "system_usec");
+      all.pids_refused = number_in(small_file(top + "pids.events"), "max");
+      all.peak_pids = number_in(small_file(top + "pids.peak"), "");
+      return all;
+    }
+    all.oom_kills = number_in(small_file(top + "memory/memory.oom_control"), "oom_kill");
+    all.peak_memory = number_in(small_file(top + "memory/memory.max_usage_in_bytes"), "");
+    all.pids_refused = number_in(small_file(top + "pids/pids.events"), "max");
+    all.peak_pids = number_in(small_file(top + "pids/pids.peak"), "");
+    const auto user = number_in(small_file(top + "cpuacct/cpuacct.usage_user"), "");
+    const auto system = number_in(small_file(top + "cpuacct/cpuacct.usage_sys"), "");
+    if (user) all.user_us = *user / 1000;
+    if (system) all.system_us = *system / 1000;
+    return all;
+  }
+};
+
+struct ProcessFacts {
+  std::string name;
+  char state = '?';
+  pid_t session = 0;
+};
+
+std::optional<ProcessFacts> facts_of(pid_t pid) {
+  const std::string stat = small_file(fmt::format("/proc/{}/stat", pid));
+  const auto open = stat.find('(');
+  const auto close = stat.rfind(')');
+  if (open == std::string::npos || close == std::string::npos || close < open || close + 2 >= stat.size()) return std::nullopt;
+  ProcessFacts facts;
+  facts.name = stat.substr(open + 1, close - open - 1);
+  int parent = 0, group = 0, session = 0;
+  if (std::sscanf(stat.c_str() + close + 2, "%c %d %d %d", &facts.state, &parent, &group, &session) != 4) return std::nullopt;
+  facts.session = session;
+  return facts;
+}
+
+std::set<pid_t> all_processes() {
+  std::set<pid_t> pids;
+  DIR* directory = ::opendir("/proc");
+  if (!directory) return pids;
+  while (const dirent* entry = ::readdir(directory)) {
+    const int pid = std::atoi(entry->d_name);
+    if (pid > 0) pids.insert(pid);
+  }
+  ::closedir(directory);
+  return pids;
+}
+
+// As the shell: the last name that is there but can't be executed decides.
+int execute(const std::vector<std::string>& command) {
+  std::vector<char*> argv;
+  for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  if (command[0].find('/') != std::string::npos) {
+    ::execve(argv[0], argv.data(), environ);
+    return errno;
+  }
+  const char* given = ::getenv("PATH");
+  std::string path = given ? given : "/bin:/usr/bin";
+  int problem = ENOENT;
+  for (std::size_t at = 0; at <= path.size();) {
+    std::size_t end = path.find(':', at);
+    if (end == std::string::npos) end = path.size();
+    const std::string directory = path.substr(at, end - at);
+    const std::string file = (directory.empty() ? "." : directory) + "/" + command[0];
+    ::execve(file.c_str(), argv.data(), environ);
+    if (errno != ENOENT && errno != ENOTDIR) problem = errno;
+    at = end + 1;
+  }
+  return problem;
+}
+
+class Witness {
+ public:
+  Witness(std::string token, bool strict, bool first, std::vector<std::string> command)
+      : token_(std::move(token)), strict_(strict), first_(first), command_(std::move(command)), terminal_(::isatty(0) == 1 && !first) {}
+
+  int go() {
+    // Nobody in the container looks into this memory, where the token is, or makes its descriptors his.
+    ::prctl(PR_SET_DUMPABLE, 0);
+    sigset_t all;
+    ::sigfillset(&all);
+    ::sigprocmask(SIG_BLOCK, &all, &old_mask_);
+    const Counters before = Counters::now();
+    const std::set<pid_t> present = first_ ? std::set<pid_t>() : all_processes();
+    const int problem = start();
+    if (problem != 0) {
+      say(fmt::format("exec={} end", problem), true);
+      return problem == ENOENT ? 127 : 126;
+    }
+    say(fmt::format("started={}", terminal_ ? -::getsid(0) : child_), false);
+    const int status = wait();
+    const auto wall = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began_);
+    std::string line = WIFSIGNALED(status) ? fmt::format("signal={}", WTERMSIG(status)) : fmt::format("exit={}", WEXITSTATUS(status));
+    line += fmt::format(" wall={}", wall.count()) + left_behind(present);
+    if (first_) {
+      ::kill(-1, SIGKILL);
+      while (::waitpid(-1, nullptr, 0) > 0) {
+      }
+    }
+    line += used(before) + (any_full() ? " full" : "");
+    say(line + " end", true);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  }
+
+ private:
+  // 0 or the errno of execve(2).
+  int start() {
+    int pipe[2];
+    if (::pipe2(pipe, O_CLOEXEC) < 0) return errno;
+    began_ = Clock::now();
+    child_ = ::fork();
+    if (child_ < 0) {
+      const int problem = errno;
+      ::close(pipe[0]);
+      ::close(pipe[1]);
+      return problem;
+    }
+    if (child_ == 0) {
+      const int problem = become();
+      [[maybe_unused]] const auto told = ::write(pipe[1], &problem, sizeof problem);
+      ::_exit(127);
+    }
+    ::close(pipe[1]);
+    int problem = 0;
+    const bool failed = ::read(pipe[0], &problem, sizeof problem) == sizeof problem;
+    ::close(pipe[0]);
+    if (!failed) return 0;
+    ::waitpid(child_, nullptr, 0);
+    return problem;
+  }
+
+  int become() {
+    if (terminal_) {
+      ::setpgid(0, 0);
+      ::tcsetpgrp(0, ::getpid());  // SIGTTOU is blocked
+    } else {
+      ::setsid();
+    }
+    for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (strict_) {
+      if (const int problem = install_seccomp(seccomp_program(Profile::strict))) return problem;
+    }
+    return execute(command_);
+  }
+
+  int wait() {
+    sigset_t all;
+    ::sigfillset(&all);
+    for (;;) {
+      int status = 0;
+      for (pid_t ended = 0; (ended = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (ended == child_) return status;
+      }
+      const int number = ::sigwaitinfo(&all, nullptr);
+      if (number > 0 && number != SIGCHLD) ::kill(-child_, number);
+    }
+  }
+
+  std::string left_behind(const std::set<pid_t>& present) const {
+    std::string words;
+    int count = 0;
+    for (const pid_t pid : all_processes()) {
+      if (pid == ::getpid() || pid == 1 || present.contains(pid) || count >= kMostLeftovers) continue;
+      const auto facts = facts_of(pid);
+      if (!facts || facts->state == 'Z' || facts->state == 'X') continue;
+      if (facts->name == ".casemate") continue;  // one of ours that passes a signal on
+      words += fmt::format(" left={}:", pid);
+      for (const char byte : facts->name) words += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+      ++count;
+    }
+    return words;
+  }
+
+  std::string used(const Counters& before) const {
+    const Counters after = Counters::now();
+    rusage usage{};
+    ::getrusage(RUSAGE_CHILDREN, &usage);
+    const auto since = [](const std::optional<std::uint64_t>& now, const std::optional<std::uint64_t>& then) {
+      return now ? *now - std::min(*now, then.value_or(0)) : 0;
+    };
+    const auto microseconds = [](const timeval& time) {
+      return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(time.tv_usec);
+    };
+    std::string words =
+        fmt::format(" user={} system={} major={} minor={} oom={} refused={}",
+                    after.user_us ? since(after.user_us, before.user_us) : microseconds(usage.ru_utime),
+                    after.system_us ? since(after.system_us, before.system_us) : microseconds(usage.ru_stime), usage.ru_majflt,
+                    usage.ru_minflt, since(after.oom_kills, before.oom_kills), since(after.pids_refused, before.pids_refused));
+    const bool whole = first_ && after.peak_memory;
+    words += fmt::format(" memory={}", whole ? *after.peak_memory : static_cast<std::uint64_t>(usage.ru_maxrss) * 1024);
+    if (first_ && after.peak_pids) words += fmt::format(" pids={}", *after.peak_pids);
+    return words;
+  }
+
+  static bool any_full() {
+    const auto full = [](const std::string& path) {
+      struct statvfs state{};
+      return ::statvfs(path.c_str(), &state) == 0 && (state.f_flag & ST_RDONLY) == 0 && state.f_blocks > 0 &&
+             (state.f_bavail == 0 || (state.f_files > 0 && state.f_favail == 0));
+    };
+    if (full("/")) return true;
+    // "tmpfs /tmp tmpfs rw,nosuid,...": of spaces in a place there is no need to know here.
+    const std::string mounts = small_file("/proc/self/mounts");
+    for (std::size_t at = 0; at < mounts.size();) {
+      const std::size_t end = std::min(mounts.find('\n', at), mounts.size());
+      const std::string line = mounts.substr(at, end - at);
+      at = end + 1;
+      const auto place = line.find(' ');
+      const auto type = place == std::string::npos ? place : line.find(' ', place + 1);
+      if (type == std::string::npos || !line.substr(type).starts_with(" tmpfs rw")) continue;
+      const std::string path = line.substr(place + 1, type - place - 1);
+      if (path != "/dev" && !path.starts_with("/proc") && !path.starts_with("/sys") && full(path)) return true;
+    }
+    return false;
+  }
+
+  // `last`: also on stdout, whose reader can't tell otherwise that all has come while a service holds it open.
+  void say(const std::string& words, bool last) const {
+    const std::string line = std::string(1, '\0') + "casemate-" + token_ + " " + words + "\n";
+    if (first_ && !last) return;
+    (void)write_all(STDERR_FILENO, line);
+    if (!first_ && last && !terminal_) (void)write_all(STDOUT_FILENO, std::string(1, '\0') + "casemate-" + token_ + " \n");
+  }
+
+  std::string token_;
+  bool strict_;
+  bool first_;
+  std::vector<std::string> command_;
+  bool terminal_;
+  sigset_t old_mask_{};
+  Clock::time_point began_;
+  pid_t child_ = -1;
+};
+
+// The first process of a container whose commands come by exec.
+int hold() {
+  ::prctl(PR_SET_DUMPABLE, 0);
+  struct sigaction reap{};
+  reap.sa_handler = SIG_IGN;  // the kernel reaps
+  ::sigaction(SIGCHLD, &reap, nullptr);
+  char bytes[512];
+  for (;;) {
+    const ssize_t got = ::read(STDIN_FILENO, bytes, sizeof bytes);
+    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) return 0;
+  }
+}
+
+int signal_session(int number, pid_t which) {
+  const pid_t session = which < 0 ? -which : which;
+  // Again, for one that forks meanwhile.
+  for (int round = 0; round < 100; ++round) {
+    bool any = false;
+    for (const pid_t pid : all_processes()) {
+      if (pid <= 1 || pid == ::getpid() || pid == -which) continue;
+      const auto facts = facts_of(pid);
+      if (!facts || facts->session != session || facts->state == 'Z') continue;
+      ::kill(pid, number);
+      any = true;
+    }
+    if (!any || number != SIGKILL) return 0;
+    ::usleep(1000);
+  }
+  return 1;
+}
+
+// "strict,TERM,HOME": the profile; the variables of these names go.
+std::string take_away(const std::string& text) {
+  std::size_t at = text.find(',');
+  const std::string profile = text.substr(0, at);
+  while (at != std::string::npos) {
+    const std::size_t end = text.find(',', at + 1);
+    ::unsetenv(text.substr(at + 1, end == std::string::npos ? end : end - at - 1).c_str());
+    at = end;
+  }
+  return profile;
+}
+
+}  // namespace
+
+int witness_main(const std::vector<std::string>& words) {
+  const std::string mode = words.empty() ? "" : words[0];
+  if (mode == "hold") return hold();
+  if (mode == "signal" && words.size() == 3) return signal_session(std::atoi(words[1].c_str()), std::atoi(words[2].c_str()));
+  if ((mode == "job" || mode == "command") && words.size() > 3)
+    return Witness(words[1], take_away(words[2]) == "strict", mode == "job", {words.begin() + 3, words.end()}).go();
+  return 125;
+}
+
+}  // namespace casemate

@@ -1,0 +1,61 @@
+// witness: casemate-witness, casemate's own program in a container, as its first process and around each command. The Engine API tells an
+// exit status and no more: a signal from an exit status of 128 + n, a program that can't be executed, what the limits refused, and who was
+// left behind are told by the witness, in lines of its own at the end of the command's stderr.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "casemate/outcome.h"
+
+namespace casemate {
+
+/// What a witness said. It lives in the container: what it says of a job is believed as much as the job's own exit status.
+struct WitnessReport {
+  /// The session (setsid(2)) of the command's processes, a pid of the container; negative: its leader is the witness, not one of them.
+  std::optional<std::int32_t> started;
+  std::optional<int> exit_status;
+  std::optional<int> signal;
+  std::optional<int> exec_errno;  ///< the command could not be executed
+  std::uint64_t wall_us = 0;      ///< from exec to the end of the main process
+  std::uint64_t user_cpu_us = 0, system_cpu_us = 0;
+  std::optional<std::uint64_t> peak_memory_bytes, peak_pids;
+  std::uint64_t major_faults = 0, minor_faults = 0;
+  std::uint64_t oom_kills = 0;     ///< while it ran
+  std::uint64_t pids_refused = 0;  ///< the same: fork(2) that the limit refused
+  bool disk_full = false;          ///< a writable file system of the container has no room left
+  std::vector<Leftover> leftovers;
+  bool ended = false;  ///< the last word was heard
+
+  /// What `line`, without its end, says. Words that are not known are passed over.
+  void hear(std::string_view line);
+};
+
+/// Takes the witness's lines out of a stream of output.
+class WitnessReader {
+ public:
+  /// `take` gets the output, `said` the lines.
+  WitnessReader(const std::string& token, std::function<void(std::string_view)> take, std::function<void(std::string_view)> said);
+  void feed(std::string_view bytes);
+  /// The stream has ended: hands on what could have been the beginning of a line.
+  void end();
+
+ private:
+  std::string mark_;
+  std::function<void(std::string_view)> take_;
+  std::function<void(std::string_view)> said_;
+  std::string held_;  // a beginning of mark_, or with `in_line_` of a line
+  bool in_line_ = false;
+};
+
+/// The program: the words after its name are
+/// `job TOKEN PROFILE[,VARIABLE...] COMMAND...` (the variables are taken away; as pid 1: runs it, reaps, passes signals on, kills what is left, reports),
+/// `hold TOKEN` (as pid 1: reaps until its stdin ends), `command TOKEN PROFILE COMMAND...` (by exec, where another holds; what is left
+/// stays), `signal NUMBER SESSION` (to all processes of a session, as WitnessReport::started has it). Gives the exit status.
+int witness_main(const std::vector<std::string>& words);
+
+}  // namespace casemate

@@ -1,0 +1,78 @@
+#include "testplan/extraction.h"
+
+#include <array>
+
+#include <fmt/format.h>
+#include <re2/re2.h>
+
+#include "base/shell_words.h"
+#include "base/terminal.h"
+#include "testplan/pattern.h"
+
+namespace casemate {
+namespace {
+
+constexpr std::size_t kMostBytes = 64 << 10;
+constexpr std::size_t kMostGroups = 10;
+
+// `$` of other engines matches before a last newline too; without it, it does here.
+std::string_view without_last_newline(std::string_view text) {
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  if (text.ends_with('\r')) text.remove_suffix(1);
+  return text;
+}
+
+std::string_view without_blanks(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t");
+  return first == std::string_view::npos ? "" : text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+}  // namespace
+
+Result<std::string> extract(const Extraction& extraction, std::string_view output) {
+  const std::string variable = printable_line(extraction.variable);
+  std::string value;
+  if (extraction.pattern.empty()) {
+    value = without_last_newline(output);
+  } else {
+    TRY_ASSIGN(const auto pattern, make_pattern(extraction.pattern));
+    const std::string text = to_utf8(without_last_newline(output));
+    std::array<re2::StringPiece, kMostGroups + 1> groups;
+    const int wanted = 1 + std::min(pattern->NumberOfCapturingGroups(), static_cast<int>(kMostGroups));
+    if (!pattern->Match(text, 0, text.size(), re2::RE2::UNANCHORED, groups.data(), wanted))
+      return fail(ErrorCode::not_found,
+                  fmt::format("no value for {}: '{}' is nowhere in the output", variable, printable_line(extraction.pattern)));
+    // "a=(\d+)|b=(\d+)": the first that took part.
+    re2::StringPiece chosen = groups[0];
+    for (int group = 1; group < wanted; ++group) {
+      if (groups[static_cast<std::size_t>(group)].data() == nullptr) continue;
+      chosen = groups[static_cast<std::size_t>(group)];
+      break;
+    }
+    value.assign(chosen.data(), chosen.size());
+  }
+  if (value.size() > kMostBytes) return fail(ErrorCode::invalid_input, fmt::format("the value for {} has more than 64 KiB", variable));
+  if (value.contains('\0'))
+    return fail(ErrorCode::invalid_input, fmt::format("the value for {} has a NUL in it, which no environment holds", variable));
+  return value;
+}
+
+std::string with_values(std::string_view text, const PlanValues& values, bool quoted) {
+  std::string made;
+  while (true) {
+    const auto open = text.find("{{");
+    const auto close = open == std::string_view::npos ? open : text.find("}}", open + 2);
+    if (close == std::string_view::npos) return made.append(text);
+    const auto found = values.find(std::string(without_blanks(text.substr(open + 2, close - open - 2))));
+    if (found == values.end()) {  // "{{{NAME}}}": the name may begin one byte later
+      made.append(text.substr(0, open + 1));
+      text.remove_prefix(open + 1);
+      continue;
+    }
+    made.append(text.substr(0, open));
+    made += quoted ? join_shell_words({found->second}) : found->second;
+    text.remove_prefix(close + 2);
+  }
+}
+
+}  // namespace casemate

@@ -1,0 +1,97 @@
+// plan_sequence: cases that run one after the other in one context (or each in its own), from its set-up to its tear-down.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "casemate/engine.h"
+#include "casemate/outcome.h"
+#include "engine/context.h"
+#include "testplan/extraction.h"
+#include "testplan/models.h"
+#include "testplan/plan_progress.h"
+#include "testplan/task.h"
+
+namespace casemate {
+
+/// Driven by run_plan(): begin(), then proceed() after each turn of the engine, until done(). The destructor ends what runs.
+class PlanSequence {
+ public:
+  PlanSequence(PlanProgress& progress, std::vector<std::size_t> cases) : progress_(progress), cases_(std::move(cases)) {}
+  PlanSequence(const PlanSequence&) = delete;
+  PlanSequence& operator=(const PlanSequence&) = delete;
+  ~PlanSequence() { context_.reset(); }  // before the task, whose frames hear it
+  void begin();
+  /// Goes on with what has come; true if anything had.
+  bool proceed();
+  [[nodiscard]] bool done() const { return life_ && life_->done(); }
+
+ private:
+  // What callbacks bring; theirs as well, for they may come after us.
+  struct Brought {
+    Arrival arrival;
+    std::optional<JobResult> ended;
+    std::optional<Result<std::unique_ptr<Context>>> opened;
+    std::optional<Result<JobResult>> collected;
+  };
+  // Whose output a command's is.
+  struct Heard {
+    std::optional<std::size_t> index;  // of a case; nullopt: nobody hears it
+    std::size_t step = 0;
+  };
+  // What a case or step needs and hasn't.
+  struct Lack {
+    std::string why;  // "" if all is there
+    PlanStatus status = PlanStatus::skipped;
+  };
+  // The steps that a step may look back on.
+  struct Before {
+    const PlanCase* one = nullptr;  // nullptr: set-up or tear-down
+    const CaseResult* ended = nullptr;
+    const StepResult* last = nullptr;  // the last command's
+  };
+
+  Task<bool> life();
+  Task<bool> open_fresh();
+  Task<bool> close();
+  Task<std::vector<StepResult>> global_steps(const std::vector<PlanStep>& steps, bool all);
+
+  Task<bool> one_case(std::size_t index);
+  Task<CaseResult> attempts(std::size_t index);
+  Task<CaseResult> attempt(std::size_t index, bool heard);
+  Task<std::string> catch_up(std::size_t index);
+  Task<bool> collect(std::size_t index, const CaseResult& ended);
+
+  Task<StepResult> step(const PlanStep& step, Heard heard, Before before);
+  Task<bool> try_step(const PlanStep& step, Heard heard, StepResult& result);
+  Task<Lack> missing(const std::vector<PlanDependency>& needs);
+  Task<std::vector<bool>> present(const std::vector<std::string>& files);
+  Task<JobResult> command(ContextCommand command, Heard heard);
+  Task<JobResult> look(std::string script);
+
+  [[nodiscard]] PlanValues values() const;
+  Result<void> take_from_others(const PlanStep& step, const Before& before, StepResult& result);
+  void take_own(const PlanStep& step, StepResult& result) const;
+  void remember(const StepResult& result);
+  [[nodiscard]] bool alive() const { return context_ && context_->alive(); }
+
+  PlanProgress& progress_;
+  std::vector<std::size_t> cases_;
+  std::shared_ptr<Brought> brought_ = std::make_shared<Brought>();
+  std::unique_ptr<Context> context_;
+  std::string open_problem_;       // why there is no context
+  std::string setup_problem_;      // why this context is of no use
+  std::vector<StepResult> setup_;  // of this context
+  std::set<std::size_t> present_;  // cases that ran in this context, and passed
+  PlanValues setup_values_, case_values_;
+  bool in_setup_ = false;
+  bool has_services_ = false;
+  unsigned opened_ = 0, lost_ = 0, services_ = 0;
+  std::optional<Task<bool>> life_;  // last: it ends first
+};
+
+}  // namespace casemate

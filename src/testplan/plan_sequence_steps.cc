@@ -1,0 +1,238 @@
+// The steps of a sequence: what they need, their words with values in them, the command, what is looked at afterwards.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/terminal.h"
+#include "testplan/checks.h"
+#include "testplan/plan_sequence.h"
+#include "testplan/shell_state.h"
+
+namespace casemate {
+namespace {
+
+constexpr auto kLookTime = std::chrono::seconds(30);
+constexpr unsigned kPatience = 100;  // tenths of a second that a service which was started gets until it listens
+constexpr std::string_view kSession = "plan";
+
+// Passes a command's output on as that of a case's step.
+class Passing final : public JobListener {
+ public:
+  Passing(PlanListener& to, std::optional<std::size_t> index, std::size_t step) : to_(to), index_(index), step_(step) {}
+  void output(Stream stream, std::string_view bytes) override {
+    if (index_) to_.output(*index_, step_, stream, bytes);
+  }
+
+ private:
+  PlanListener& to_;
+  std::optional<std::size_t> index_;
+  std::size_t step_;
+};
+
+void put_values(PlanStep& step, const PlanValues& values) {
+  step.command = with_values(step.command, values, true);
+  step.input = with_values(step.input, values, false);
+  for (auto& [name, value] : step.environment) value = with_values(value, values, false);
+  for (auto* texts : {&step.expected.output, &step.expected.error, &step.expected.files}) {
+    for (std::string& text : *texts) text = with_values(text, values, false);
+  }
+  for (PlanDependency& need : step.depends_on) need.what = with_values(need.what, values, false);
+}
+
+std::vector<std::string> services_of(const std::vector<PlanDependency>& needs) {
+  std::vector<std::string> what;
+  for (const PlanDependency& need : needs) {
+    if (need.kind == PlanDependency::Kind::service) what.push_back(need.what);
+  }
+  return what;
+}
+
+bool is_own(const Extraction& value, const PlanStep& step) { return value.of.empty() || value.of == step.id; }
+
+}  // namespace
+
+PlanValues PlanSequence::values() const {
+  PlanValues both = case_values_;
+  for (const auto& [name, value] : setup_values_) both[name] = value;
+  return both;
+}
+
+void PlanSequence::remember(const StepResult& result) {
+  for (const auto& [name, value] : result.values) (in_setup_ ? setup_values_ : case_values_)[name] = value;
+}
+
+// Values of other cases, of the set-up, or of earlier steps of this case.
+Result<void> PlanSequence::take_from_others(const PlanStep& step, const Before& before, StepResult& result) {
+  const auto earlier = [&](const std::string& id) -> const StepResult* {
+    for (std::size_t at = 0; before.one && at < before.ended->steps.size(); ++at) {
+      if (before.one->steps[at].id == id && before.ended->steps[at].outcome) return &before.ended->steps[at];
+    }
+    for (std::size_t at = 0; at < setup_.size(); ++at) {
+      if (progress_.plan.setup[at].id == id && setup_[at].outcome) return &setup_[at];
+    }
+    return nullptr;
+  };
+  for (const Extraction& value : step.extractions) {
+    if (is_own(value, step)) continue;
+    const StepResult* of = earlier(value.of);
+    TRY_ASSIGN(result.values[value.variable], of ? extract(value, of->out) : progress_.value_of(value));
+  }
+  remember(result);
+  return {};
+}
+
+void PlanSequence::take_own(const PlanStep& step, StepResult& result) const {
+  for (const Extraction& value : step.extractions) {
+    if (!is_own(value, step) || !result.outcome) continue;
+    auto taken = extract(value, result.out);
+    if (taken) {
+      result.values[value.variable] = std::move(*taken);
+    } else if (result.status == PlanStatus::passed) {
+      result.status = PlanStatus::failed;
+      result.reason = taken.error().what;
+    }
+  }
+}
+
+Task<StepResult> PlanSequence::step(const PlanStep& step, Heard heard, Before before) {
+  StepResult result;
+  if (auto taken = take_from_others(step, before, result); !taken) {
+    result.status = PlanStatus::error;
+    result.reason = taken.error().what;
+    co_return result;
+  }
+  PlanStep said = step;
+  put_values(said, values());
+  Lack lack{progress_.lacks(said.depends_on, before.one, before.ended)};
+  if (lack.why.empty()) {
+    std::vector<PlanDependency> needs = said.depends_on;
+    if (said.background) std::erase_if(needs, [](const PlanDependency& need) { return need.kind == PlanDependency::Kind::service; });
+    lack = co_await missing(needs);
+  }
+  if (!lack.why.empty()) {
+    result.status = lack.status;
+    result.reason = std::move(lack.why);
+    co_return result;
+  }
+  if (said.command.empty()) {  // about what was before it
+    if (before.last) {
+      result.outcome = before.last->outcome;
+      result.out = before.last->out;
+      result.err = before.last->err;
+      result.truncated = before.last->truncated;
+    }
+    const std::vector<bool> there = co_await present(said.expected.files);
+    judge(said, result, there);
+    take_own(said, result);
+    result.outcome.reset();  // they stand at that command
+    result.out.clear();
+    result.err.clear();
+    result.truncated = false;
+    if (in_setup_) remember(result);
+    co_return result;
+  }
+  for (unsigned tries = 0; tries <= said.retries.value_or(0); ++tries) {
+    const bool again = co_await try_step(said, heard, result);
+    if (!again) break;
+  }
+  if (in_setup_) remember(result);
+  co_return result;
+}
+
+// One try of a command; true if another one might do better.
+Task<bool> PlanSequence::try_step(const PlanStep& step, Heard heard, StepResult& result) {
+  const unsigned attempts = result.attempts + 1;
+  const PlanValues taken = result.values;
+  result = {};
+  result.attempts = attempts;
+  result.values = taken;
+  result.environment = values();
+  for (const auto& [name, value] : step.environment) result.environment[name] = value;
+
+  std::string words = step.command;
+  if (step.background) words = as_service(words, services_of(step.depends_on), fmt::format("service{}", ++services_));
+  ContextCommand next = in_session(std::move(words), progress_.options.shell, std::string(kSession), result.environment);
+  next.terminal = step.terminal;
+  next.input = step.input;
+  next.wall = step.timeout.value_or(progress_.options.timeout);
+  next.capture_bytes = progress_.options.capture_bytes;
+  JobResult ended = co_await command(std::move(next), heard);
+  has_services_ |= step.background || !ended.leftovers.empty();
+  result.outcome = ended.outcome;
+  result.resources = ended.resources;
+  result.out = std::move(ended.output.out);
+  result.err = std::move(ended.output.err);
+  result.truncated = ended.output.truncated;
+  result.changes = std::move(ended.changes);
+  result.services = std::move(ended.leftovers);
+  const std::vector<bool> there = co_await present(step.expected.files);
+  judge(step, result, there);
+  take_own(step, result);
+  co_return result.status != PlanStatus::passed && !progress_.cancelled() && context_->alive();
+}
+
+// The first of what the context has to have and hasn't.
+Task<PlanSequence::Lack> PlanSequence::missing(const std::vector<PlanDependency>& needs) {
+  std::vector<PlanDependency> asked;
+  for (const PlanDependency& need : needs) {
+    if (need.kind == PlanDependency::Kind::result) continue;
+    asked.push_back(need);
+    asked.back().what = with_values(need.what, values(), false);
+  }
+  Lack lack;
+  while (!asked.empty()) {
+    const std::size_t count = std::min(asked.size(), kMostNeeds);
+    const std::vector<PlanDependency> part(asked.begin(), asked.begin() + static_cast<std::ptrdiff_t>(count));
+    asked.erase(asked.begin(), asked.begin() + static_cast<std::ptrdiff_t>(count));
+    const JobResult looked = co_await look(check_needs(part, has_services_ ? kPatience : 0));
+    if (looked.outcome.succeeded()) continue;
+    const auto first = static_cast<std::size_t>(looked.outcome.code - kFirstMissing);
+    if (looked.outcome.kind == Outcome::Kind::exited && looked.outcome.code >= kFirstMissing && first < part.size())
+      lack.why = fmt::format("needs {}, which is not there", casemate::words(part[first]));
+    else
+      lack = {fmt::format("can't look for what it needs: {}", casemate::words(looked.outcome)), PlanStatus::error};
+    break;
+  }
+  co_return lack;
+}
+
+Task<std::vector<bool>> PlanSequence::present(const std::vector<std::string>& files) {
+  std::vector<bool> found(files.size());
+  if (files.empty() || !context_ || !context_->alive()) co_return found;
+  const JobResult looked = co_await look(check_files(files));
+  if (!looked.outcome.succeeded() || looked.output.out.size() != files.size()) co_return found;
+  for (std::size_t at = 0; at < files.size(); ++at) found[at] = looked.output.out[at] == '1';
+  co_return found;
+}
+
+Task<JobResult> PlanSequence::look(std::string script) {
+  ContextCommand asks = in_session(std::move(script), progress_.options.shell, std::string(kSession), {});
+  asks.wall = kLookTime;
+  asks.capture_bytes = 64 << 10;
+  asks.changes = false;
+  JobResult looked = co_await command(std::move(asks), Heard{});
+  co_return looked;
+}
+
+Task<JobResult> PlanSequence::command(ContextCommand command, Heard heard) {
+  Passing passing(progress_.listener, heard.index, heard.step);
+  brought_->ended.reset();
+  auto started = context_->start(std::move(command), passing, [brought = brought_](JobResult ended) {
+    brought->ended = std::move(ended);
+    brought->arrival.arrive();
+  });
+  JobResult ended;
+  if (!started) {
+    ended.outcome = {Outcome::Kind::setup_failed, started.error().errno_value, "start a command", started.error().what};
+    if (!context_->alive()) ended.outcome = {Outcome::Kind::lost, 0, "", started.error().what};
+    co_return ended;
+  }
+  co_await brought_->arrival;
+  ended = std::move(*brought_->ended);
+  brought_->ended.reset();
+  if (ended.outcome.kind == Outcome::Kind::cancelled) progress_.cancel();
+  co_return ended;
+}
+
+}  // namespace casemate

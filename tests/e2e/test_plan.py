@@ -1,0 +1,594 @@
+"""casemate plan, as people and CI type it. The names of the first tests are the lines of the checklist that the executor of plans was asked for
+with; what needs a daemon is in test_plan_docker.py."""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import sqlite3
+import subprocess
+import tarfile
+import time
+import xml.etree.ElementTree
+
+import jsonschema
+import pytest
+import yaml
+from images import image_layout
+from py_test_runner import CASEMATE, TREE, gone, wait_for_process
+from terminal import Terminal
+
+EXAMPLE = TREE / "examples" / "plan" / "sort.yaml"
+
+
+class Plans:
+    """Writes plans into a directory of the test's own and types `casemate plan` there."""
+
+    def __init__(self, directory, environment):
+        self.directory = directory
+        self.environment = environment
+
+    def write(self, name="plan.yaml", **plan):
+        plan = {"tool_name": "sh", "description": "a test", "install": {"strategy": "none", "verify": "true"}} | plan
+        path = self.directory / name
+        path.write_text(json.dumps(plan, indent=2) if name.endswith(".json") else yaml.safe_dump(plan, sort_keys=False), encoding="utf-8")
+        return name
+
+    def cases(self, *commands, name="plan.yaml", **plan):
+        """A plan of a case for each command, or object of a case."""
+        made = []
+        for index, command in enumerate(commands, 1):
+            case = command if isinstance(command, dict) else {"command_line": command}
+            made.append({"id": f"c{index}", "name": f"case {index}", "description": "x"} | case)
+        return self.write(name, test_cases=made, **plan)
+
+    def __call__(self, *words, timeout=300, **options):
+        options = {"cwd": self.directory, "env": self.environment, "stdin": subprocess.DEVNULL, "capture_output": True} | options
+        done = subprocess.run([CASEMATE, "plan", *map(str, words)], check=False, timeout=timeout, **options)
+        done.out, done.err = (done.stdout or b"").decode(), (done.stderr or b"").decode()
+        return done
+
+    def start(self, *words, **options):
+        options = {"cwd": self.directory, "env": self.environment, "stdin": subprocess.DEVNULL} | options
+        return subprocess.Popen([CASEMATE, "plan", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+    def results(self, *words, status=0, **options):
+        """What --json prints of a run with this exit status."""
+        done = self("run", *words, "--json", **options)
+        assert done.returncode == status, done.out + done.err
+        return json.loads(done.out)
+
+    def read(self, name="plan.yaml"):
+        return yaml.safe_load((self.directory / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def plans(tmp_path, casemate_directories):
+    work = tmp_path / "work"
+    work.mkdir()
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "NO_COLOR")}
+    return Plans(work, environment | casemate_directories | {"CASEMATE_STATE_DIR": str(tmp_path / "state")})
+
+
+def by_id(results):
+    return {case["id"]: case for case in results["cases"]}
+
+
+# ---- the checklist
+
+
+def test_the_example_passes(plans):
+    shutil.copy(EXAMPLE, plans.directory / "sort.yaml")
+    done = plans("run", "sort.yaml")
+    assert done.returncode == 0, done.out + done.err
+    assert "6 passed" in done.out
+    assert "sort.yaml::into-a-file" in done.out
+
+
+def test_container_lifecycle_leaves_nothing(plans):
+    plan = plans.cases("sleep 4711 & sleep 0.3", global_teardown=[{"id": "t", "type": "teardown", "description": "x", "command": "echo end"}])
+    results = plans.results(plan)
+    schema = json.loads((TREE / "docs" / "schema" / "plan-results.schema.json").read_text())
+    jsonschema.validate(results, schema)
+    assert results["teardown"][0]["stdout"] == "end\n"
+    assert by_id(results)["c1"]["services"][0]["name"] == "sleep"
+    assert gone("4711")
+
+
+def test_images_are_kept(plans):
+    layout = image_layout("python3.11")
+    plan = plans.cases("python3 --version", "cat /etc/debian_version && touch /made")
+    first = plans.results(plan, "--image", layout)
+    assert first["image"].startswith("oci:")
+    assert first["image_digest"].startswith("sha256:")
+    case = by_id(first)["c2"]
+    assert [change["path"] for change in case["changed_files"]] == ["made"]
+    again = plans("run", plan, "--image", layout, "--pull", "never")
+    assert again.returncode == 0, again.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "command", "reason"),
+    [
+        (["--memory", "64m"], "head -c 200m /dev/zero | tail", "memory"),
+        (["--timeout", "1s"], "sleep 60", "timed out"),
+        (["--disk", "8m"], "head -c 32m /dev/zero > big", "disk"),
+    ],
+)
+def test_limits_are_enforced(plans, flags, command, reason):
+    plan = plans.cases(command, "echo next")
+    results = plans.results(plan, *flags, status=1)
+    cases = by_id(results)
+    assert cases["c1"]["status"] in ("error", "failed")
+    assert reason in (cases["c1"]["error_message"] + cases["c1"]["outcome"])
+    assert cases["c2"]["status"] == "passed"
+
+
+def release(directory):
+    """A tar with a program in it, and its digest."""
+    program = directory / "greet"
+    program.write_text("#!/bin/sh\n[ \"$1\" = --version ] && { echo greet 1.2.3; exit; }\necho hello \"$@\"\n")
+    program.chmod(0o755)
+    path = directory / "greet-1.2.3.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(program, "greet-1.2.3/bin/greet")
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_installation_by_archive_and_script(plans):
+    layout = image_layout("python3.11")
+    path, digest = release(plans.directory)
+    case = {"test_cases": [{"id": "c1", "name": "x", "description": "x", "command_line": "greet you", "expected_output_contains": ["hello you"]}]}
+    plan = plans.write("archive.yaml", tool_name="greet", install={"strategy": "archive", "source": str(path), "digest": digest}, **case)
+    results = plans.results(plan, "--image", layout)
+    assert by_id(results)["c1"]["stdout"] == "hello you\n"
+    script = plans.directory / "install.sh"
+    script.write_text("printf '#!/bin/sh\\necho hello $*\\n' > /usr/local/bin/greet; chmod +x /usr/local/bin/greet; date +%s%N > /when\n")
+    plan = plans.write("script.yaml", tool_name="greet", install={}, test_cases=[{"id": "c1", "name": "x", "description": "x", "command_line": "greet; cat /when"}])
+    words = ("--image", layout, "--install", f"script:{script}")
+    first, second = plans.results(plan, *words), plans.results(plan, *words)
+    assert by_id(first)["c1"]["stdout"] == by_id(second)["c1"]["stdout"]  # installed once
+    again = plans.results(plan, *words, "--install-again")
+    assert by_id(again)["c1"]["stdout"] != by_id(first)["c1"]["stdout"]
+
+
+def test_installation_is_verified(plans):
+    layout = image_layout("python3.11")
+    path, digest = release(plans.directory)
+    case = [{"id": "c1", "name": "x", "description": "x", "command_line": "greet"}]
+    good = {"strategy": "archive", "source": str(path), "digest": digest}
+    plan = plans.write(tool_name="greet", install=good | {"verify_pattern": "greet 9"}, test_cases=case)
+    done = plans("run", plan, "--image", layout, "--output", "out")
+    assert done.returncode == 125, done.out + done.err
+    assert "greet 9" in done.err
+    results = json.loads((plans.directory / "out" / "results.json").read_text())
+    assert (results["cases"][0]["status"], results["totals"]["not_run"]) == ("not_run", 1)
+    assert "greet 9" in results["problem"]
+    plan = plans.write(tool_name="greet", install=good | {"digest": "0" * 64}, test_cases=case)
+    lying = plans("run", plan, "--image", layout)
+    assert lying.returncode in (2, 125)
+    assert "digest" in lying.err or "sha256" in lying.err
+
+
+def test_single_commands_and_sequences(plans):
+    steps = [
+        {"id": "third", "type": "command", "description": "x", "command": "echo three >> log", "depends_on": ["second"]},
+        {"id": "first", "type": "setup", "description": "x", "command": "echo one > log"},
+        {"id": "second", "type": "command", "description": "x", "command": "echo two >> log"},
+        {"id": "look", "type": "verification", "description": "x", "command": "cat log", "expected_output": "one\ntwo\nthree"},
+    ]
+    plan = plans.cases("printf 'b\\na\\n' | sort | head -1", {"steps": steps, "command_line": None}, {"command_line": "exit 3", "expected_exit_code": 3})
+    results = plans.results(plan)
+    assert results["totals"]["passed"] == 3
+    assert by_id(results)["c1"]["stdout"] == "a\n"
+
+
+def test_context_is_kept_between_commands(plans):
+    plan = plans.cases(
+        "mkdir -p deep && cd deep && export WORD=kept && touch file",
+        {"command_line": "pwd; echo $WORD; ls", "expected_output_contains": ["/app/deep", "kept", "file"], "depends_on": ["c1"]},
+        {"command_line": "echo id=42", "extractions": [{"variable_name": "ID", "extraction_pattern": "id=([0-9]+)"}]},
+        {"command_line": "echo $ID {{ID}}", "expected_output_contains": ["42 42"], "depends_on": ["c3"]},
+    )
+    assert plans.results(plan)["totals"]["passed"] == 4
+    apart = plans.results(plan, "--isolate", "case", status=1)
+    assert by_id(apart)["c2"]["status"] == "failed"
+    assert by_id(apart)["c4"]["status"] == "passed"
+
+
+def test_timeouts_end_what_runs_away(plans):
+    plan = plans.cases({"command_line": "sleep 4712 & sleep 4712", "timeout": 1}, {"command_line": "read line; echo got:$line"}, "echo fine")
+    began = time.monotonic()
+    cases = by_id(plans.results(plan, status=1))
+    assert time.monotonic() - began < 50
+    assert (cases["c1"]["status"], cases["c3"]["status"]) == ("error", "passed")
+    assert cases["c2"]["stdout"] == "got:\n"
+    assert gone("4712")
+
+
+def test_all_outputs_are_captured(plans):
+    plan = plans.cases("printf 'a\\000\\377b'; echo oops >&2; exit 7", "echo content > made.txt; rm -f gone; ln -s made.txt link")
+    done = plans("run", plan, "--output", "out")
+    assert done.returncode == 1
+    case = json.loads((plans.directory / "out" / "results.json").read_text())["cases"]
+    assert (case[0]["return_code"], case[0]["stderr"], case[0]["stdout_base64"]) == (7, "oops\n", "YQD/Yg==")
+    artifacts = plans.directory / "out" / "artifacts"
+    assert next(artifacts.glob("001-c1/*/stdout")).read_bytes() == b"a\0\xffb"
+    assert (artifacts / "002-c2" / "files" / "app" / "made.txt").read_text() == "content\n"
+    paths = {change["path"]: change["type"] for change in case[1]["changed_files"]}
+    assert paths == {"app/made.txt": "file", "app/link": "symlink"}
+
+
+def test_outputs_are_normalised_and_compared(plans):
+    plan = plans.cases("date -Ins; echo same; mktemp -u", "echo '{\"b\":1,\"a\":[1,2]}'")
+    assert plans("record", plan).returncode == 0
+    same = plans("verify", plan)
+    assert same.returncode == 0, same.out + same.err
+    recorded = plans.read()
+    recorded["test_cases"][0]["command_line"] = "date -Ins; echo other; mktemp -u"
+    recorded["test_cases"][1]["command_line"] = "echo '{\"a\": [1,2], \"b\": 1}'"
+    plans.write(**recorded)
+    other = plans("verify", plan)
+    assert other.returncode == 1
+    assert "-same\n" in other.out and "+other\n" in other.out
+    assert "stdout is not as recorded" in other.out
+    as_json = plans("verify", plan, "--compare", "json", "--json")
+    cases = by_id(json.loads(as_json.out))
+    assert (cases["c1"]["status"], cases["c2"]["status"]) == ("failed", "passed")
+    forgiven = plans("verify", plan, "--compare", "json", "--rule", "word=same|other=<word>")
+    assert forgiven.returncode == 0, forgiven.out
+    strict = plans("verify", plan, "--without", "timestamp", "--compare", "json")
+    assert strict.returncode == 1
+
+
+def test_artifacts_are_stored_and_given_out(plans):
+    plan = plans.cases("seq 10000", "echo x > file.txt", "echo 'control: \\033[31m'")
+    assert plans("run", plan, "--output", "out").returncode == 0
+    for name in ("results.json", "plan.yaml", "junit.xml", "report.html"):
+        assert (plans.directory / "out" / name).is_file(), name
+    suite = xml.etree.ElementTree.parse(plans.directory / "out" / "junit.xml").getroot().find("testsuite")
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "0")
+    assert plans("export", "latest", "again").returncode == 0
+    for path in ("artifacts/002-c2/files/app/file.txt",):
+        assert (plans.directory / "again" / path).read_bytes() == (plans.directory / "out" / path).read_bytes()
+    old, new = (json.loads((plans.directory / name / "results.json").read_text()) for name in ("out", "again"))
+    assert [case["stdout"] for case in old["cases"]] == [case["stdout"] for case in new["cases"]]
+    assert plans("run", plan, "--output", "out").returncode == 0  # our own artifacts are replaced
+    (plans.directory / "theirs" / "artifacts" / "x").mkdir(parents=True)
+    refused = plans("run", plan, "--output", "theirs")
+    assert (refused.returncode, (plans.directory / "theirs" / "artifacts" / "x").is_dir()) == (2, True)
+    shown = plans("show", "latest", "c3")
+    assert "\\x1b[31m" in shown.out and "\x1b" not in shown.out
+    listed = json.loads(plans("list", "--json").out)
+    assert [row["state"] for row in listed] == ["finished", "finished"]
+    assert plans("list", plan).out.count("plan.yaml") == 2
+
+
+MALFORMED = {
+    "empty.yaml": "",
+    "list.json": "[]",
+    "torn.json": '{"tool_name": "x", "test_cases": [',
+    "tabs.yaml": "tool_name:\n\t- x",
+    "nothing.yaml": "tool_name: x\n",
+    "no-tool.yaml": "test_cases: [{id: a, name: a, description: a, command_line: 'true'}]",
+    "circle.yaml": "tool_name: x\ntest_cases: [{id: a, name: a, description: a, command_line: 'true', depends_on: [b]}, {id: b, name: b, description: b, command_line: 'true', depends_on: [a]}]",
+    "twice.yaml": "tool_name: x\ntest_cases: [{id: a, name: a, description: a, command_line: 'true'}, {id: a, name: a, description: a, command_line: 'true'}]",
+    "timeout.yaml": "tool_name: x\ntest_cases: [{id: a, name: a, description: a, command_line: 'true', timeout: soon}]",
+    "bytes.yaml": b"tool_name: \xff\xfe",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_plans_are_one_clear_line(plans, name):
+    content = MALFORMED[name]
+    (plans.directory / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = plans("run", name)
+    assert (done.returncode, done.out) == (2, "")
+    assert done.err.startswith(f"casemate plan: {name}"), done.err
+    answer = plans("run", name, "--json")
+    assert (answer.returncode, list(json.loads(answer.out))) == (2, ["error"])
+
+
+def test_a_thousand_cases(plans):
+    plan = plans.cases(*[f"test {index} -ge 0 && echo {index}" for index in range(1000)], name="many.json")
+    results = plans.results(plan, "--parallel", "4", timeout=600)
+    assert results["totals"]["passed"] == 1000
+    assert [case["stdout"] for case in results["cases"]] == [f"{index}\n" for index in range(1000)]
+
+
+def guide_commands():
+    text = (TREE / "docs" / "guide" / "plan.md").read_text(encoding="utf-8")
+    return [line[2:] for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_the_commands_of_the_guide(plans):
+    shutil.copytree(TREE / "examples" / "plan", plans.directory / "examples" / "plan")
+    (plans.directory / "broken.yaml").write_text(MALFORMED["timeout.yaml"])
+    bin = plans.directory.parent / "bin"
+    bin.mkdir()
+    (bin / "casemate").symlink_to(CASEMATE)
+    environment = plans.environment | {"PATH": f"{bin}:{plans.environment['PATH']}"}
+    for command in guide_commands():
+        done = subprocess.run(shlex.split(command), cwd=plans.directory, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == (2 if "broken" in command else 0), (command, done.stdout, done.stderr)
+
+
+# ---- what else people do
+
+
+def test_exit_statuses(plans):
+    plan = plans.cases("true", "false")
+    assert plans("run", plan).returncode == 1
+    assert plans("run", plan, "--case", "c1").returncode == 0
+    assert plans("run", plan, "--case", "c9").returncode == 2
+    assert plans("run", "missing.yaml").returncode == 2
+    assert plans("run", plan, "--no-such-option").returncode == 2
+    assert plans("run", plan, "--executor", "cloud").returncode == 2
+    assert plans("run", plan, "--executor", "docker").returncode == 2  # no image
+    assert plans("show", "0000").returncode == 2
+    assert plans("verify", plan).returncode == 2  # never recorded
+
+
+def test_filters(plans):
+    plan = plans.cases({"command_line": "true", "tags": ["smoke"]}, {"command_line": "true", "tags": ["slow"]}, {"command_line": "echo needle"})
+
+    def ran(*words):
+        return [case["id"] for case in plans.results(plan, *words)["cases"] if case["status"] == "passed"]
+
+    assert ran("--tag", "smoke") == ["c1"]
+    assert ran("--not-tag", "slow") == ["c1", "c3"]
+    assert ran("--match", "needle") == ["c3"]
+    assert ran("--case", "case 2") == ["c2"]
+    done = plans("run", plans.cases("false", "true", name="two.yaml"), "--fail-fast", "--json")
+    assert [case["status"] for case in json.loads(done.out)["cases"]] == ["failed", "not_run"]
+
+
+def test_what_is_said_where_comes_in_order(plans):
+    plan = plans.cases("echo $WHO; echo $ONLY", execution={"environment": {"WHO": "plan", "ONLY": "plan"}})
+    (plans.directory / "config.toml").write_text("[execution]\nenvironment = { WHO = 'config' }\ntimeout = 5\n")
+    (plans.directory / "config.yaml").write_text("execution: {environment: {WHO: config}}\n")
+    assert by_id(plans.results(plan))["c1"]["stdout"] == "plan\nplan\n"
+    for config in ("config.toml", "config.yaml"):
+        assert by_id(plans.results(plan, "--config", config))["c1"]["stdout"] == "config\nplan\n"
+    assert by_id(plans.results(plan, "--config", "config.toml", "-e", "WHO=flag"))["c1"]["stdout"] == "flag\nplan\n"
+    (plans.directory / "wrong.yaml").write_text("execution: {timeout: soon}\n")
+    assert plans("run", plan, "--config", "wrong.yaml").returncode == 2
+
+
+def test_a_killed_run_goes_on(plans):
+    plan = plans.cases("echo one >> /mark/log; echo made > made", "echo two >> /mark/log", "echo three >> /mark/log; [ -e /mark/go ] || sleep 4713", "echo four >> /mark/log")
+    mark = plans.directory / "mark"
+    mark.mkdir()
+    words = ("-v", f"{mark}:/mark")
+    process = plans.start("run", plan, *words, "--output", "before")
+    wait_for_process("4713")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert gone("4713")
+    assert [row["state"] for row in json.loads(plans("list", "--json").out)] == ["killed"]
+    (mark / "go").touch()
+    results = plans.results(plan, *words, "--resume", "--output", "after")
+    assert (plans.directory / "after" / "artifacts" / "001-c1" / "files" / "app" / "made").read_text() == "made\n"
+    assert [case["status"] for case in results["cases"]] == ["passed"] * 4
+    assert (mark / "log").read_text().split() == ["one", "two", "three", "three", "four"]
+    assert [row["state"] for row in json.loads(plans("list", "--json").out)] == ["finished", "killed"]
+
+
+def test_only_a_run_goes_on_as_a_run(plans):
+    plan = plans.cases("false", "sleep 4715")
+    process = plans.start("record", plan)
+    wait_for_process("4715")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert gone("4715")
+    done = plans("run", plan, "--resume", "--case", "c1")
+    assert done.returncode == 1  # what was recorded of c1 had no expectations
+    assert "nothing to resume" in done.out
+
+
+def test_an_interrupted_run_tears_down(plans):
+    plan = plans.cases("sleep 4714", "echo next", global_teardown=[{"id": "t", "type": "teardown", "description": "x", "command": "echo down > /mark/down"}])
+    mark = plans.directory / "mark"
+    mark.mkdir()
+    process = plans.start("run", plan, "-v", f"{mark}:/mark")
+    wait_for_process("4714")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (mark / "down").read_text() == "down\n"
+    assert gone("4714")
+
+
+def test_write_keeps_what_it_does_not_know(plans):
+    plan = plans.cases({"command_line": "echo hi", "owner": {"team": "a"}}, "false", colour="blue", metadata={"model": [1, 2.5, None]})
+    assert plans("run", plan, "--write").returncode == 1
+    written = plans.read()
+    assert (written["colour"], written["metadata"]["model"], written["test_cases"][0]["owner"]) == ("blue", [1, 2.5, None], {"team": "a"})
+    assert [case["status"] for case in written["test_cases"]] == ["passed", "failed"]
+    assert written["test_cases"][0]["result"]["actual_output"] == "hi\n"
+    assert plans("run", plan).returncode == 1  # and can be read again
+    assert plans("run", plan, "--resume").returncode == 1
+
+
+def test_a_plan_that_changes_meanwhile_is_left_alone(plans):
+    plan = plans.cases("echo >> /mark/changed")
+    text = (plans.directory / plan).read_text()
+    (plans.directory / "mark").mkdir()
+    (plans.directory / "mark" / "changed").write_text(text)
+    os.link(plans.directory / "mark" / "changed", plans.directory / "linked.yaml")
+    done = plans("run", "linked.yaml", "-v", f"{plans.directory}/mark:/mark", "--write")
+    assert done.returncode == 125
+    assert "has changed" in done.err
+    assert (plans.directory / "linked.yaml").read_text() == text + "\n"
+
+
+def test_record_writes_what_is_expected(plans):
+    plan = plans.cases("echo lasting; date -Ins; echo too; echo warn >&2; exit 4")
+    done = plans("record", plan, "-o", "recorded.yaml")
+    assert done.returncode == 0, done.err
+    case = plans.read("recorded.yaml")["test_cases"][0]
+    assert (case["expected_exit_code"], case["expected_output_contains"], case["expected_error_contains"]) == (4, ["lasting", "too"], ["warn"])
+    assert plans("run", "recorded.yaml").returncode == 0
+    plans("run", "recorded.yaml", "--output", "out")
+    against = plans("verify", plan, "--against", "out/results.json")
+    assert against.returncode == 0, against.out
+    assert plans("verify", plan, "--against", "out/junit.xml").returncode == 2
+
+
+def test_secrets_are_in_no_report(plans):
+    plan = plans.cases('test -n "$TOKEN" && test -n "$OTHER" && echo used')
+    plans.environment["OTHER"] = "hunter-two"
+    done = plans("run", plan, "-e", "TOKEN=hunter-one", "--env=THIRD=hunter-three", "-e", "OTHER", "--output", "out")
+    assert done.returncode == 0, done.out
+    texts = [done.out, done.err, plans("show", "latest").out, plans("show", "latest", "--json").out]
+    everywhere = [path for top in (plans.directory / "out", pathlib.Path(plans.environment["CASEMATE_STATE_DIR"])) for path in top.rglob("*") if path.is_file()]
+    assert len(everywhere) > 5
+    for text in [*texts, *(path.read_bytes().decode(errors="replace") for path in everywhere)]:
+        assert "hunter" not in text
+
+
+def test_hostile_output_can_not_drive_a_terminal(plans):
+    plan = plans.cases("printf '\\033]0;owned\\007\\033[2J'; exit 1")
+    done = plans("run", plan)
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert "\\x1b]0;owned" in done.out
+
+
+def test_a_terminal_gets_live_lines(plans):
+    plan = plans.cases("sleep 2", "true")
+    terminal = Terminal([CASEMATE, "plan", "run", plan], cwd=plans.directory, env=plans.environment | {"TERM": "xterm"})
+    terminal.wait_for("c1")
+    terminal.end()
+    assert any("2 passed" in line for line in terminal.lines())
+
+
+def test_init_writes_a_plan_that_passes(plans):
+    done = plans("init", "sort", "-o", "made.yaml")
+    assert done.returncode == 0, done.err
+    made = plans.read("made.yaml")
+    assert (made["tool_name"], len(made["test_cases"]) >= 2) == ("sort", True)
+    run = plans("run", "made.yaml")
+    assert run.returncode == 0, run.out + run.err
+    assert plans("init", "no-such-tool-anywhere").returncode == 125
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--env", "=x"], "NAME=VALUE"),
+        (["--memory", "lots"], "lots"),
+        (["--cpus", "none"], "none"),
+        (["--disk", "x"], "x"),
+        (["--pids-limit", "many"], "many"),
+        (["--timeout", "soon"], "soon"),
+        (["--timeout", "0"], "no time"),
+        (["--rule", "name"], "NAME=PATTERN=BY"),
+        (["--rule", "name=[=x"], "name"),
+        (["--without", "no-such-rule"], "no-such-rule"),
+        (["--mount", "type=magic"], "magic"),
+        (["--volume", "x"], "x"),
+        (["--network", "wifi"], "wifi"),
+        (["--shell", "sh"], "absolute"),
+        (["--workdir", "here"], "absolute"),
+        (["--image", "no such image"], "no such image"),
+        (["--pull", "sometimes"], "sometimes"),
+        (["--install", "rpm:x"], "rpm"),
+        (["--config", "missing.yaml"], "missing.yaml"),
+        (["--match", "["], "["),
+        (["--tag", "no-such-tag"], "no-such-tag"),
+        (["--parallel", "0"], "parallel"),
+        (["--isolate", "none"], "isolate"),
+        (["--outptu", "x"], "did you mean '--output'"),
+    ],
+)
+def test_wrong_usage_is_one_line(plans, words, said):
+    plan = plans.cases("true")
+    done = plans("run", plan, *words)
+    assert (done.returncode, done.out) == (2, ""), done.err
+    assert said in done.err and done.err.count("\n") == 1
+
+
+def test_configurations_that_are_none(plans):
+    plan = plans.cases("true")
+    for name, text in (("a.toml", "execution = ["), ("b.toml", "execution = 3"), ("c.json", "[]"), ("d.yaml", "execution: []")):
+        (plans.directory / name).write_text(text)
+        done = plans("run", plan, "--config", name)
+        assert (done.returncode, name in done.err) == (2, True), done.err
+    (plans.directory / "other.toml").write_text("[elsewhere]\nx = 1\n")
+    assert plans("run", plan, "--config", "other.toml").returncode == 0
+
+
+def test_showing(plans):
+    plan = plans.cases({"command_line": "date -Ins; touch new", "name": "a date"}, {"command_line": "echo bad; exit 1"})
+    quiet = plans("run", plan, "--quiet")
+    assert quiet.returncode == 1
+    assert "c2" in quiet.out and "PASS" not in quiet.out and quiet.err == ""
+    run = json.loads(plans("list", "--json").out)[0]["run"]
+    whole = plans("show", run[:6])
+    assert "1 of 2 passed, 1 failed" in whole.out and "echo bad" in whole.out
+    one = plans("show", run, "a date", "--normalised")
+    assert "<timestamp>" in one.out and "created  /app/new" in one.out
+    assert "<timestamp>" not in plans("show", run, "c1", "--normalised", "--without", "timestamp").out
+    assert json.loads(plans("show", run, "c2", "--json").out)["return_code"] == 1
+    assert [case["id"] for case in json.loads(plans("show", "latest", "--json").out)["cases"]] == ["c1", "c2"]
+    missing = plans("show", run, "c7")
+    assert (missing.returncode, "c7" in missing.err) == (2, True)
+    assert plans("list", "-n", "0").returncode == 2
+    assert plans("export", "ffff", "x").returncode == 2
+
+
+def test_the_database_of_somebody_else(plans):
+    plan = plans.cases("true", "seq 5000")
+    assert plans("run", plan).returncode == 0
+    state = pathlib.Path(plans.environment["CASEMATE_STATE_DIR"])
+    with sqlite3.connect(state / "plans.db") as database:
+        database.execute("UPDATE cases SET result = '{\"steps\": [{\"stdout\": 3, \"changes\": [4], \"outcome\": {\"kind\": \"x\"}}, 5]}' WHERE id = 'c1'")
+    database.close()
+    torn = plans("show", "latest")
+    assert (torn.returncode, torn.err.count("\n")) == (125, 1)
+    with sqlite3.connect(state / "plans.db") as database:
+        database.execute("UPDATE cases SET result = '{', reason = ? WHERE id = 'c1'", ("\x1b[2J",))
+    database.close()
+    assert plans("show", "latest").returncode == 125
+    assert "\x1b" not in plans("list").out
+    (state / "plans.db").write_bytes(b"no database" * 1000)
+    again = plans("run", plan)
+    assert again.returncode == 0, again.err
+    assert "was damaged" in again.out
+
+
+def test_a_results_file_that_is_none(plans):
+    plan = plans.cases("echo hi", "printf '\\377'")
+    for name, text in (("none.json", "{}"), ("torn.json", "{"), ("list.json", '{"cases": 3}')):
+        (plans.directory / name).write_text(text)
+        assert plans("verify", plan, "--against", name).returncode == 2
+    (plans.directory / "odd.json").write_text('{"cases": [1, {"id": "c1", "outcome": "exited 0", "return_code": 0, "stdout": 3, "stdout_base64": "====", "steps": [7]}]}')
+    odd = plans("verify", plan, "--against", "odd.json")
+    assert odd.returncode == 1
+    assert "has no such case" in odd.out
+    assert plans("run", plan, "--output", "out").returncode == 0
+    assert plans("verify", plan, "--against", "out/results.json").returncode == 0
+
+
+def test_recording_of_steps_and_texts(plans):
+    steps = ["echo as-text", {"id": "own", "type": "command", "description": "x", "command": "echo own; exit 2", "expected_output": "else", "should_fail": False}]
+    plan = plans.cases({"command_line": None, "steps": steps}, {"command_line": "sleep 9", "timeout": 1})
+    done = plans("record", plan, "--write")
+    assert done.returncode == 1  # a time-out is nothing to record
+    case = plans.read()["test_cases"][0]
+    assert case["steps"][0] == "echo as-text"
+    assert (case["steps"][1]["expected_exit_code"], case["steps"][1]["expected_output_contains"]) == (2, ["own"])
+    assert "expected_output" not in case["steps"][1]
+    assert plans("run", plan, "--case", "c1").returncode == 0
+    assert plans("record", plan, "--write", "-o", "x.yaml").returncode == 2
+
+
+def test_a_disk_that_is_full(plans):
+    plan = plans.cases("echo hi")
+    done = plans("run", plan, "--output", "/dev/full/x")
+    assert (done.returncode, done.out.count("PASS")) == (125, 0)
+    assert "/dev/full" in done.err
