@@ -68,6 +68,11 @@ struct Change {
   std::string reason;       ///< skipped: why ("fifo", "socket", "device", "name too long", "sparse: 8 TiB over the limit", ...)
 };
 
+/// "created", "modified", "deleted", as JSON has it.
+[[nodiscard]] std::string_view word(Change::Kind kind);
+/// "file", "directory", "symlink", "skipped", as JSON has it.
+[[nodiscard]] std::string_view word(Change::Type type);
+
 /// A process that was still there when the job's main process ended; it was killed.
 struct Leftover {
   std::int32_t pid = 0;  ///< in the cell's pid namespace

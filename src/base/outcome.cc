@@ -45,6 +45,32 @@ std::optional<Outcome::Kind> outcome_kind(std::string_view text) {
   return std::nullopt;
 }
 
+std::string_view word(Change::Kind kind) {
+  switch (kind) {
+    case Change::Kind::created:
+      return "created";
+    case Change::Kind::modified:
+      return "modified";
+    case Change::Kind::deleted:
+      break;
+  }
+  return "deleted";
+}
+
+std::string_view word(Change::Type type) {
+  switch (type) {
+    case Change::Type::file:
+      return "file";
+    case Change::Type::directory:
+      return "directory";
+    case Change::Type::symlink:
+      return "symlink";
+    case Change::Type::skipped:
+      break;
+  }
+  return "skipped";
+}
+
 std::string words(const Outcome& outcome) {
   switch (outcome.kind) {
     case Outcome::Kind::exited:

@@ -18,32 +18,14 @@ std::string hex(std::string_view bytes) {
   return text;
 }
 
-std::string_view kind_word(Change::Kind kind) {
-  return kind == Change::Kind::created ? "created" : kind == Change::Kind::modified ? "modified" : "deleted";
-}
-
-std::string_view type_word(Change::Type type) {
-  switch (type) {
-    case Change::Type::file:
-      return "file";
-    case Change::Type::directory:
-      return "directory";
-    case Change::Type::symlink:
-      return "symlink";
-    case Change::Type::skipped:
-      break;
-  }
-  return "skipped";
-}
-
 Json captured_json(const JobResult& result) {
   Json list = Json::array();
   for (const Change& change : result.changes) {
     if (change.kind == Change::Kind::deleted || change.type == Change::Type::skipped) continue;
     Json entry = Json::object();
     put_name(entry, "path", change.path);
-    entry["type"] = type_word(change.type);
-    entry["kind"] = kind_word(change.kind);
+    entry["type"] = word(change.type);
+    entry["kind"] = word(change.kind);
     entry["mode"] = fmt::format("{:04o}", change.mode);
     if (change.type == Change::Type::file) {
       entry["size"] = change.size;

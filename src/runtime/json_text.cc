@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/counted_bytes.h"
 #include "base/terminal.h"
 #include "runtime/spec_fields.h"
 
@@ -94,34 +95,6 @@ class Builder {
   std::string problem_;
 };
 
-// Counts the bytes that the parser reads, to know where it was when the builder ended it.
-class Counted {
- public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = char;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const char*;
-  using reference = const char&;
-
-  Counted(const char* at, const char** furthest) : at_(at), furthest_(furthest) {}
-  reference operator*() const { return *at_; }
-  Counted& operator++() {
-    ++at_;
-    if (furthest_) *furthest_ = at_;
-    return *this;
-  }
-  Counted operator++(int) {
-    Counted before = *this;
-    ++*this;
-    return before;
-  }
-  bool operator==(const Counted& other) const { return at_ == other.at_; }
-
- private:
-  const char* at_;
-  const char** furthest_;
-};
-
 // "unexpected '}'; expected string literal" of the library's line about it.
 std::string reason(std::string_view said) {
   const std::size_t dash = said.find(" - ");
@@ -160,7 +133,8 @@ Result<Json> json_from(std::string_view text, const std::string& name) {
     return fail(ErrorCode::invalid_input, fmt::format("{}: is empty", printable_name(name)));
   Builder builder;
   const char* furthest = text.data();
-  if (Json::sax_parse(Counted(text.data(), &furthest), Counted(text.data() + text.size(), nullptr), &builder)) return builder.take();
+  if (Json::sax_parse(CountedBytes(text.data(), &furthest), CountedBytes(text.data() + text.size(), nullptr), &builder))
+    return builder.take();
   if (builder.position() == 0) return wrong(static_cast<std::size_t>(furthest - text.data()), builder.problem());
   if (const std::string_view number = python_number(text, builder.position()); !number.empty())
     return wrong(builder.position(), fmt::format("{} is no JSON: write null, or a text", number));

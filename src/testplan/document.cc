@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/counted_bytes.h"
 #include "base/terminal.h"
 #include "sys/fd.h"
 #include "testplan/document_builder.h"
@@ -16,8 +17,6 @@ namespace casemate {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr std::size_t kMostBytes = 64u << 20;
 
 std::size_t line_at(std::string_view text, std::size_t offset) {
   return 1 + static_cast<std::size_t>(
@@ -61,35 +60,6 @@ class JsonEvents : public nlohmann::json_sax<Json> {
   std::string problem_;
 };
 
-// Passes `text` on to the parser and remembers how far it got: its events have no places.
-class CountedBytes {
- public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = char;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const char*;
-  using reference = const char&;
-
-  CountedBytes(const char* at, const char** furthest) : at_(at), furthest_(furthest) {}
-  reference operator*() const { return *at_; }
-  CountedBytes& operator++() {
-    ++at_;
-    if (furthest_) *furthest_ = at_;
-    return *this;
-  }
-  CountedBytes operator++(int) {
-    CountedBytes before = *this;
-    ++*this;
-    return before;
-  }
-  bool operator==(const CountedBytes& other) const { return at_ == other.at_; }
-  bool operator!=(const CountedBytes& other) const { return at_ != other.at_; }
-
- private:
-  const char* at_;
-  const char** furthest_;
-};
-
 Result<Json> parse_json(std::string_view text, const std::string& name) {
   JsonEvents events;
   const char* furthest = text.data();
@@ -107,6 +77,8 @@ std::optional<std::size_t> first_bad_byte(std::string_view text) {
   return static_cast<std::size_t>(differ.first - text.begin());
 }
 
+}  // namespace
+
 DocumentFormat format_of(const std::string& path, std::string_view text) {
   if (path.ends_with(".json")) return DocumentFormat::json;
   if (path.ends_with(".yaml") || path.ends_with(".yml")) return DocumentFormat::yaml;
@@ -114,10 +86,8 @@ DocumentFormat format_of(const std::string& path, std::string_view text) {
   return first != std::string_view::npos && text[first] == '{' ? DocumentFormat::json : DocumentFormat::yaml;
 }
 
-}  // namespace
-
 Result<Document> parse_document(std::string_view text, const std::string& name, DocumentFormat format) {
-  if (text.size() > kMostBytes) return fail(ErrorCode::invalid_input, fmt::format("{}: is larger than 64 MiB", printable_name(name)));
+  if (text.size() > kMostOfDocument) return fail(ErrorCode::invalid_input, fmt::format("{}: is larger than 64 MiB", printable_name(name)));
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
     return fail(ErrorCode::invalid_input, fmt::format("{}: is empty", printable_name(name)));
   if (const auto bad = first_bad_byte(text)) return wrong(name, line_at(text, *bad), "a byte that is no UTF-8");
@@ -133,7 +103,7 @@ Result<Document> parse_document(std::string_view text, const std::string& name, 
 }
 
 Result<Document> read_plan_document(const std::string& path) {
-  TRY_ASSIGN(const std::string text, read_file(path, kMostBytes + 1));
+  TRY_ASSIGN(const std::string text, read_file(path, kMostOfDocument + 1));
   return parse_document(text, path, format_of(path, text));
 }
 

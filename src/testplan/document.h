@@ -24,6 +24,10 @@ struct Document {
 /// as text.
 Result<Document> read_plan_document(const std::string& path);
 Result<Document> parse_document(std::string_view text, const std::string& name, DocumentFormat format);
+/// By the ending of the name, else by the first character of the text.
+[[nodiscard]] DocumentFormat format_of(const std::string& path, std::string_view text);
+/// What of a file is read at most, in bytes; one more tells that there is more.
+inline constexpr std::size_t kMostOfDocument = 64u << 20;
 /// As it is written: JSON with two spaces, or YAML whose texts of several lines are blocks. Bytes that are no UTF-8 must have been replaced
 /// before.
 [[nodiscard]] std::string to_text(const Document& document);

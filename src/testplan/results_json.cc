@@ -40,31 +40,13 @@ std::string_view type_word(PlanStep::Type type) {
   return "verification";
 }
 
-std::string_view type_word(Change::Type type) {
-  switch (type) {
-    case Change::Type::file:
-      return "file";
-    case Change::Type::directory:
-      return "directory";
-    case Change::Type::symlink:
-      return "symlink";
-    case Change::Type::skipped:
-      break;
-  }
-  return "skipped";
-}
-
-std::string_view kind_word(Change::Kind kind) {
-  return kind == Change::Kind::created ? "created" : kind == Change::Kind::modified ? "modified" : "deleted";
-}
-
 Json changes_json(const std::vector<Change>& changes) {
   Json list = Json::array();
   for (const Change& change : changes) {
     Json entry = Json::object();
     put_name(entry, "path", change.path);
-    entry["kind"] = kind_word(change.kind);
-    entry["type"] = type_word(change.type);
+    entry["kind"] = word(change.kind);
+    entry["type"] = word(change.type);
     if (change.kind != Change::Kind::deleted) {
       entry["mode"] = fmt::format("{:04o}", change.mode);
       if (change.type == Change::Type::file) entry["size"] = change.size;

@@ -22,6 +22,16 @@ TEST(Outcome, every_kind_has_a_word_of_its_own_that_reads_back) {
   }
 }
 
+TEST(Outcome, changes_have_words) {
+  EXPECT_EQ(word(Change::Kind::created), "created");
+  EXPECT_EQ(word(Change::Kind::modified), "modified");
+  EXPECT_EQ(word(Change::Kind::deleted), "deleted");
+  EXPECT_EQ(word(Change::Type::file), "file");
+  EXPECT_EQ(word(Change::Type::directory), "directory");
+  EXPECT_EQ(word(Change::Type::symlink), "symlink");
+  EXPECT_EQ(word(Change::Type::skipped), "skipped");
+}
+
 TEST(Outcome, other_words_are_none) {
   for (const char* text : {"", "Exited", "exited 0", "timed_out", "lost "}) EXPECT_EQ(outcome_kind(text), std::nullopt) << text;
 }
