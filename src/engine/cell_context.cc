@@ -289,7 +289,9 @@ void CellContext::collect(std::vector<std::string> paths, std::string destinatio
     return;
   }
   // Later, as all answers.
-  reactor_.schedule(Reactor::Clock::now(), [done = std::move(done), problem = begun.error()] { done(std::unexpected(problem)); });
+  reactor_.schedule(Reactor::Clock::now(), [done = std::move(done), problem = begun.error(), living = std::weak_ptr<void>(living_)] {
+    if (!living.expired()) done(std::unexpected(problem));
+  });
 }
 
 Result<void> CellContext::copy_out(const std::vector<std::string>& paths, const std::string& destination) {
@@ -367,6 +369,7 @@ void CellContext::drop_watches() {
 }
 
 void CellContext::abandon() {
+  living_.reset();
   side_.reset();
   done_ = nullptr;
   copied_ = nullptr;

@@ -86,6 +86,7 @@ class CellContext final : public Context {
   std::optional<Job> next_;  // what command_ will start
   std::function<void(JobResult)> done_;
   std::function<void(Result<JobResult>)> copied_;
+  std::shared_ptr<void> living_ = std::make_shared<char>();  // what the reactor has of us looks whether we are still there
   JobResult result_;
   std::unique_ptr<SideWork> side_;  // last: it uses all of the above
 };

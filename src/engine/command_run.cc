@@ -103,7 +103,7 @@ void CommandRun::watch_cpu() {
 }
 
 void CommandRun::take_terminal() {
-  if (!command_.terminal || output_ || !cell_.terminal()) return;
+  if (!command_.terminal || output_ || ended_ || !cell_.terminal()) return;
   output_.emplace(reactor_, OutputReader::Ends{cell_.terminal(), err_}, listener_, capture_, command_.output_bytes, [this] { end(); });
   if (!output_->watch()) return end();
   type();
@@ -111,10 +111,10 @@ void CommandRun::take_terminal() {
 
 // A terminal takes only so much before somebody reads.
 void CommandRun::type() {
-  while (!typing_.empty() && cell_.terminal()) {
-    const ssize_t put = ::write(cell_.terminal().get(), typing_.data(), typing_.size());
+  while (typed_ < typing_.size() && cell_.terminal()) {
+    const ssize_t put = ::write(cell_.terminal().get(), typing_.data() + typed_, typing_.size() - typed_);
     if (put > 0) {
-      typing_.erase(0, static_cast<std::size_t>(put));
+      typed_ += static_cast<std::size_t>(put);
       continue;
     }
     if (put < 0 && errno != EAGAIN && errno != EINTR) return;  // nobody has it open any more
@@ -127,7 +127,7 @@ void CommandRun::type() {
 }
 
 void CommandRun::signal(int number) {
-  if (started_) cell_.signal(number);
+  if (started_ && !ended_) cell_.signal(number);
 }
 
 void CommandRun::cancel() {
@@ -141,7 +141,7 @@ void CommandRun::end_for_disk(DiskWatch::Problem problem) {
 }
 
 void CommandRun::end() {
-  if (!started_ || patience_) return;
+  if (!started_ || ended_ || patience_) return;
   cell_.end_command();
   patience_ = reactor_.schedule(Clock::now() + kPatience, [this] {
     patience_.reset();
@@ -160,6 +160,7 @@ void CommandRun::unwatch() {
 
 JobResult CommandRun::finish(CellReport& report, const std::string& lost) {
   const auto ended = Clock::now();
+  ended_ = true;
   unwatch();
   if (output_ && command_.terminal) output_->drain_terminal();
   if (output_ && !command_.terminal) output_->drain();

@@ -34,7 +34,7 @@ class CommandRun {
   /// The cell has sent the end of a terminal.
   void take_terminal();
   void signal(int number);
-  /// Ends its session of processes: the outcome will be `cancelled`.
+  /// Ends its session of processes: the outcome will be `cancelled`. Once it has ended this is nothing any more.
   void cancel();
   /// The same, with `disk_limit`.
   void end_for_disk(DiskWatch::Problem problem);
@@ -73,7 +73,8 @@ class CommandRun {
   Capture capture_;
   JobListener& listener_;
   std::optional<OutputReader> output_;
-  std::string typing_;  // into its terminal, still
+  std::string typing_;  // into its terminal
+  std::size_t typed_ = 0;
   CgroupUsage before_;
   CgroupUsage after_;
   Clock::time_point began_;
@@ -82,6 +83,7 @@ class CommandRun {
   std::optional<Reactor::TimerId> cpu_watch_;
   std::optional<Reactor::TimerId> typing_pause_;
   bool started_ = false;
+  bool ended_ = false;
   bool cancelled_ = false;
   bool gave_up_ = false;
   bool timed_out_ = false;

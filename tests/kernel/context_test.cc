@@ -299,6 +299,18 @@ TEST_F(ContextTest, CollectCopiesWhatWasMadeBelowThePaths) {
   EXPECT_EQ(output(*context, sh("echo on")), "on\n");
 }
 
+TEST_F(ContextTest, NobodyHearsOfACopyAfterTheEnd) {
+  auto context = open();
+  ASSERT_TRUE(context);
+  bool heard = false;
+  context->collect({"relative"}, "", [&](const Result<JobResult>&) { heard = true; });
+  context.reset();
+  const auto other = open();
+  ASSERT_TRUE(other);
+  EXPECT_EQ(output(*other, sh("echo on")), "on\n");
+  EXPECT_FALSE(heard);
+}
+
 // ---- the end
 
 TEST_F(ContextTest, AContextWhoseFirstProcessIsKilledIsLost) {
