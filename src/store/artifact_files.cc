@@ -34,7 +34,7 @@ std::vector<std::string> names_in(const std::string& directory) {
 bool is_hex(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
 
 // A rename is on disk once its directory is.
-bool synchronise_directory(const std::string& directory) {
+[[nodiscard]] bool synchronise_directory(const std::string& directory) {
   const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   return fd && ::fsync(fd.get()) == 0;
 }
@@ -64,9 +64,8 @@ Result<std::string> ArtifactFiles::keep(std::string_view bytes) {
 }
 
 Result<void> ArtifactFiles::write(const std::string& directory, const std::string& path, std::string_view bytes) const {
-  if (::mkdir(directory.c_str(), 0700) == 0)
-    synchronise_directory(place_.directory);
-  else if (errno != EEXIST)
+  const bool made = ::mkdir(directory.c_str(), 0700) == 0;
+  if ((made && !synchronise_directory(place_.directory)) || (!made && errno != EEXIST))
     return place_.failure("make the directory " + printable_name(directory), errno);
   const std::string half = fmt::format("{}/{}{}", place_.directory, kHalfWritten, random_name());
   const UniqueFd fd(::open(half.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));

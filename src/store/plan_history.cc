@@ -88,23 +88,21 @@ std::int64_t as_number(std::uint64_t value) { return static_cast<std::int64_t>(v
 
 // The row of a SELECT of kColumns.
 PlanRunRow read_run(const Statement& row) {
-  PlanRunRow run;
-  run.id = row.text(0);
-  run.plan = row.text(1);
-  run.path = row.text(2);
-  run.tool = row.text(3);
-  run.mode = row.text(4);
-  run.executor = row.text(5);
-  run.image = row.text(6);
-  run.started_ms = row.number(7);
-  run.took_us = row.number(8);
-  run.state = row.text(9);
-  run.total = count_in(row, 10);
-  run.passed = count_in(row, 11);
-  run.failed = count_in(row, 12);
-  run.error = count_in(row, 13);
-  run.skipped = count_in(row, 14);
-  return run;
+  return {.id = row.text(0),
+          .plan = row.text(1),
+          .path = row.text(2),
+          .tool = row.text(3),
+          .mode = row.text(4),
+          .executor = row.text(5),
+          .image = row.text(6),
+          .started_ms = row.number(7),
+          .took_us = row.number(8),
+          .state = row.text(9),
+          .total = count_in(row, 10),
+          .passed = count_in(row, 11),
+          .failed = count_in(row, 12),
+          .error = count_in(row, 13),
+          .skipped = count_in(row, 14)};
 }
 
 // Binds what can change of a run to parameters 1 to 8.

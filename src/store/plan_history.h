@@ -75,7 +75,7 @@ class PlanHistory {
   Result<std::vector<PlanArtifact>> artifacts(const std::string& run) const;
   /// The last run of this plan that was killed or cancelled, if none finished since.
   Result<std::optional<PlanRunRow>> unfinished(const std::string& plan) const;
-  /// Microseconds by case id, each from the newest run of this path that has it.
+  /// Microseconds by PlanCaseRow::id, each from the newest of the last five runs of this path that has it.
   Result<std::map<std::string, std::int64_t>> times(const std::string& path) const;
   /// Keeps the newest `keep` runs of each path, and those that are running; artifacts that no run has any more go, unless another process
   /// is just keeping one: then they wait for the next prune.
