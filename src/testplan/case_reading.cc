@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <utility>
 
 #include <fmt/format.h>
 #include <re2/re2.h>
 
+#include "base/ascii.h"
 #include "testplan/pattern.h"
 
 namespace casemate {
@@ -39,14 +39,15 @@ constexpr Spelling<Kind> kKinds[] = {
     {"env_var", Kind::environment}, {"environment", Kind::environment}, {"env", Kind::environment}, {"variable", Kind::environment},
     {"command", Kind::command},     {"program", Kind::command},         {"service", Kind::service}, {"port", Kind::service}};
 
-std::string normal_word(std::string text) {
-  for (char& byte : text) byte = byte == '-' || byte == ' ' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(byte)));
-  return text;
+std::string normal_word(std::string_view text) {
+  std::string word = ascii_lower(text);
+  for (char& byte : word) byte = byte == '-' || byte == ' ' ? '_' : byte;
+  return word;
 }
 
 template <class T, std::size_t N>
-std::optional<T> meaning(const Spelling<T> (&spellings)[N], std::string text) {
-  const std::string word = normal_word(std::move(text));
+std::optional<T> meaning(const Spelling<T> (&spellings)[N], std::string_view text) {
+  const std::string word = normal_word(text);
   for (const Spelling<T>& spelling : spellings) {
     if (spelling.word == word) return spelling.is;
   }
@@ -262,6 +263,7 @@ PlanStep read_step(const Json& value, const std::string& pointer, Type by_defaul
   PlanStep step{.type = by_default, .pointer = pointer};
   if (value.is_string() && !value.get_ref<const std::string&>().empty()) {
     step.command = value.get<std::string>();
+    if (step.command.contains('\0')) log.problem(place_of(pointer), "has a NUL in it");
     step.expected.exit_code = 0;
     return step;
   }

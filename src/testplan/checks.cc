@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "base/terminal.h"
 
 namespace casemate {
@@ -12,12 +13,6 @@ namespace {
 
 constexpr std::size_t kMostReason = 2000;
 constexpr std::size_t kMostQuoted = 120;
-
-std::string lower(std::string_view text) {
-  std::string made(text);
-  for (char& byte : made) byte = static_cast<char>(byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte);
-  return made;
-}
 
 // memmem(3) has no quadratic cases that long texts could be made for; std::string::find has.
 bool is_in(const std::string& text, const std::string& wanted) {
@@ -50,10 +45,10 @@ std::string wrong_exit(const Expectations& expected, const StepResult& result) {
 
 void lacks(const std::vector<std::string>& wanted, const std::string& text, std::string_view stream, bool truncated,
            std::vector<std::string>& reasons) {
-  const std::string low = wanted.empty() ? "" : lower(text);
+  const std::string low = wanted.empty() ? "" : ascii_lower(text);
   std::string last;
   for (const std::string& one : wanted) {
-    if (is_in(low, lower(one))) continue;
+    if (is_in(low, ascii_lower(one))) continue;
     reasons.push_back(fmt::format("{} lacks {}", stream, quoted(one)));
     last = truncated ? " (there was more than is kept)" : last_of(text).empty() ? ": it is empty" : "; it ends: " + quoted(last_of(text));
   }
@@ -66,9 +61,6 @@ void set(StepResult& result, PlanStatus status, std::string reason) {
   result.reason = std::move(reason);
 }
 
-// What is passed over: neither a command nor anything to look for.
-bool says_nothing(const PlanStep& step) { return step.command.empty() && step.expected == Expectations{}; }
-
 }  // namespace
 
 std::optional<int> exit_code(const StepResult& result) {
@@ -78,7 +70,7 @@ std::optional<int> exit_code(const StepResult& result) {
   return std::nullopt;
 }
 
-bool contains_ignoring_case(std::string_view text, std::string_view wanted) { return is_in(lower(text), lower(wanted)); }
+bool contains_ignoring_case(std::string_view text, std::string_view wanted) { return is_in(ascii_lower(text), ascii_lower(wanted)); }
 
 void judge(const PlanStep& step, StepResult& result, const std::vector<bool>& present) {
   if (says_nothing(step)) return set(result, PlanStatus::skipped, "neither runs a command nor says what to look for");

@@ -150,20 +150,21 @@ std::string brief(const json& value) {
 }
 
 std::string member(const std::string& path, const std::string& name) {
-  const bool plain = !name.empty() && std::all_of(name.begin(), name.end(),
-                                                  [](unsigned char byte) { return std::isalnum(byte) != 0 || byte == '_' || byte == '-'; });
+  const bool plain = !name.empty() && name.size() <= kMostOfLine && std::all_of(name.begin(), name.end(), [](unsigned char byte) {
+    return std::isalnum(byte) != 0 || byte == '_' || byte == '-';
+  });
   return plain ? path + "." + name : fmt::format("{}[{}]", path, brief(name));
 }
 
+// Two values that differ.
 void compare_values(const json& before, const json& after, const std::string& path, Shown& shown) {
-  if (before == after) return;
   if (before.is_object() && after.is_object()) {
     for (const auto& [name, value] : before.items()) {
       const auto other = after.find(name);
       if (other == after.end()) {
         shown.line(fmt::format("{}: {} is gone", member(path, name), brief(value)));
       } else {
-        compare_values(value, *other, member(path, name), shown);
+        if (value != *other) compare_values(value, *other, member(path, name), shown);
       }
     }
     for (const auto& [name, value] : after.items()) {
@@ -171,6 +172,7 @@ void compare_values(const json& before, const json& after, const std::string& pa
     }
   } else if (before.is_array() && after.is_array()) {
     for (std::size_t at = 0; at < std::max(before.size(), after.size()); ++at) {
+      if (at < before.size() && at < after.size() && before[at] == after[at]) continue;
       const std::string place = fmt::format("{}[{}]", path, at);
       if (at >= after.size()) {
         shown.line(fmt::format("{}: {} is gone", place, brief(before[at])));

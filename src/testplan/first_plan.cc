@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <re2/re2.h>
 
+#include "base/ascii.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"
 #include "testplan/help_text.h"
@@ -33,16 +34,10 @@ struct Answer {
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
-std::string lower(std::string_view text) {
-  std::string small(text);
-  std::transform(small.begin(), small.end(), small.begin(), [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
-  return small;
-}
-
 // Letters, digits and single dashes, for ids.
 std::string id_part(std::string_view text) {
   std::string id;
-  for (const char byte : lower(text)) {
+  for (const char byte : ascii_lower(text)) {
     const bool fits = (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9');
     if (fits) {
       id += byte;
@@ -116,9 +111,9 @@ class Asking {
     Json err = Json::array();
     for (const std::string& text : wanted) {
       if (text.empty() || to_utf8(text) != text) continue;
-      if (contains(lower(answer.result.output.out), lower(text))) {
+      if (contains(ascii_lower(answer.result.output.out), ascii_lower(text))) {
         out.push_back(text);
-      } else if (contains(lower(answer.result.output.err), lower(text))) {
+      } else if (contains(ascii_lower(answer.result.output.err), ascii_lower(text))) {
         err.push_back(text);
       }
     }

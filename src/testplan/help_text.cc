@@ -7,6 +7,7 @@
 
 #include <re2/re2.h>
 
+#include "base/ascii.h"
 #include "base/terminal.h"
 
 namespace casemate {
@@ -53,12 +54,6 @@ std::vector<Line> lines_of(const std::string& text) {
   return lines;
 }
 
-std::string lower(std::string_view text) {
-  std::string small(text);
-  std::transform(small.begin(), small.end(), small.begin(), [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
-  return small;
-}
-
 std::string described(std::string_view text) { return printable_name(to_utf8(text.substr(0, kMostDescription))); }
 
 // An entry's left and right column: two blanks part them.
@@ -71,7 +66,10 @@ Columns columns_of(const std::string& text) {
   return {text.substr(0, gap), text.substr(std::min(text.find_first_not_of(' ', gap), text.size()))};
 }
 
-bool is_command_name(const std::string& word) { return RE2::FullMatch(word, R"([A-Za-z0-9][A-Za-z0-9_.:-]{0,60})"); }
+bool is_command_name(const std::string& word) {
+  static const RE2 name(R"([A-Za-z0-9][A-Za-z0-9_.:-]{0,60})");
+  return RE2::FullMatch(word, name);
+}
 
 // Which kind of section a heading begins: of commands, of something else, or maybe of commands (git has headings like "start a working
 // area", under which commands stand).
@@ -107,7 +105,7 @@ class Reader {
 
  private:
   static bool is_usage(const std::string& text) {
-    const std::string small = lower(text);
+    const std::string small = ascii_lower(text);
     return small.starts_with("usage:") || small == "usage" || small == "synopsis";
   }
 
@@ -136,6 +134,7 @@ class Reader {
 
   // "naval ship new <name>...": a plain word right after the tool's name is a command. "{add,remove}" are commands too.
   void usage_line(const std::string& text) {
+    static const RE2 plain_word(R"([a-z][a-z0-9_-]*)");
     std::vector<std::string> words;
     for (std::size_t start = 0; (start = text.find_first_not_of(' ', start)) != std::string::npos;) {
       const std::size_t end = std::min(text.find(' ', start), text.size());
@@ -145,14 +144,19 @@ class Reader {
     for (std::size_t i = 0; i < words.size(); ++i) {
       const std::string& word = words[i];
       if (word.starts_with('{') && word.find(',') != std::string::npos) choices(word);
-      const bool own = word == tool_ || word.ends_with("/" + tool_);
-      if (own && i + 1 < words.size() && RE2::FullMatch(words[i + 1], R"([a-z][a-z0-9_-]*)") && i <= 1 && words[i + 1] != "or")
-        usage_names_.push_back(words[i + 1]);
+      const bool own = i <= 1 && (word == tool_ || word.ends_with("/" + tool_));
+      if (own && i + 1 < words.size() && words[i + 1] != "or" && RE2::FullMatch(words[i + 1], plain_word)) named_by_usage(words[i + 1]);
     }
-    // One line with a plain word may be an operand; several are docopt's.
-    if (usage_names_.size() >= 2) {
-      for (const std::string& name : usage_names_) add_command(name, "");
+  }
+
+  // One line with a plain word may be an operand; several are docopt's.
+  void named_by_usage(const std::string& name) {
+    if (++usage_names_ == 1) {
+      first_usage_name_ = name;
+      return;
     }
+    if (usage_names_ == 2) add_command(first_usage_name_, "");
+    add_command(name, "");
   }
 
   void choices(std::string text) {
@@ -178,18 +182,19 @@ class Reader {
   void heading(const std::string& text) {
     in_usage_ = false;
     entry_indent_.reset();
-    const std::string small = lower(text);
-    const bool names = RE2::PartialMatch(small, R"(\b(sub-?)?commands?\b|\bactions\b|\bverbs\b)");
-    const bool options = RE2::PartialMatch(
-        small,
+    const std::string small = ascii_lower(text);
+    static const RE2 of_commands(R"(\b(sub-?)?commands?\b|\bactions\b|\bverbs\b)"), ends_in_commands(R"(commands?:?$)");
+    static const RE2 of_others(
         R"(^see also|\b(options?|flags?|switches|arguments?|parameters|examples?|environment|variables|files|exit|topics?|report|author|copyright|description|note|name|operands?)\b)");
+    const bool names = RE2::PartialMatch(small, of_commands);
+    const bool options = RE2::PartialMatch(small, of_others);
     if (small == "positional arguments:") {
       section_ = Section::unknown;  // argparse has "{a,b}" there, and below it what they do
       positional_ = true;
       return;
     }
     positional_ = false;
-    if (names && !(options && !RE2::PartialMatch(small, R"(commands?:?$)"))) {
+    if (names && !(options && !RE2::PartialMatch(small, ends_in_commands))) {
       section_ = Section::commands;
     } else {
       section_ = options || !wants_command_ ? Section::other : Section::unknown;
@@ -207,9 +212,9 @@ class Reader {
     if (section_ == Section::commands && listed_by_commas(line.text)) return;
     const Columns columns = columns_of(line.text);
     // "add, a", "run [options] <file>", "remote:"
+    static const RE2 entry(R"(([A-Za-z0-9][A-Za-z0-9_.:-]*?)[*:]?((, ?| \| ?|\|)[A-Za-z0-9_.:-]+)*( [<\[{(A-Z].*)?)");
     std::string name;
-    if (!RE2::FullMatch(columns.left, R"(([A-Za-z0-9][A-Za-z0-9_.:-]*?)[*:]?((, ?| \| ?|\|)[A-Za-z0-9_.:-]+)*( [<\[{(A-Z].*)?)", &name))
-      return;
+    if (!RE2::FullMatch(columns.left, entry, &name)) return;
     if (section_ == Section::unknown && columns.right.empty()) return;
     if (entry_indent_ && line.indent > *entry_indent_ + 1) {  // the rest of what stands above
       return;
@@ -222,9 +227,8 @@ class Reader {
 
   // npm: "access, adduser, audit, bugs,"
   bool listed_by_commas(const std::string& text) {
-    if (!RE2::FullMatch(text, R"([a-z0-9_.:-]+(, [a-z0-9_.:-]+){2,},?)") &&
-        !(commas_ && RE2::FullMatch(text, R"([a-z0-9_.:-]+(, [a-z0-9_.:-]+)*)")))
-      return false;
+    static const RE2 list(R"([a-z0-9_.:-]+(, [a-z0-9_.:-]+){2,},?)"), rest(R"([a-z0-9_.:-]+(, [a-z0-9_.:-]+)*)");
+    if (!RE2::FullMatch(text, list) && !(commas_ && RE2::FullMatch(text, rest))) return false;
     commas_ = text.ends_with(',');
     std::string word;
     for (const char byte : text + ",") {
@@ -302,7 +306,8 @@ class Reader {
   bool positional_ = false;
   bool commas_ = false;
   std::optional<std::size_t> entry_indent_;
-  std::vector<std::string> usage_names_;
+  std::size_t usage_names_ = 0;
+  std::string first_usage_name_;
 };
 
 }  // namespace

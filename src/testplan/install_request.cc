@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/ascii.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"
 #include "sys/fd.h"
@@ -17,12 +18,6 @@ namespace {
 constexpr std::size_t kMostScriptBytes = 64 << 10;
 
 std::string listed() { return fmt::format("{}", fmt::join(install_strategies(), ", ")); }
-
-std::string lower(std::string_view text) {
-  std::string small(text);
-  std::transform(small.begin(), small.end(), small.begin(), [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
-  return small;
-}
 
 Result<void> add_source(InstallRequest& request, const std::string& value, const std::string& word) {
   if (!request.source.empty())
@@ -134,16 +129,18 @@ const std::vector<std::string>& install_strategies() {
 }
 
 std::string install_strategy(std::string_view word) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 20> kOther = {
-      {{"apt-get", "apt"}, {"aptitude", "apt"}, {"dpkg", "apt"}, {"deb", "apt"},         {"debian", "apt"},
-       {"ubuntu", "apt"},  {"pip3", "pip"},     {"pipx", "pip"}, {"pypi", "pip"},        {"python", "pip"},
-       {"node", "npm"},    {"yarn", "npm"},     {"pnpm", "npm"}, {"crates.io", "cargo"}, {"rust", "cargo"},
-       {"golang", "go"},   {"rubygems", "gem"}, {"ruby", "gem"}, {"tar", "archive"},     {"shell", "script"}}};
-  const std::string small = lower(word);
+  static constexpr std::pair<std::string_view, std::string_view> kOther[] = {
+      {"apt-get", "apt"},      {"aptitude", "apt"},    {"dpkg", "apt"},       {"deb", "apt"},         {"debian", "apt"},
+      {"ubuntu", "apt"},       {"pip3", "pip"},        {"pipx", "pip"},       {"pypi", "pip"},        {"python", "pip"},
+      {"node", "npm"},         {"npx", "npm"},         {"yarn", "npm"},       {"pnpm", "npm"},        {"crates.io", "cargo"},
+      {"crates", "cargo"},     {"rust", "cargo"},      {"golang", "go"},      {"rubygems", "gem"},    {"ruby", "gem"},
+      {"tar", "archive"},      {"tarball", "archive"}, {"zip", "archive"},    {"release", "archive"}, {"binary", "archive"},
+      {"download", "archive"}, {"shell", "script"},    {"command", "script"}, {"custom", "script"},   {"preinstalled", "none"}};
+  const std::string small = ascii_lower(word);
   const auto& all = install_strategies();
   if (std::find(all.begin(), all.end(), small) != all.end()) return small;
-  const auto* const found = std::find_if(kOther.begin(), kOther.end(), [&](const auto& each) { return each.first == small; });
-  return found == kOther.end() ? "" : std::string(found->second);
+  const auto* const found = std::find_if(std::begin(kOther), std::end(kOther), [&](const auto& each) { return each.first == small; });
+  return found == std::end(kOther) ? "" : std::string(found->second);
 }
 
 Result<InstallRequest> parse_install(const std::vector<std::string>& words) {

@@ -15,6 +15,7 @@
 #include "image/requirements.h"
 #include "testplan/host_installation.h"
 #include "testplan/install_record.h"
+#include "testplan/pattern.h"
 #include "testplan/registries.h"
 
 namespace casemate {
@@ -29,9 +30,8 @@ constexpr std::size_t kMostVersion = 200;
 // What an installer's output says while it runs, a line at a time and not too often.
 class Lines final : public JobListener {
  public:
-  Lines(const std::function<void(std::string_view)>& progress, std::string label) : progress_(progress), label_(std::move(label)) {}
+  Lines(std::function<void(std::string_view)> tell, std::string label) : tell_(std::move(tell)), label_(std::move(label)) {}
   void output(Stream /*stream*/, std::string_view bytes) override {
-    if (!progress_) return;
     for (const char byte : bytes) {
       if (byte != '\n' && byte != '\r') {
         if (line_.size() < 300) line_ += byte;
@@ -42,12 +42,12 @@ class Lines final : public JobListener {
       if (line.empty() || (said_ && now - last_ < std::chrono::milliseconds(100))) continue;
       said_ = true;
       last_ = now;
-      progress_(fmt::format("{}: {}", label_, redacted(printable_name(line))));
+      tell_(fmt::format("{}: {}", label_, printable_name(line)));
     }
   }
 
  private:
-  const std::function<void(std::string_view)>& progress_;
+  std::function<void(std::string_view)> tell_;
   std::string label_;
   std::string line_;
   bool said_ = false;
@@ -96,9 +96,12 @@ class Installing {
     return std::move(installed_);
   }
 
-  /// What was written so far, fit for anybody's eyes.
-  std::string log() const {
-    std::string text = redacted(printable(log_));
+  // What was written so far, fit for anybody's eyes.
+  std::string log() const { return without_secrets(printable(log_)); }
+
+  // `text` as anybody may see it: an installer says what it was told.
+  std::string without_secrets(std::string_view said) const {
+    std::string text = redacted(said);
     for (const std::string& secret : registries_.secrets) {
       for (std::size_t at = 0; secret.size() >= 4 && (at = text.find(secret, at)) != std::string::npos;)
         text.replace(at, secret.size(), "***");
@@ -242,8 +245,11 @@ class Installing {
     }
   }
 
-  void tell(const std::string& line) const {
-    if (around_.progress) around_.progress(line);
+  void tell(std::string_view line) const {
+    if (around_.progress) around_.progress(without_secrets(line));
+  }
+  Lines lines() const {
+    return Lines([this](std::string_view line) { tell(line); }, label_);
   }
 
   // Between half and one and a half of it, so that many who failed together don't come back together.
@@ -320,13 +326,13 @@ class Installing {
           job.collect = {"/"};
           job.collect_to = directory;
           tell(label_);
-          Lines lines(around_.progress, label_);
-          auto result = run(job, &lines);
+          Lines heard = lines();
+          auto result = run(job, &heard);
           // Archives and scripts of this host need no network; the others' failure says what was missing.
           if (!result && result.error().code == ErrorCode::not_supported && job.network == Network::outbound) {
             no_network_ = std::move(result.error().what);
             job.network = Network::none;
-            result = run(std::move(job), &lines);
+            result = run(std::move(job), &heard);
           }
           if (result) TRY(judge(*result));
           return result;
@@ -338,7 +344,7 @@ class Installing {
           return verify(root);
         },
     };
-    const auto progress = [this](std::string_view line) { tell(std::string(line)); };
+    const auto progress = [this](std::string_view line) { tell(line); };
     TRY_ASSIGN(MadeLayer made, make_changes_layer(layer, *store_, progress));
     put_over(std::move(made.lease));
     installed_.notes = std::move(made.notes);
@@ -349,8 +355,8 @@ class Installing {
     again_may_help_ = false;
     TRY_ASSIGN(Job job, installing_job());
     tell(label_);
-    Lines lines(around_.progress, label_);
-    auto kept = around_.engine.keep(std::move(job), key_, &lines);
+    Lines heard = lines();
+    auto kept = around_.engine.keep(std::move(job), key_, &heard);
     if (!kept)
       return fail(kept.error().code, fmt::format("{}: {}", label_, kept.error().what), kept.error().errno_value, kept.error().where);
     if (kept->result) TRY(judge(*kept->result));
@@ -413,11 +419,9 @@ class Installing {
     }
     installed_.version = first_line(result.output.merged);
     if (request_.verify_pattern.empty()) return {};
-    const RE2 pattern(request_.verify_pattern, RE2::Quiet);
-    if (!pattern.ok())
-      return fail(ErrorCode::invalid_input, fmt::format("the pattern '{}' of {}'s verification is none: {}",
-                                                        printable_line(request_.verify_pattern), tool_, printable_line(pattern.error())));
-    if (!RE2::PartialMatch(result.output.merged, pattern))
+    const auto pattern = make_pattern(request_.verify_pattern);
+    if (!pattern) return fail(ErrorCode::invalid_input, fmt::format("{}'s verification: {}", tool_, pattern.error().what));
+    if (!RE2::PartialMatch(result.output.merged, **pattern))
       return fail(ErrorCode::refused, fmt::format("{} is not the one that was asked for: it says '{}', which '{}' does not match", tool_,
                                                   installed_.version, printable_line(request_.verify_pattern)));
     return {};
@@ -460,7 +464,10 @@ std::expected<InstalledTool, InstallFailure> install_tool(const InstallRequest& 
                                                           InstallSurroundings& surroundings) {
   Installing installing(request, tool, std::move(base), surroundings);
   auto done = installing.install();
-  if (!done) return std::unexpected(InstallFailure{std::move(done.error()), installing.log()});
+  if (!done) {
+    done.error().what = installing.without_secrets(done.error().what);
+    return std::unexpected(InstallFailure{std::move(done.error()), installing.log()});
+  }
   return std::move(*done);
 }
 

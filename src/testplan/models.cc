@@ -28,4 +28,6 @@ std::optional<PlanStatus> plan_status(std::string_view word) {
   return std::nullopt;
 }
 
+bool says_nothing(const PlanStep& step) { return step.command.empty() && step.expected == Expectations{}; }
+
 }  // namespace casemate

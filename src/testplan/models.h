@@ -69,6 +69,8 @@ struct PlanStep {
   std::string input;        ///< for stdin
   std::string pointer;      ///< where it stands in the document (RFC 6901)
 };
+/// Neither a command nor anything to look for: such a step is passed over.
+[[nodiscard]] bool says_nothing(const PlanStep& step);
 
 /// Steps that pass or fail as one.
 struct PlanCase {

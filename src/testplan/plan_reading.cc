@@ -1,15 +1,17 @@
 #include "testplan/plan_reading.h"
 
-#include <array>
+#include <algorithm>
 #include <map>
 #include <utility>
 
 #include <fmt/format.h>
 #include <re2/re2.h>
 
+#include "base/ascii.h"
 #include "base/nearest.h"
 #include "base/terminal.h"
 #include "testplan/case_reading.h"
+#include "testplan/installation.h"
 #include "testplan/pattern.h"
 #include "testplan/plan_references.h"
 #include "testplan/plan_table.h"
@@ -20,20 +22,17 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMostCases = 100'000;
-constexpr std::array<std::string_view, 9> kStrategies = {"apt", "pip", "npm", "cargo", "go", "gem", "archive", "script", "none"};
 
-// The strategy that people mean by other words.
-std::string strategy_of(std::string word) {
-  for (char& byte : word) byte = static_cast<char>(byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte);
-  static const std::map<std::string, std::string, std::less<>> kOther = {
-      {"apt-get", "apt"},     {"deb", "apt"},        {"debian", "apt"},        {"pip3", "pip"},
-      {"pipx", "pip"},        {"python", "pip"},     {"pypi", "pip"},          {"node", "npm"},
-      {"npx", "npm"},         {"crates", "cargo"},   {"rust", "cargo"},        {"golang", "go"},
-      {"ruby", "gem"},        {"tar", "archive"},    {"tarball", "archive"},   {"zip", "archive"},
-      {"release", "archive"}, {"binary", "archive"}, {"download", "archive"},  {"shell", "script"},
-      {"command", "script"},  {"custom", "script"},  {"preinstalled", "none"}, {"auto", ""}};
-  const auto found = kOther.find(word);
-  return found == kOther.end() ? word : found->second;
+// The strategy that people mean by a word; the word itself if it is none of ours; "": it is to be found out.
+std::string strategy_of(const std::string& word) {
+  if (ascii_lower(word) == "auto") return "";
+  const std::string strategy = install_strategy(word);
+  return strategy.empty() ? word : strategy;
+}
+
+bool is_strategy(const std::string& word) {
+  const auto& all = install_strategies();
+  return std::find(all.begin(), all.end(), word) != all.end();
 }
 
 // A version beside one package, as the strategy's own tool spells it.
@@ -48,9 +47,10 @@ void read_install_table(const PlanTable& table, InstallRequest& install) {
   const auto strategy = table.find({"strategy", "method", "type", "installer", "package_manager"});
   if (strategy) {
     install.strategy = strategy_of(table.text({strategy.name}));
-    if (!install.strategy.empty() && std::find(kStrategies.begin(), kStrategies.end(), install.strategy) == kStrategies.end()) {
+    if (!install.strategy.empty() && !is_strategy(install.strategy)) {
+      const auto& all = install_strategies();
       table.problem(strategy.name, fmt::format("there is no way of installation '{}'{}", install.strategy,
-                                               did_you_mean(install.strategy, {kStrategies.begin(), kStrategies.end()})));
+                                               did_you_mean(install.strategy, {all.begin(), all.end()})));
     }
   }
   install.packages = table.texts({"packages", "package", "package_name"});
@@ -75,7 +75,7 @@ void read_install(const PlanTable& table, InstallRequest& install) {
   } else if (member && member.value->is_string()) {
     const std::string text = member.value->get<std::string>();
     install.strategy = strategy_of(text);
-    if (std::find(kStrategies.begin(), kStrategies.end(), install.strategy) == kStrategies.end()) {  // "apt-get install -y jq"
+    if (!install.strategy.empty() && !is_strategy(install.strategy)) {  // "apt-get install -y jq"
       install.strategy = "script";
       install.source = text;
     }
@@ -127,8 +127,7 @@ std::vector<PlanStep> read_global(const PlanTable& table, Names names, PlanStep:
   if (!member) return {};
   std::vector<PlanStep> steps = read_steps(*member.value, below(table.pointer(), member.name), type, table.log());
   for (const PlanStep& step : steps) {
-    if (step.command.empty() && step.expected == Expectations{})
-      table.log().note(place_of(step.pointer), "neither runs a command nor says what to look for: it is passed over");
+    if (says_nothing(step)) table.log().note(place_of(step.pointer), "neither runs a command nor says what to look for: it is passed over");
   }
   return steps;
 }

@@ -94,10 +94,11 @@ class References {
     Place place;
   };
 
-  // `wanted`, or the first of "wanted-2", ... that nobody has.
-  std::string free_id(const std::string& wanted) const {
+  // `wanted`, or the first of "wanted-2", ... that nobody has. Ids are never given back, so each search goes on where the last one ended.
+  std::string free_id(const std::string& wanted) {
     std::string id = wanted;
-    for (std::size_t number = 2; known_.contains(id); ++number) id = fmt::format("{}-{}", wanted, number);
+    std::size_t& tried = tried_[wanted];
+    while (known_.contains(id)) id = fmt::format("{}-{}", wanted, ++tried + 1);
     return id;
   }
 
@@ -263,8 +264,7 @@ class References {
       if (one.main == at) main = sorted.size();
       if (step.command.empty() && step.expected != Expectations{} && !had_command)
         log_.problem(place_of(step.pointer), "checks the output of the command before it, and there is none");
-      if (step.command.empty() && step.expected == Expectations{})
-        log_.note(place_of(step.pointer), "neither runs a command nor says what to look for: it is passed over");
+      if (says_nothing(step)) log_.note(place_of(step.pointer), "neither runs a command nor says what to look for: it is passed over");
       had_command = had_command || !step.command.empty();
       sorted.push_back(std::move(step));
     }
@@ -290,6 +290,7 @@ class References {
   std::unordered_map<std::string, std::optional<std::size_t>> by_name_;  // nullopt: several
   std::vector<std::unordered_map<std::string, std::size_t>> own_;        // of each case: ids of its steps as the document has them
   std::unordered_set<std::string> ambiguous_;
+  std::unordered_map<std::string, std::size_t> tried_;  // numbers that free_id() has tried, by what was wanted
   Needs needs_of_cases_;
 };
 

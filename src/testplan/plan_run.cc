@@ -39,18 +39,25 @@ Result<void> run_groups(PlanProgress& progress, std::vector<std::vector<std::siz
   }
 }
 
-}  // namespace
-
-std::string case_directory(const TestPlan& plan, std::size_t index) {
+// The beginning of an id, of characters that mean nothing to anybody.
+std::string as_file_name(std::string_view id) {
   constexpr std::size_t kMost = 100;
-  std::string name = plan.cases[index].id.substr(0, kMost);
+  std::string name(id.substr(0, kMost));
   for (char& byte : name) {
     const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '-' ||
                        byte == '_' || byte == '.';
     if (!plain) byte = '_';
   }
-  return fmt::format("{:03}-{}", index + 1, name);
+  return name;
 }
+
+}  // namespace
+
+std::string case_directory(const TestPlan& plan, std::size_t index) {
+  return fmt::format("{:03}-{}", index + 1, as_file_name(plan.cases[index].id));
+}
+
+std::string step_directory(const PlanCase& one, std::size_t at) { return fmt::format("{:02}-{}", at + 1, as_file_name(one.steps[at].id)); }
 
 Result<PlanResult> run_plan(Engine& engine, const TestPlan& plan, const PlanRunOptions& options, PlanListener& listener) {
   const auto began = std::chrono::steady_clock::now();

@@ -44,6 +44,9 @@ struct PlanRunOptions {
 /// The name of the directory below PlanRunOptions::collect_to that has the files of the case at `index`: "003-its-id", whatever is in that.
 [[nodiscard]] std::string case_directory(const TestPlan& plan, std::size_t index);
 
+/// The same for what a step wrote: "02-its-id".
+[[nodiscard]] std::string step_directory(const PlanCase& one, std::size_t at);
+
 /// Called in the thread that runs the engine.
 struct PlanListener {
   virtual ~PlanListener() = default;

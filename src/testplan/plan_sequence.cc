@@ -14,8 +14,6 @@ namespace {
 
 constexpr unsigned kMostLost = 3;
 
-bool says_nothing(const PlanStep& step) { return step.command.empty() && step.expected == Expectations{}; }
-
 // The first of a set-up's steps that counts against it.
 std::string problem_of(const std::vector<PlanStep>& steps, const std::vector<StepResult>& results) {
   for (std::size_t at = 0; at < results.size(); ++at) {
@@ -86,12 +84,9 @@ Task<bool> PlanSequence::open_fresh() {
   }
   context_ = std::move(*context);
   ++opened_;
-  setup_values_.clear();
   present_.clear();
   has_services_ = false;
-  in_setup_ = true;
   setup_ = co_await global_steps(progress_.plan.setup, false);
-  in_setup_ = false;
   setup_problem_ = problem_of(progress_.plan.setup, setup_);
   PlanProgress::keep_worst(progress_.result.setup, setup_);
   co_return true;
@@ -222,7 +217,6 @@ Task<CaseResult> PlanSequence::attempt(std::size_t index, bool heard) {
     const Heard whose{heard ? std::optional(index) : std::nullopt, at};
     ended.steps[at] = co_await step(each, whose, before);
     if (ended.steps[at].outcome && !each.command.empty()) before.last = &ended.steps[at];
-    remember(ended.steps[at]);
     if (ended.steps[at].status != PlanStatus::passed && !says_nothing(each) && skipped_for.empty())
       skipped_for = fmt::format("'{}' did not pass", printable_line(each.id));
   }

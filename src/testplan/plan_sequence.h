@@ -73,7 +73,6 @@ class PlanSequence {
   Task<JobResult> command(ContextCommand command, Heard heard);
   Task<JobResult> look(std::string script);
 
-  [[nodiscard]] PlanValues values() const;
   Result<void> take_from_others(const PlanStep& step, const Before& before, StepResult& result);
   void take_own(const PlanStep& step, StepResult& result) const;
   void remember(const StepResult& result);
@@ -87,8 +86,7 @@ class PlanSequence {
   std::string setup_problem_;      // why this context is of no use
   std::vector<StepResult> setup_;  // of this context
   std::set<std::size_t> present_;  // cases that ran in this context, and passed
-  PlanValues setup_values_, case_values_;
-  bool in_setup_ = false;
+  PlanValues values_;              // that steps have given, the latest of each name
   bool has_services_ = false;
   unsigned opened_ = 0, lost_ = 0, services_ = 0;
   std::optional<Task<bool>> life_;  // last: it ends first

@@ -52,14 +52,8 @@ bool is_own(const Extraction& value, const PlanStep& step) { return value.of.emp
 
 }  // namespace
 
-PlanValues PlanSequence::values() const {
-  PlanValues both = case_values_;
-  for (const auto& [name, value] : setup_values_) both[name] = value;
-  return both;
-}
-
 void PlanSequence::remember(const StepResult& result) {
-  for (const auto& [name, value] : result.values) (in_setup_ ? setup_values_ : case_values_)[name] = value;
+  for (const auto& [name, value] : result.values) values_[name] = value;
 }
 
 // Values of other cases, of the set-up, or of earlier steps of this case.
@@ -103,7 +97,7 @@ Task<StepResult> PlanSequence::step(const PlanStep& step, Heard heard, Before be
     co_return result;
   }
   PlanStep said = step;
-  put_values(said, values());
+  put_values(said, values_);
   Lack lack{progress_.lacks(said.depends_on, before.one, before.ended)};
   if (lack.why.empty()) {
     std::vector<PlanDependency> needs = said.depends_on;
@@ -129,14 +123,14 @@ Task<StepResult> PlanSequence::step(const PlanStep& step, Heard heard, Before be
     result.out.clear();
     result.err.clear();
     result.truncated = false;
-    if (in_setup_) remember(result);
+    remember(result);
     co_return result;
   }
   for (unsigned tries = 0; tries <= said.retries.value_or(0); ++tries) {
     const bool again = co_await try_step(said, heard, result);
     if (!again) break;
   }
-  if (in_setup_) remember(result);
+  remember(result);
   co_return result;
 }
 
@@ -147,7 +141,7 @@ Task<bool> PlanSequence::try_step(const PlanStep& step, Heard heard, StepResult&
   result = {};
   result.attempts = attempts;
   result.values = taken;
-  result.environment = values();
+  result.environment = values_;
   for (const auto& [name, value] : step.environment) result.environment[name] = value;
 
   std::string words = step.command;
@@ -178,7 +172,7 @@ Task<PlanSequence::Lack> PlanSequence::missing(const std::vector<PlanDependency>
   for (const PlanDependency& need : needs) {
     if (need.kind == PlanDependency::Kind::result) continue;
     asked.push_back(need);
-    asked.back().what = with_values(need.what, values(), false);
+    asked.back().what = with_values(need.what, values_, false);
   }
   Lack lack;
   while (!asked.empty()) {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "base/terminal.h"
 #include "base/units.h"
 
@@ -19,12 +20,6 @@ using std::chrono::milliseconds;
 constexpr std::size_t kMostProblems = 20;
 constexpr std::size_t kMostNotes = 50;
 constexpr milliseconds kYear = std::chrono::hours(24 * 365);
-
-std::string lower(std::string_view text) {
-  std::string made(text);
-  std::transform(made.begin(), made.end(), made.begin(), [](unsigned char byte) { return static_cast<char>(std::tolower(byte)); });
-  return made;
-}
 
 std::string shown(const Json& value) {
   if (value.is_array()) return "a list";
@@ -87,7 +82,7 @@ std::optional<std::string> text_of(const Json& value) {
 
 bool is_variable_name(std::string_view name) {
   const auto letter = [](char byte) { return std::isalpha(static_cast<unsigned char>(byte)) != 0 || byte == '_'; };
-  return !name.empty() && name.size() <= 256 && letter(name.front()) && std::all_of(name.begin(), name.end(), [&](char byte) {
+  return !name.empty() && letter(name.front()) && std::all_of(name.begin(), name.end(), [&](char byte) {
     return letter(byte) || std::isdigit(static_cast<unsigned char>(byte)) != 0;
   });
 }
@@ -147,7 +142,7 @@ std::optional<bool> PlanTable::truth(Names names) const {
   const Member member = find(names);
   if (!member) return std::nullopt;
   if (member.value->is_boolean()) return member.value->get<bool>();
-  const std::string word = lower(text_of(*member.value).value_or(""));
+  const std::string word = ascii_lower(text_of(*member.value).value_or(""));
   if (word == "true" || word == "yes" || word == "on" || word == "1") return true;
   if (word == "false" || word == "no" || word == "off" || word == "0") return false;
   is_no(member.name, *member.value, "true or false");

@@ -10,6 +10,7 @@
 #include <re2/re2.h>
 #include <unistd.h>
 
+#include "base/ascii.h"
 #include "base/terminal.h"
 #include "image/package_index.h"
 #include "image/toml.h"
@@ -42,11 +43,6 @@ bool contains(const List& list, std::string_view name) {
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value ? value : "";
-}
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
-  return text;
 }
 
 std::vector<std::string> lines_of(std::string_view text) {
@@ -109,19 +105,25 @@ class Reading {
       found_.environment[name] = value;
       if (name.ends_with("_TOKEN")) found_.secrets.push_back(value);
     }
-    if (const std::string small = lower(name); small.starts_with("npm_config_")) {
+    if (const std::string small = ascii_lower(name); small.starts_with("npm_config_")) {
       std::string setting = small.substr(11);
       std::replace(setting.begin(), setting.end(), '_', '-');
       if (is_npm_setting(setting)) found_.environment[small] = value;
+      if (setting.starts_with("//")) found_.secrets.push_back(value);
     }
     if (name == "NODE_EXTRA_CA_CERTS") found_.environment[name] = value;
   }
 
   // A setting's text for the script, which writes it to a file; `pointer`: what tells the tool of it.
-  void hand_on(const char* name, std::string text, const char* pointer, const std::string& file) {
-    if (text.empty() || text.size() > kMostSettings) return;
+  Result<void> hand_on(const char* name, std::string text, const char* pointer, const std::string& file) {
+    if (text.empty()) return {};
+    if (text.size() > kMostSettings)
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("what the configuration files say of registries for {} is more than {} KiB: shorten them", file,
+                              kMostSettings >> 10));
     found_.environment[name] = std::move(text);
     if (*pointer) found_.environment[pointer] = fmt::format("{}/{}", kInstallationPlace, file);
+    return {};
   }
 
   std::string show(const std::string& path, const std::string& name) {
@@ -186,8 +188,7 @@ class Reading {
       if (line.starts_with("//")) found_.secrets.push_back(line.substr(line.find('=') + 1));
       rest += line + "\n";
     }
-    hand_on("CASEMATE_NPMRC", rest, "npm_config_userconfig", "npmrc");
-    return {};
+    return hand_on("CASEMATE_NPMRC", rest, "npm_config_userconfig", "npmrc");
   }
 
   Result<void> cargo() {
@@ -196,8 +197,7 @@ class Reading {
       TRY_ASSIGN(const std::string text, text_of(path));
       if (text.empty()) continue;
       TRY_ASSIGN(std::string tables, registry_tables_of_cargo(text, path));
-      hand_on("CASEMATE_CARGO_CONFIG", std::move(tables), "", "");
-      break;
+      return hand_on("CASEMATE_CARGO_CONFIG", std::move(tables), "", "cargo/config.toml");
     }
     return {};
   }
@@ -221,8 +221,7 @@ class Reading {
       TRY_ASSIGN(const std::string text, text_of(path));
       std::string lines = registry_lines_of_gem(text);
       if (lines.empty()) continue;
-      hand_on("CASEMATE_GEMRC", std::move(lines), "GEMRC", "gemrc");
-      break;
+      return hand_on("CASEMATE_GEMRC", std::move(lines), "GEMRC", "gemrc");
     }
     return {};
   }
@@ -230,7 +229,9 @@ class Reading {
   Result<void> apt() {
     std::vector<std::string> files;
     std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator("/etc/apt/apt.conf.d", ignored)) files.push_back(entry.path());
+    for (const auto& entry : std::filesystem::directory_iterator("/etc/apt/apt.conf.d", ignored)) {
+      if (entry.is_regular_file(ignored)) files.push_back(entry.path());
+    }
     std::sort(files.begin(), files.end());
     files.emplace_back("/etc/apt/apt.conf");
     std::string text;
@@ -238,8 +239,7 @@ class Reading {
       TRY_ASSIGN(const std::string file, text_of(path));
       text += registry_lines_of_apt(file);
     }
-    hand_on("CASEMATE_APT_CONF", std::move(text), "APT_CONFIG", "apt.conf");
-    return {};
+    return hand_on("CASEMATE_APT_CONF", std::move(text), "APT_CONFIG", "apt.conf");
   }
 
   // Each file once, at a place of ours: what a package brings at its own place must be free to be written.

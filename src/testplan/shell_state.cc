@@ -15,16 +15,10 @@
 
 #include "base/shell_words.h"
 #include "base/terminal.h"
+#include "testplan/plan_table.h"
 
 namespace casemate {
 namespace {
-
-bool is_variable(std::string_view name) {
-  const auto fits = [](char byte) {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '_';
-  };
-  return !name.empty() && !(name[0] >= '0' && name[0] <= '9') && std::all_of(name.begin(), name.end(), fits);
-}
 
 std::string quoted(const std::string& word) { return join_shell_words({word}); }
 
@@ -39,7 +33,7 @@ Borrowed borrow(const std::map<std::string, std::string>& environment) {
   Borrowed made;
   std::size_t number = 0;
   for (const auto& [name, value] : environment) {
-    if (!is_variable(name)) {  // no shell takes it: it gets there by itself, if at all
+    if (!is_variable_name(name)) {  // no shell takes it: it gets there by itself, if at all
       made.env[name] = value;
       continue;
     }
@@ -165,7 +159,7 @@ std::string check_needs(const std::vector<PlanDependency>& needs, unsigned patie
         script += fmt::format("[ -e {} ] || {}\n", quoted(need.what), missing);
         break;
       case PlanDependency::Kind::environment:
-        script += is_variable(need.what) ? fmt::format("[ -n \"${{{}+x}}\" ] || {}\n", need.what, missing) : missing + "\n";
+        script += is_variable_name(need.what) ? fmt::format("[ -n \"${{{}+x}}\" ] || {}\n", need.what, missing) : missing + "\n";
         break;
       case PlanDependency::Kind::command:
         script += fmt::format("command -v -- {} >/dev/null 2>&1 || {}\n", quoted(need.what), missing);

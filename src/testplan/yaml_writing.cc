@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "base/terminal.h"
 #include "testplan/yaml.h"
 
@@ -63,8 +64,7 @@ std::string in_quotes(std::string_view text) {
 // Words that YAML 1.1 or 1.2 takes for truth or nothing.
 bool is_word_of_yaml(std::string_view text) {
   if (text.size() > 5) return false;
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char byte) { return static_cast<char>(std::tolower(byte)); });
+  const std::string lower = ascii_lower(text);
   constexpr std::array<std::string_view, 9> kWords = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"};
   return std::find(kWords.begin(), kWords.end(), lower) != kWords.end();
 }

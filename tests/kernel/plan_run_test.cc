@@ -172,6 +172,17 @@ TEST_F(PlanRunTest, values_go_from_one_command_to_later_ones) {
   EXPECT_EQ(out(result, 2), "{{MISSING}} x\n");
 }
 
+TEST_F(PlanRunTest, of_values_of_one_name_the_latest_counts) {
+  plan_.setup = {step_of("s", "echo set-up")};
+  plan_.cases = {case_of("a", {"echo $V"}), case_of("b", {"echo case"}), case_of("c", {"echo $V"})};
+  plan_.teardown = {step_of("t1", "echo end"), step_of("t2", "echo $V")};
+  for (PlanStep* step : {&plan_.setup[0], &plan_.cases[1].steps[0], &plan_.teardown[0]}) step->extractions = {{"V", "", ""}};
+  const PlanResult result = run_it();
+  EXPECT_EQ(out(result, 0), "set-up\n");
+  EXPECT_EQ(out(result, 2), "case\n");
+  EXPECT_EQ(result.teardown[1].out, "end\n");
+}
+
 TEST_F(PlanRunTest, what_needs_something_is_skipped_with_its_name) {
   plan_.cases = {case_of("bad", {"false"}),
                  case_of("b", {"true"}, {on("bad")}),

@@ -253,6 +253,14 @@ TEST_F(ToolInstallation, a_script_has_its_own_interpreter_and_no_secret_comes_ou
   ASSERT_TRUE(done) << done.error().error.what << done.error().log;
   EXPECT_NE(done->log.find("token ***\nat https://***@host/x\n"), std::string::npos) << done->log;
   EXPECT_EQ(output(done->base, "tool; env | grep -c TOKEN"), "tool 1.2\n0\n");
+  // Nor in what is told meanwhile, nor in the error.
+  std::string told;
+  InstallSurroundings heard = around();
+  heard.progress = [&](std::string_view line) { told += fmt::format("{}\n", line); };
+  fails(install_tool({.strategy = "script", .source = "echo \"error: $CARGO_REGISTRY_TOKEN\"; exit 1"}, "tool", bare(), heard),
+        ErrorCode::refused, "failed: error: ***");
+  EXPECT_NE(told.find("error: ***\n"), std::string::npos) << told;
+  EXPECT_EQ(told.find("hidden-token-77"), std::string::npos) << told;
   // A failure of a command in the middle ends it.
   fails(run_script("echo one\nfalse\n" + std::string(kTool)), ErrorCode::refused, "failed: one");
 }

@@ -67,6 +67,12 @@ TEST(Comparison, json_compares_values) {
   EXPECT_EQ(as_json(R"({"items":[{"n":"a"}],"gone":null})", R"({"items":[{"n":"b"},3],"a b":{"x":1}})"),
             "$.gone: null is gone\n$.items[0].n: \"a\" became \"b\"\n$.items[1]: 3 is new\n$[\"a b\"]: an object of 1 members is new\n");
   EXPECT_EQ(as_json("[1]", "{}"), "$: a list of 1 became an object of 0 members\n");
+  // A long name is cut, and no place is written for what is the same.
+  const std::string name(4 << 20, 'a');
+  std::string many = "[0";
+  for (int i = 0; i < 100'000; ++i) many += ",0";
+  const auto under_name = [&](const std::string& list) { return fmt::format(R"({{"{}":{}}})", name, list); };
+  EXPECT_EQ(as_json(under_name(many + "]"), under_name(many + ",1]")), fmt::format("$[\"{}...][100001]: 1 is new\n", name.substr(0, 299)));
 }
 
 TEST(Comparison, what_is_no_json_is_compared_exactly) {

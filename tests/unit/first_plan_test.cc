@@ -220,6 +220,10 @@ TEST(HelpTexts, that_are_hostile_or_none) {
   std::string bytes;
   for (int i = 0; i < 100'000; ++i) bytes += static_cast<char>(i * 7919 >> 3);
   (void)read_help(bytes, "x");
+  // What is done with each line must not grow with the lines before it, nor is a pattern compiled for each.
+  std::string usages = "Usage:\n";
+  for (int i = 0; i < 50'000; ++i) usages += "x c" + std::to_string(i % 1000) + "\n";
+  EXPECT_EQ(read_help(usages, "x").commands.size(), 200u);
 }
 
 // A tool as a table of answers, recorded as they were written here.

@@ -144,6 +144,8 @@ TEST(InstallStrategies, have_other_names_in_plans) {
   EXPECT_EQ(install_strategy("pypi"), "pip");
   EXPECT_EQ(install_strategy("crates.io"), "cargo");
   EXPECT_EQ(install_strategy("none"), "none");
+  EXPECT_EQ(install_strategy("preinstalled"), "none");
+  EXPECT_EQ(install_strategy("Tarball"), "archive");
   EXPECT_EQ(install_strategy("brew"), "");
 }
 

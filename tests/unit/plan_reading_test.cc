@@ -282,6 +282,9 @@ TEST(PlanReading, ways_of_installation) {
   EXPECT_EQ(install("install: {strategy: archive, url: 'https://x/y.tgz', sha256: ab, needs: [xz-utils]}"),
             (InstallRequest{.strategy = "archive", .source = "https://x/y.tgz", .digest = "sha256:ab", .needs = {"xz-utils"}}));
   EXPECT_EQ(install("install: none").strategy, "none");
+  EXPECT_EQ(install("install: yarn").strategy, "npm");
+  EXPECT_EQ(install("install: auto"), InstallRequest{});
+  EXPECT_EQ(install("install: {strategy: auto, package: jq}"), InstallRequest{.packages = {"jq"}});
   EXPECT_EQ(install("install: ./install.sh"), (InstallRequest{.strategy = "script", .source = "./install.sh"}));
   EXPECT_EQ(install("metadata: {install_command: make install}").source, "make install");
   EXPECT_EQ(install("install: {command: make}").strategy, "script");
@@ -331,6 +334,7 @@ TEST(PlanReading, what_is_no_plan) {
                   .starts_with("plan.yaml: test_cases[0].extract.extraction_pattern: '(' is no pattern"));
   EXPECT_EQ(problems_of_cases("  - {id: a, command_line: \"x\\0y\"}"),
             "plan.yaml: test_cases[0].command_line: has a NUL in it\nplan.yaml: test_cases[0]: has neither a command_line nor steps");
+  EXPECT_EQ(problems_of_cases("  - {id: a, steps: [\"x\\0y\"]}"), "plan.yaml: test_cases[0].steps[0]: has a NUL in it");
 }
 
 TEST(PlanReading, at_most_twenty_problems_are_told) {
@@ -401,6 +405,15 @@ TEST(PlanReading, twenty_thousand_steps_in_a_case) {
   ASSERT_TRUE(plan) << plan.error().what;
   EXPECT_EQ(plan->cases[0].steps.size(), 20'001u);
   EXPECT_EQ(plan->cases[0].steps[20'000].type, PlanStep::Type::assertion);
+}
+
+// Each needs an id that nobody has, and all of them want the same.
+TEST(PlanReading, a_hundred_thousand_cases_of_one_id) {
+  Json cases = Json::array();
+  for (int one = 0; one < 100'000; ++one) cases.push_back({{"id", "x"}, {"command_line", "y"}});
+  const auto plan = read_plan({Json{{"tool_name", "x"}, {"test_cases", cases}}}, "p");
+  ASSERT_FALSE(plan);
+  EXPECT_NE(plan.error().what.find("and 99979 more problems"), std::string::npos) << plan.error().what;
 }
 
 TEST(PlanReading, a_configuration_is_laid_over) {
