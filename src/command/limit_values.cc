@@ -25,7 +25,7 @@ std::optional<T> unless_zero(T value) {
 Result<void> read_memory_limit(const std::string& value, Limits& limits) {
   TRY_ASSIGN(const std::uint64_t bytes, parse_bytes(value));
   if (bytes != 0 && bytes < kLeastMemory)
-    return wrong(fmt::format("'{}' is too little to run Python; give at least 6M, or 0 for no limit", value));
+    return wrong(fmt::format("'{}' is too little to start a program; give at least 6M, or 0 for no limit", value));
   limits.memory_bytes = unless_zero(bytes);
   return {};
 }

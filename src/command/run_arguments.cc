@@ -173,7 +173,9 @@ void declare(CLI::App& app, Words& words) {
       ->take_all()
       ->allow_extra_args(false);
   declare_root_options(app, words.root);
-  app.add_option("--executor", words.executor, "native: cells of this machine; docker: containers of a Docker Engine or podman")->type_name("NAME")->capture_default_str();
+  app.add_option("--executor", words.executor, "native: cells of this machine; docker: containers of a Docker Engine or podman")
+      ->type_name("NAME")
+      ->capture_default_str();
   app.add_option("--name", words.name, "for reports and history")->type_name("NAME");
   app.add_flag("--json", words.json, "print one JSON object with everything instead of the command's output");
   app.add_flag("-q,--quiet", words.quiet, "no line of ours on stderr");

@@ -333,6 +333,21 @@ def test_exit_statuses(plans):
     assert plans("verify", plan).returncode == 2  # never recorded
 
 
+def test_limits_that_make_no_sense_name_their_option(plans):
+    plan = plans.cases("true")
+    for option in ("--memory", "--cpus", "--disk"):
+        assert plans("run", plan, option, "much").err.startswith(f"casemate plan: {option}: ")
+
+
+def test_an_id_comes_before_another_cases_name(plans):
+    plan = plans.cases({"name": "c2", "command_line": "echo first > f"}, {"name": "c1", "command_line": "echo second > f"})
+    assert plans("run", plan, "--output", "out").returncode == 0
+    assert plans("show", "latest", "c1").out.startswith("c1  passed")
+    assert plans("export", "latest", "exported").returncode == 0
+    artifacts = plans.directory / "exported" / "artifacts"
+    assert [(artifacts / case / "files/app/f").read_text() for case in ("001-c1", "002-c2")] == ["first\n", "second\n"]
+
+
 def test_filters(plans):
     plan = plans.cases({"command_line": "true", "tags": ["smoke"]}, {"command_line": "true", "tags": ["slow"]}, {"command_line": "echo needle"})
 
@@ -559,6 +574,17 @@ def test_the_database_of_somebody_else(plans):
     again = plans("run", plan)
     assert again.returncode == 0, again.err
     assert "was damaged" in again.out
+
+
+def test_nothing_to_compare_with_where_there_is_no_database(plans):
+    plan = plans.cases("echo hi")
+    assert plans("run", plan, "--output", "out").returncode == 0
+    plans.environment["CASEMATE_STATE_DIR"] = str(plans.directory / plan)  # a file
+    for words in ((), ("--against", "latest")):
+        done = plans("verify", plan, *words)
+        assert done.returncode == 2, done.err
+        assert "CASEMATE_STATE_DIR" in done.err
+    assert plans("verify", plan, "--against", "out/results.json").returncode == 0
 
 
 def test_a_results_file_that_is_none(plans):

@@ -189,11 +189,18 @@ Result<void> read_pids(const std::string& word, Limits& limits) {
   return {};
 }
 
+Result<void> read_limit(std::string_view option, const std::string& word, Result<void> (*read)(const std::string&, Limits&),
+                        Limits& limits) {
+  if (word.empty()) return {};
+  const auto done = read(word, limits);
+  return done ? Result<void>() : invalid(fmt::format("{}: {}", option, done.error().what));
+}
+
 Result<void> read_limits(const Words& words, Limits& limits) {
   limits = default_limits();
-  if (!words.memory.empty()) TRY(read_memory_limit(words.memory, limits));
-  if (!words.cpus.empty()) TRY(read_cpus_limit(words.cpus, limits));
-  if (!words.disk.empty()) TRY(read_disk_limit(words.disk, limits));
+  TRY(read_limit("--memory", words.memory, read_memory_limit, limits));
+  TRY(read_limit("--cpus", words.cpus, read_cpus_limit, limits));
+  TRY(read_limit("--disk", words.disk, read_disk_limit, limits));
   return read_pids(words.pids, limits);
 }
 

@@ -82,8 +82,9 @@ class PlanCommand {
   // ---- before anything is made
 
   Result<void> read() {
-    TRY_ASSIGN(text_, read_file(request_.plan));
-    TRY_ASSIGN(document_, read_plan_document(request_.plan));
+    // Once: what --write compares the file with is what was read.
+    TRY_ASSIGN(text_, read_file(request_.plan, kMostOfDocument + 1));
+    TRY_ASSIGN(document_, parse_document(text_, request_.plan, format_of(request_.plan, text_)));
     TRY_ASSIGN(plan_, read_plan(document_, request_.plan));
     PlanExecution execution = plan_.execution;
     if (!request_.config.empty()) TRY(read_configuration(request_.config, execution));
@@ -102,7 +103,7 @@ class PlanCommand {
     if (opened) {
       history_.emplace(std::move(*opened));
       if (!history_->note().empty()) plan_.notes.push_back(history_->note());
-    } else if (request_.resume || (request_.action == Action::verify && request_.against.empty())) {
+    } else if (request_.resume || (request_.action == Action::verify && !against_file())) {
       return std::unexpected(opened.error());
     } else {
       plan_.notes.push_back("this run is not kept in the database: " + opened.error().what);
@@ -116,11 +117,16 @@ class PlanCommand {
     return {};
   }
 
+  // Else it is a run of the database.
+  [[nodiscard]] bool against_file() const {
+    std::error_code problem;
+    return !request_.against.empty() && std::filesystem::is_regular_file(request_.against, problem);
+  }
+
   Result<void> find_recording() {
     mode_ = request_.compare.value_or(compare_mode(document_.value).value_or(CompareMode::exact));
     const std::string& against = request_.against;
-    std::error_code problem;
-    if (!against.empty() && std::filesystem::is_regular_file(against, problem)) {
+    if (against_file()) {
       TRY_ASSIGN(recording_, read_recording(against));
       return {};
     }
@@ -199,6 +205,7 @@ class PlanCommand {
     row_.total = selected_;
     if (request_.resume) TRY(take_up());
     if (auto times = history_->times(row_.path)) {
+      times->erase(kRemainderId);
       for (const auto& [id, microseconds] : *times) settings_.options.times[id] = std::chrono::microseconds(microseconds);
     }
     TRY_ASSIGN(row_.id, history_->begin(row_));
@@ -311,6 +318,9 @@ class PlanCommand {
     const auto keep = [&](const Result<void>& done) {
       if (!done) problems.push_back(done.error().what);
     };
+    if (request_.action == Action::record && signal() == 0 && !own_failure_) {
+      for (const std::string& note : write_recording(plan_, result_, *normaliser_, document_.value)) keeper_->note(note);
+    }
     TestPlan noted = plan_;
     noted.notes.insert(noted.notes.end(), keeper_->notes().begin(), keeper_->notes().end());
     keep(end_in_history(sum));
@@ -369,9 +379,6 @@ class PlanCommand {
   }
 
   Result<void> write_plan() {
-    if (request_.action == Action::record && signal() == 0 && !own_failure_) {
-      for (const std::string& note : write_recording(plan_, result_, *normaliser_, document_.value)) keeper_->note(note);
-    }
     std::string path = request_.output_file;
     if (request_.write) path = request_.plan;
     if (path.empty() || own_failure_) return {};

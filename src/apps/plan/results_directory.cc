@@ -20,7 +20,6 @@ namespace fs = std::filesystem;
 
 // Says that all in the directory is ours to replace.
 constexpr const char* kMark = "casemate-plan.artifacts";
-constexpr std::size_t kLongestName = 100;
 
 std::unexpected<Error> cannot(std::string_view what, const std::string& path, const std::error_code& problem) {
   return fail(ErrorCode::system, fmt::format("can't {} {}: {}", what, printable_name(path), problem.message()), problem.value());
@@ -30,17 +29,6 @@ Result<void> make_directories(const std::string& path) {
   std::error_code problem;
   fs::create_directories(path, problem);
   return problem ? Result<void>(cannot("make", path, problem)) : Result<void>();
-}
-
-// The directory of a step: "02-its-id", whatever is in that.
-std::string step_name(const PlanCase& one, std::size_t at) {
-  std::string name = one.steps[at].id.substr(0, kLongestName);
-  for (char& byte : name) {
-    const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '-' ||
-                       byte == '_' || byte == '.';
-    if (!plain) byte = '_';
-  }
-  return fmt::format("{:02}-{}", at + 1, name);
 }
 
 // Nobody waits for the disk: what a crash of the machine takes is in the database too.
@@ -90,7 +78,7 @@ Result<void> ResultsDirectory::end_case(const TestPlan& plan, std::size_t index,
   for (std::size_t at = 0; at < result.steps.size() && at < plan.cases[index].steps.size(); ++at) {
     const StepResult& step = result.steps[at];
     if (!step.outcome) continue;
-    const std::string directory = fmt::format("{}/{}", place, step_name(plan.cases[index], at));
+    const std::string directory = fmt::format("{}/{}", place, step_directory(plan.cases[index], at));
     TRY(make_directories(directory));
     for (const auto& [name, bytes] : {std::pair("stdout", &step.out), std::pair("stderr", &step.err)}) {
       TRY(write_new(fmt::format("{}/{}", directory, name), *bytes));

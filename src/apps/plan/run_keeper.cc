@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "apps/plan/case_record.h"
 #include "base/terminal.h"
+#include "base/units.h"
 #include "sys/fd.h"
 
 namespace casemate {
@@ -83,7 +85,13 @@ Result<void> RunKeeper::add_to_history(std::size_t index, const CaseResult& resu
   TRY_ASSIGN(CaseRecord record, record_of(plan_.cases[index], result, *history_));
   if (directory_ && files.empty()) {
     for (const ResultsDirectory::File& file : directory_->files(plan_, index)) {
-      if (file.bytes > kLongestFile || kept_files_ + file.bytes > kMostFiles) continue;
+      if (file.bytes > kLongestFile || kept_files_ + file.bytes > kMostFiles) {
+        if (!std::exchange(files_left_out_, true))
+          note(fmt::format("the database keeps files of at most {}, and {} of a run: others, as {} of '{}', are in --output alone",
+                           format_bytes(kLongestFile), format_bytes(kMostFiles), printable_name(file.cell),
+                           printable_name(plan_.cases[index].id)));
+        continue;
+      }
       TRY_ASSIGN(const std::string bytes, read_file(file.host, kLongestFile));
       TRY_ASSIGN(std::string digest, history_->keep(bytes));
       kept_files_ += bytes.size();

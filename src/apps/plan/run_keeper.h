@@ -64,6 +64,7 @@ class RunKeeper final : public PlanListener {
   std::vector<std::string> notes_;
   std::uint64_t kept_files_ = 0;
   bool trouble_told_ = false;
+  bool files_left_out_ = false;
 };
 
 }  // namespace casemate

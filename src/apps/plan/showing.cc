@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <unordered_map>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -52,9 +53,8 @@ std::string indented(std::string_view text) {
 std::string changes_text(const std::vector<Change>& changes) {
   std::string text;
   for (const Change& change : changes) {
-    const char* kind = change.kind == Change::Kind::created ? "created" : change.kind == Change::Kind::modified ? "modified" : "deleted";
     text += fmt::format(
-        "    {:<8} {}{}\n", kind, printable_name("/" + change.path),
+        "    {:<8} {}{}\n", word(change.kind), printable_name("/" + change.path),
         change.type == Change::Type::file && change.kind != Change::Kind::deleted ? fmt::format(" ({})", format_bytes(change.size)) : "");
   }
   return text;
@@ -108,8 +108,10 @@ std::string run_text(const SavedRun& run, bool colors) {
 }
 
 Result<std::size_t> find_case(const SavedRun& run, const std::string& id) {
-  for (std::size_t at = 0; at < run.plan.cases.size(); ++at) {
-    if (run.plan.cases[at].id == id || run.plan.cases[at].name == id) return at;
+  for (const auto member : {&PlanCase::id, &PlanCase::name}) {  // ids are unique, names need not be
+    for (std::size_t at = 0; at < run.plan.cases.size(); ++at) {
+      if (run.plan.cases[at].*member == id) return at;
+    }
   }
   return fail(ErrorCode::not_found, fmt::format("run {} has no case '{}'", printable_name(run.row.id), printable_name(id)));
 }
@@ -182,12 +184,14 @@ Result<std::string> listed(const PlanRequest& request) {
 // ---- export
 
 Result<void> add_files(const ResultsDirectory& directory, const SavedRun& run, const PlanHistory& history) {
+  std::unordered_map<std::string_view, std::size_t> places;
+  for (std::size_t at = 0; at < run.plan.cases.size(); ++at) places.emplace(run.plan.cases[at].id, at);
   for (const PlanArtifact& artifact : run.artifacts) {
     if (artifact.kind != "file") continue;
-    const auto index = find_case(run, artifact.case_id);
-    if (!index) continue;
+    const auto place = places.find(artifact.case_id);
+    if (place == places.end()) continue;
     TRY_ASSIGN(const std::string bytes, history.read(artifact.digest));
-    TRY(directory.add_file(run.plan, *index, artifact.path, bytes));
+    TRY(directory.add_file(run.plan, place->second, artifact.path, bytes));
   }
   return {};
 }
