@@ -537,6 +537,16 @@ def test_configurations_that_are_none(plans):
     assert plans("run", plan, "--config", "other.toml").returncode == 0
 
 
+def test_a_plan_alone_gets_nothing_of_this_machine(plans):
+    for execution, flag in (({"network": "host"}, ["--network", "none"]), ({"docker_image": "dir:/"}, ["--image", "host"])):
+        plan = plans.cases("true", execution=execution)
+        done = plans("run", plan)
+        assert (done.returncode, "a plan alone does not get" in done.err) == (2, True), done.err
+        assert plans("run", plan, *flag).returncode == 0
+    (plans.directory / "own.toml").write_text('[execution]\nnetwork = "host"\n')
+    assert plans("run", plans.cases("true", execution={"network": "host"}), "--config", "own.toml").returncode == 0
+
+
 def test_showing(plans):
     plan = plans.cases({"command_line": "date -Ins; touch new", "name": "a date"}, {"command_line": "echo bad; exit 1"})
     quiet = plans("run", plan, "--quiet")

@@ -86,8 +86,7 @@ class PlanCommand {
     TRY_ASSIGN(text_, read_file(request_.plan, kMostOfDocument + 1));
     TRY_ASSIGN(document_, parse_document(text_, request_.plan, format_of(request_.plan, text_)));
     TRY_ASSIGN(plan_, read_plan(document_, request_.plan));
-    PlanExecution execution = plan_.execution;
-    if (!request_.config.empty()) TRY(read_configuration(request_.config, execution));
+    TRY_ASSIGN(const PlanExecution execution, plan_execution(request_.flags, plan_.execution, request_.config));
     TRY_ASSIGN(settings_, plan_settings(request_.flags, execution, plan_.install, plan_.tool));
     TRY_ASSIGN(settings_.options.selected, select_cases(plan_, request_.selection));
     settings_.options.fail_fast = request_.fail_fast;

@@ -1,6 +1,7 @@
 #include "apps/plan/settings.h"
 
 #include <sstream>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -91,8 +92,7 @@ Result<void> set_root(PlanSettings& settings, const PlanFlags& flags, const Plan
   return {};
 }
 
-}  // namespace
-
+// A file without the table changes nothing.
 Result<void> read_configuration(const std::string& path, PlanExecution& execution) {
   nlohmann::ordered_json whole;
   if (path.ends_with(".toml")) {
@@ -104,6 +104,26 @@ Result<void> read_configuration(const std::string& path, PlanExecution& executio
   if (!whole.is_object()) return invalid(fmt::format("{}: is no configuration: a table 'execution' is wanted", printable_name(path)));
   const auto table = whole.find("execution");
   return table == whole.end() ? Result<void>() : read_execution(*table, path, execution);
+}
+
+}  // namespace
+
+Result<PlanExecution> plan_execution(const PlanFlags& flags, PlanExecution plan, const std::string& configuration) {
+  const std::string network = std::exchange(plan.network, ""), image = std::exchange(plan.image, "");
+  if (!configuration.empty()) TRY(read_configuration(configuration, plan));
+  if (plan.network.empty()) {
+    if (network == "host" && !flags.network)
+      return invalid("the plan asks for this machine's own network, which a plan alone does not get: give --network host, or another");
+    plan.network = network;
+  }
+  if (plan.image.empty()) {
+    if (image.starts_with("dir:") && !flags.root.image)
+      return invalid(
+          fmt::format("the plan asks for a directory of this machine as its root, which a plan alone does not get: give --image {}",
+                      printable_name(image)));
+    plan.image = image;
+  }
+  return plan;
 }
 
 Result<PlanSettings> plan_settings(const PlanFlags& flags, const PlanExecution& execution, const InstallRequest& install,

@@ -23,9 +23,10 @@ struct PlanSettings {
   PlanRunOptions options;  ///< without base, selection and done
 };
 
-/// Lays the `execution` table of a configuration in YAML, JSON or TOML over `execution`; a file without one changes nothing. invalid_input
-/// names the place.
-Result<void> read_configuration(const std::string& path, PlanExecution& execution);
+/// What a plan says of how it is run, with the `execution` table of a configuration (YAML, JSON or TOML; "": none) over it. A plan may be
+/// somebody else's text, so this machine's network and a directory of it as the root have to be asked for by a flag or the configuration:
+/// invalid_input where the plan alone does. invalid_input names the place of what is wrong in the configuration.
+Result<PlanExecution> plan_execution(const PlanFlags& flags, PlanExecution plan, const std::string& configuration);
 
 /// `execution` and `install` are the plan's, with the configuration's over them. invalid_input names what was said wrong.
 Result<PlanSettings> plan_settings(const PlanFlags& flags, const PlanExecution& execution, const InstallRequest& install,
