@@ -240,6 +240,7 @@ class Asking {
     if (!metadata.empty()) plan["metadata"] = metadata;
     if (const Json install = install_table(); !install.empty()) plan["install"] = install;
     if (!request_.image.empty()) plan["execution"] = {{"docker_image", request_.image}};
+    if (request_.in_docker) plan["execution"]["use_docker"] = true;
     plan["test_cases"] = std::move(cases_);
     made_.document = std::move(plan);
   }

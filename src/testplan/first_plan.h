@@ -25,6 +25,7 @@ struct FirstPlanRequest {
   std::string tool;           ///< its program's name
   InstallRequest install;     ///< written into the plan, so that it can be run as it is
   std::string image;          ///< the same; "": not said
+  bool in_docker = false;     ///< the same
   std::size_t commands = 50;  ///< at most so many sub-commands get a case
 };
 

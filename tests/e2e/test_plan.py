@@ -488,6 +488,10 @@ def test_init_writes_a_plan_that_passes(plans):
     assert (made["tool_name"], len(made["test_cases"]) >= 2) == ("sort", True)
     run = plans("run", "made.yaml")
     assert run.returncode == 0, run.out + run.err
+    (plans.directory / "made.yaml").write_text("completed by hand")
+    again = plans("init", "sort", "-o", "made.yaml")
+    assert (again.returncode, "made.yaml is there already" in again.err) == (2, True), again.err
+    assert (plans.directory / "made.yaml").read_text() == "completed by hand"
     assert plans("init", "no-such-tool-anywhere").returncode == 125
 
 

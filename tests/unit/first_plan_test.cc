@@ -271,7 +271,8 @@ Tool mill() {
 
 TEST(FirstPlans, have_what_the_tool_says_of_itself) {
   Tool tool = mill();
-  const FirstPlanRequest request{.tool = "mill", .install = {.strategy = "apt", .packages = {"mill"}}, .image = "docker://debian:12"};
+  const FirstPlanRequest request{
+      .tool = "mill", .install = {.strategy = "apt", .packages = {"mill"}}, .image = "docker://debian:12", .in_docker = true};
   const auto made = first_plan(request, tool.ask());
   ASSERT_TRUE(made) << made.error().what;
   Strings ids;
@@ -287,6 +288,7 @@ TEST(FirstPlans, have_what_the_tool_says_of_itself) {
   EXPECT_EQ(cases["help-sieve"]["expected_error_contains"], (Strings{"usage", "sieve"}));
   EXPECT_EQ(cases["unknown-option"]["expected_exit_code"], 2);
   EXPECT_EQ(cases["unknown-option"]["expected_error_contains"], Strings{"no-such-option-as-this"});
+  EXPECT_EQ(made->document["execution"], (nlohmann::ordered_json{{"docker_image", "docker://debian:12"}, {"use_docker", true}}));
   EXPECT_EQ(made->notes, (Strings{"'mill lost' has no help of its own: no case",
                                   "'mill --show-dust' looked as if it only printed, but ended with 'exited 2': no case"}));
   EXPECT_EQ(std::count(tool.asked.begin(), tool.asked.end(), "mill --wipe"), 0) << "nothing is run that isn't known to be harmless";

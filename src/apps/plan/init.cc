@@ -1,6 +1,7 @@
 #include "apps/plan/init.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "apps/plan/execution.h"
 #include "apps/plan/installed_root.h"
@@ -25,11 +26,22 @@ Result<FirstPlan> asked(const PlanRequest& request, const PlanSettings& settings
     if (!root.log().empty()) say(printable(root.log()));
     return std::unexpected(installed.error());
   }
-  const FirstPlanRequest wanted{.tool = request.tool, .install = root.installed().used, .image = request.flags.root.image.value_or("")};
+  const FirstPlanRequest wanted{.tool = request.tool,
+                                .install = root.installed().used,
+                                .image = request.flags.root.image.value_or(""),
+                                .in_docker = settings.executor == "docker"};
   return first_plan(wanted, ask_in_cells(*engine, root.base()));
 }
 
+// A plan is completed by hand.
+Result<void> check_free(const std::string& path) {
+  struct stat info;
+  if (path.empty() || path.starts_with("/dev/") || ::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
+  return fail(ErrorCode::invalid_input, fmt::format("{} is there already: name another file, or remove it", printable_name(path)));
+}
+
 Result<int> write_first_plan(const PlanRequest& request) {
+  TRY(check_free(request.output_file));
   TRY_ASSIGN(const PlanSettings settings, plan_settings(request.flags, {}, {}, request.tool));
   TRY(need_executor(settings.executor));
   auto made = asked(request, settings);
