@@ -541,6 +541,19 @@ def test_configurations_that_are_none(plans):
     assert plans("run", plan, "--config", "other.toml").returncode == 0
 
 
+def test_verify_compares_which_files_are_changed(plans):
+    case = {"command_line": "mkdir -p sub; echo x > sub/$FILE; mktemp >/dev/null; echo $RANDOM$(date +%N) > log"}
+    plan = plans.cases(case)
+    assert plans("record", plan, "--env", "FILE=one", "--output", "out").returncode == 0
+    same = plans("verify", plan, "--env", "FILE=one")
+    assert same.returncode == 0, same.out + same.err
+    for words in ([], ["--compare", "contains"], ["--compare", "json"], ["--against", "out/results.json"]):
+        other = plans("verify", plan, "--env", "FILE=two", *words)
+        assert other.returncode == 1
+        assert "changed files are not as recorded" in other.out, other.out
+        assert "-created file /app/sub/one" in other.out
+
+
 def test_a_plan_alone_gets_nothing_of_this_machine(plans):
     for execution, flag in (({"network": "host"}, ["--network", "none"]), ({"docker_image": "dir:/"}, ["--image", "host"])):
         plan = plans.cases("true", execution=execution)

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <openssl/evp.h>
 
 #include "base/terminal.h"
@@ -43,6 +44,26 @@ std::string text_in(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
+std::string file_line(std::string_view kind, std::string_view type, std::string_view path) {
+  if (kind == word(Change::Kind::modified) && type == word(Change::Type::directory)) return "";
+  return fmt::format("{} {} /{}\n", kind, type, path);
+}
+
+std::string sorted_text(std::vector<std::string> lines) {
+  std::sort(lines.begin(), lines.end());
+  return fmt::format("{}", fmt::join(lines, ""));
+}
+
+std::optional<std::string> files_in(const Json& object) {
+  const auto list = object.find("changed_files");
+  if (list == object.end() || !list->is_array()) return std::nullopt;
+  std::vector<std::string> lines;
+  for (const Json& one : *list) {
+    if (one.is_object()) lines.push_back(file_line(text_in(one, "kind"), text_in(one, "type"), text_in(one, "path")));
+  }
+  return sorted_text(std::move(lines));
+}
+
 // Nothing for what did not run.
 std::optional<RecordedStep> step_in(const Json& object) {
   if (!object.is_object() || text_in(object, "outcome").empty()) return std::nullopt;
@@ -50,6 +71,7 @@ std::optional<RecordedStep> step_in(const Json& object) {
   if (const auto code = object.find("return_code"); code != object.end() && code->is_number_integer()) step.exit_code = code->get<int>();
   step.out = output_in(object, "stdout");
   step.err = output_in(object, "stderr");
+  step.files = files_in(object);
   return step;
 }
 
@@ -101,6 +123,12 @@ void write_step(const StepResult& result, const Normaliser& normaliser, Json& ob
 
 }  // namespace
 
+std::string files_text(const std::vector<Change>& changes) {
+  std::vector<std::string> lines;
+  for (const Change& change : changes) lines.push_back(file_line(word(change.kind), word(change.type), to_utf8(change.path)));
+  return sorted_text(std::move(lines));
+}
+
 Recording recording_of(const SavedRun& run) {
   Recording recording{.name = fmt::format("run {}", run.row.id)};
   for (std::size_t index = 0; index < run.plan.cases.size(); ++index) {
@@ -110,7 +138,8 @@ Recording recording_of(const SavedRun& run) {
     auto& steps = recording.cases[one.id];
     for (std::size_t at = 0; at < one.steps.size() && at < result.steps.size(); ++at) {
       const StepResult& step = result.steps[at];
-      if (step.outcome && !one.steps[at].command.empty()) steps[key_of(one, at)] = {exit_code(step), step.out, step.err};
+      if (step.outcome && !one.steps[at].command.empty())
+        steps[key_of(one, at)] = {exit_code(step), step.out, step.err, files_text(step.changes)};
     }
   }
   return recording;
@@ -174,11 +203,20 @@ std::string compare_case(const PlanCase& one, const Recording& recording, Compar
       differences += fmt::format("{} of {}, as recorded and now:\n{}", name, printable_name(one.steps[at].id), difference.text);
       if (!differences.ends_with('\n')) differences += '\n';
     }
+    if (before->second.files) {
+      const CompareMode names = mode == CompareMode::json ? CompareMode::exact : mode;
+      const Difference difference = compare(normaliser.apply(*before->second.files), normaliser.apply(files_text(step.changes)), names);
+      if (!difference.same) {
+        changed.emplace_back("changed files");
+        differences += fmt::format("changed files of {}, as recorded and now:\n{}", printable_name(one.steps[at].id), difference.text);
+      }
+    }
     if (changed.empty()) continue;
     std::string list = changed[0];
     for (std::size_t more = 1; more < changed.size(); ++more) list += (more + 1 == changed.size() ? " and " : ", ") + changed[more];
     step.status = PlanStatus::failed;
-    step.reason = fmt::format("{} {} not as recorded in {}", list, changed.size() == 1 ? "is" : "are", recording.name);
+    step.reason = fmt::format("{} {} not as recorded in {}", list, changed.size() == 1 && changed[0] != "changed files" ? "is" : "are",
+                              recording.name);
     if (result.status == PlanStatus::passed) result.reason = step.reason;
     result.status = PlanStatus::failed;
   }

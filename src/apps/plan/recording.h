@@ -4,10 +4,12 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "apps/plan/saved_run.h"
+#include "casemate/outcome.h"
 #include "casemate/result.h"
 #include "testplan/comparison.h"
 #include "testplan/models.h"
@@ -18,8 +20,13 @@ namespace casemate {
 /// What one command came to.
 struct RecordedStep {
   std::optional<int> exit_code;
-  std::string out, err;  ///< raw
+  std::string out, err;              ///< raw
+  std::optional<std::string> files;  ///< files_text(); nullopt: the recording doesn't say
 };
+
+/// A line for each file that a command created, modified or removed ("created file /app/x"), sorted. Directories in which something merely
+/// changed are left out.
+[[nodiscard]] std::string files_text(const std::vector<Change>& changes);
 
 /// By case id, then by step id; "" is the case's own command.
 struct Recording {
@@ -34,7 +41,8 @@ Result<Recording> read_recording(const std::string& path);
 /// A plan that expects nothing: whatever its commands come to passes, but time-outs and limits.
 [[nodiscard]] TestPlan without_expectations(TestPlan plan);
 
-/// Sets status and reason of a case that ran from what was recorded of it; gives the differences, for people. Outcomes that are errors
+/// Sets status and reason of a case that ran from what was recorded of it: exit status, outputs, and which files were changed, not what is
+/// in them (json: by their names exactly). Gives the differences, for people. Outcomes that are errors
 /// stay.
 std::string compare_case(const PlanCase& one, const Recording& recording, CompareMode mode, const Normaliser& normaliser,
                          CaseResult& result);
