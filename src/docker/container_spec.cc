@@ -83,7 +83,7 @@ class Specifier {
     body["WorkingDir"] = "/" + cwd_;
     body["Env"] = environment();
     body["Entrypoint"] = Json::array({std::string(kWitnessPlace)});
-    Json words = Json::array({setting_.use == ContainerUse::job ? "job" : "hold", setting_.token});
+    Json words = Json::array({setting_.use == ContainerUse::context ? "hold" : job_.report ? "report" : "job", setting_.token});
     if (setting_.use == ContainerUse::job) {
       words.push_back((job_.profile == Profile::strict ? "strict" : "default") + taken_away());
       for (const std::string& word : job_.argv) words.push_back(word);
