@@ -21,9 +21,10 @@ class UpperLayers : public EachDaemon {
     if (!id_.empty()) remove(id_);
   }
   // The container's, before it starts.
-  std::shared_ptr<const UpperLayer> search() {
+  std::shared_ptr<const UpperLayer> search() { return search(*api_); }
+  std::shared_ptr<const UpperLayer> search(DockerApi& api) {
     std::optional<std::shared_ptr<const UpperLayer>> found;
-    UpperLayerSearch search(*api_, id_, [&](std::shared_ptr<const UpperLayer> layer) { found = std::move(layer); });
+    UpperLayerSearch search(api, id_, [&](std::shared_ptr<const UpperLayer> layer) { found = std::move(layer); });
     search.begin();
     turn_until([&] { return found.has_value(); });
     return found.value_or(nullptr);
@@ -113,6 +114,46 @@ TEST_P(UpperLayers, the_mark_is_not_seen_by_the_container) {
   const auto stat = parse_path_stat(ask(look)->path_stat);
   ASSERT_TRUE(stat);
   EXPECT_EQ(stat->size, 0u);
+}
+
+// The daemon, which names another directory of this host than its own: as one in another mount namespace does.
+class Elsewhere final : public DockerApi {
+ public:
+  Elsewhere(DockerApi& api, std::string own, std::string said) : api_(api), own_(std::move(own)), said_(std::move(said)) {}
+  void negotiate(std::function<void(Result<DockerVersion>)> done) override { api_.negotiate(std::move(done)); }
+  [[nodiscard]] const DockerVersion& version() const override { return api_.version(); }
+  [[nodiscard]] const DockerEndpoint& endpoint() const override { return api_.endpoint(); }
+  [[nodiscard]] Reactor& reactor() const override { return api_.reactor(); }
+  DockerCallId call(DockerRequest request, std::function<void(Result<DockerReply>)> done) override {
+    return api_.call(std::move(request), [this, done = std::move(done)](Result<DockerReply> reply) {
+      for (std::size_t at = 0; reply && (at = reply->body.find(own_, at)) != std::string::npos; at += said_.size())
+        reply->body.replace(at, own_.size(), said_);
+      done(std::move(reply));
+    });
+  }
+  DockerCallId open_stream(DockerRequest request, std::function<void(Result<std::unique_ptr<DockerStream>>)> done) override {
+    return api_.open_stream(std::move(request), std::move(done));
+  }
+  void forget(DockerCallId call) override { api_.forget(call); }
+
+ private:
+  DockerApi& api_;
+  std::string own_, said_;
+};
+
+TEST_P(UpperLayers, a_daemon_whose_files_are_elsewhere_is_asked) {
+  ASSERT_TRUE(layer_);
+  const std::string other = create("true");
+  const auto upper = [&](const std::string& id) -> std::string {
+    return nlohmann::json::parse(ask("GET", "/containers/" + id + "/json")->body)["GraphDriver"]["Data"]["UpperDir"];
+  };
+  Elsewhere names_another(*api_, upper(id_), upper(other));
+  EXPECT_FALSE(search(names_another));
+  Elsewhere names_none(*api_, upper(id_), (daemon_->top() / "none").string());
+  EXPECT_FALSE(search(names_none));
+  Elsewhere tells_the_truth(*api_, upper(id_), upper(id_));
+  EXPECT_TRUE(search(tells_the_truth));
+  remove(other);
 }
 
 // Its answer with something else in it.
