@@ -1,6 +1,9 @@
 #include "docker/changes.h"
 
 #include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <cstdio>
 
 #include <nlohmann/json.hpp>
 
@@ -15,15 +18,10 @@ constexpr std::string_view kTheirTrees[] = {"dev", "proc", "sys", "run/secrets"}
 
 // Go's os.FileMode.
 constexpr std::uint64_t kDirectory = 1ull << 31, kSymlink = 1ull << 27, kDevice = 1ull << 26, kFifo = 1ull << 25, kSocket = 1ull << 24,
-                        kSticky = 1ull << 20;
+                        kSetUser = 1ull << 23, kSetGroup = 1ull << 22, kSticky = 1ull << 20;
 
 bool covers(std::string_view tree, std::string_view path) {
   return tree.empty() || path == tree || (path.size() > tree.size() && path.starts_with(tree) && path[tree.size()] == '/');
-}
-
-bool is_theirs(std::string_view path) {
-  return path == kWitnessPlace.substr(1) || std::find(std::begin(kTheirs), std::end(kTheirs), path) != std::end(kTheirs) ||
-         std::any_of(std::begin(kTheirTrees), std::end(kTheirTrees), [&](std::string_view tree) { return covers(tree, path); });
 }
 
 std::string parent_of(const std::string& path) {
@@ -47,7 +45,33 @@ std::string from_base64(std::string_view text) {
   return bytes;
 }
 
+// RFC 3339, 5.6, as Go's encoding/json writes it: "2026-11-22T13:10:02.123456789+01:00". 0: it is none.
+timespec time_of(const std::string& text) {
+  int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, read = 0;
+  if (std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute, &second, &read) != 6) return {};
+  const auto days = std::chrono::sys_days(std::chrono::year(year) / std::chrono::month(static_cast<unsigned>(month)) /
+                                          std::chrono::day(static_cast<unsigned>(day)))
+                        .time_since_epoch()
+                        .count();
+  timespec time{.tv_sec = std::int64_t{days} * 86'400 + hour * 3600 + minute * 60 + second, .tv_nsec = 0};
+  std::string_view rest = std::string_view(text).substr(static_cast<std::size_t>(read));
+  if (rest.starts_with('.')) {
+    rest.remove_prefix(1);
+    for (long unit = 100'000'000; !rest.empty() && std::isdigit(static_cast<unsigned char>(rest[0])); unit /= 10, rest.remove_prefix(1))
+      time.tv_nsec += unit * (rest[0] - '0');
+  }
+  int hours = 0, minutes = 0;
+  if (std::sscanf(std::string(rest).c_str(), "%*1[+-]%2d:%2d", &hours, &minutes) == 2)
+    time.tv_sec -= (rest[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+  return time;
+}
+
 }  // namespace
+
+bool is_daemons_own(std::string_view path) {
+  return path == kWitnessPlace.substr(1) || std::find(std::begin(kTheirs), std::end(kTheirs), path) != std::end(kTheirs) ||
+         std::any_of(std::begin(kTheirTrees), std::end(kTheirTrees), [&](std::string_view tree) { return covers(tree, path); });
+}
 
 Result<LayerChanges> parse_changes(std::string_view text) {
   LayerChanges changes;
@@ -59,7 +83,7 @@ Result<LayerChanges> parse_changes(std::string_view text) {
     const std::uint64_t kind = number_at(each, "Kind");
     if (path.size() < 2 || path[0] != '/' || path.find('\0') != std::string::npos || kind > 2)
       return fail(ErrorCode::corrupt, "the daemon's list of a container's changes has an entry that the Engine API does not know");
-    if (!is_theirs(path.substr(1))) changes[path.substr(1)] = static_cast<LayerChange>(kind);
+    if (!is_daemons_own(path.substr(1))) changes[path.substr(1)] = static_cast<LayerChange>(kind);
   }
   return changes;
 }
@@ -71,7 +95,9 @@ Result<TarEntry> parse_path_stat(std::string_view header) {
   TarEntry entry;
   entry.path = text_at(*json, "name");
   entry.size = number_at(*json, "size");
-  entry.mode = static_cast<std::uint32_t>((mode & 0777) | ((mode & kSticky) != 0 ? 01000 : 0));
+  entry.mode = static_cast<std::uint32_t>((mode & 0777) | ((mode & kSticky) != 0 ? 01000 : 0) | ((mode & kSetUser) != 0 ? 04000 : 0) |
+                                          ((mode & kSetGroup) != 0 ? 02000 : 0));
+  entry.modified = time_of(text_at(*json, "mtime", 64));
   entry.link_target = text_at(*json, "linkTarget");
   if ((mode & kDirectory) != 0) {
     entry.type = TarEntry::Type::directory;

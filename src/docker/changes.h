@@ -19,9 +19,11 @@ using LayerChanges = std::map<std::string, LayerChange>;
 
 /// corrupt: nothing that the API knows.
 Result<LayerChanges> parse_changes(std::string_view json);
+/// What is so left out: /dev and all in it, /etc/hosts, ...; without the leading "/".
+[[nodiscard]] bool is_daemons_own(std::string_view path);
 
-/// The header X-Docker-Container-Path-Stat (base64 of JSON, with Go's os.FileMode): `size` and `modified` are the entry's too, `path` only
-/// its last part. corrupt: it is none.
+/// The header X-Docker-Container-Path-Stat (base64 of JSON, with Go's os.FileMode and time.Time): `path` is only the last part of it.
+/// corrupt: it is none.
 Result<TarEntry> parse_path_stat(std::string_view header);
 
 /// One request for what a place below which changes are wanted needs.

@@ -1,10 +1,10 @@
 #include "docker/container_creation.h"
 
 #include <fmt/format.h>
-#include <sys/random.h>
 
 #include "base/untrusted_json.h"
 #include "docker/archive.h"
+#include "sys/random.h"
 
 namespace casemate {
 
@@ -15,13 +15,7 @@ std::string docker_reference(const std::string& image) {
   return image;
 }
 
-std::string random_token() {
-  unsigned char bytes[16] = {};
-  (void)::getrandom(bytes, sizeof bytes, 0);
-  std::string token;
-  for (const unsigned char byte : bytes) token += fmt::format("{:02x}", byte);
-  return token;
-}
+std::string random_token() { return random_name() + random_name(); }
 
 Result<void> check_docker_job(const DockerGround& ground, Job job, ContainerUse use) {
   if (ground.config) {  // these come from the image

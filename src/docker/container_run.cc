@@ -1,5 +1,6 @@
 #include "docker/container_run.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -16,6 +17,7 @@ namespace {
 constexpr std::size_t kMostBacklog = 1u << 20;
 constexpr auto kBacklogPause = std::chrono::milliseconds(5);
 constexpr auto kLook = std::chrono::milliseconds(250);
+constexpr int kRest = 9;  // times what the last look at the size took
 constexpr auto kSetupTime = std::chrono::seconds(60);
 constexpr auto kLastBytes = std::chrono::seconds(5);  // for output that is still on its way when the container has ended
 constexpr int kNotExecuted = 125;                     // the status of a cell's process that could not become its command
@@ -263,10 +265,12 @@ Outcome ContainerRun::disk_limit(const std::string& what) const {
 }
 
 void ContainerRun::watch_disk() {
-  schedule(kLook, [this] {
+  // Where dockerd compares the whole image for it, it is not kept busy with that.
+  schedule(std::max<Clock::duration>(kLook, kRest * size_took_), [this] {
     if (ending_ || waited_) return;
-    call("GET", "/json?size=1", [this](const Result<DockerReply>& reply) {
+    call("GET", "/json?size=1", [this, asked = Clock::now()](const Result<DockerReply>& reply) {
       if (ending_ || waited_) return;
+      size_took_ = Clock::now() - asked;
       if (reply && reply->status == 200) {
         const auto json = untrusted_object(reply->body);
         if (json && number_at(*json, "SizeRw") > *job_.limits.disk_bytes)

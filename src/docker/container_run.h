@@ -98,6 +98,7 @@ class ContainerRun {
   std::optional<Clock::time_point> start_;
   std::optional<Clock::time_point> end_;
   std::optional<ContainerStats> stats_;
+  Clock::duration size_took_{};      // to answer, the last time
   std::optional<Outcome> given_up_;  // what we ended it for
   std::optional<Outcome> own_end_;   // it never ran, or nobody knows
   int exit_code_ = 0;

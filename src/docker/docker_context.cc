@@ -10,12 +10,12 @@
 #include "base/terminal.h"
 #include "base/units.h"
 #include "base/untrusted_json.h"
-#include "docker/collection.h"
+#include "docker/container_opening.h"
 #include "docker/frames.h"
 #include "docker/snapshot.h"
+#include "docker/step_collection.h"
 #include "docker/witness.h"
 #include "engine/capture.h"
-#include "engine/delivery.h"
 
 namespace casemate {
 namespace {
@@ -54,30 +54,20 @@ struct Running {
 
 class DockerContext final : public Context {
  public:
-  DockerContext(DockerGround& ground, Job job) : ground_(ground), job_(std::move(job)) {
-    if (job_.argv.empty()) job_.argv = {"true"};  // there is none
-  }
+  DockerContext(DockerGround& ground, Job job, OpenContainer container);
   ~DockerContext() override;
   DockerContext(const DockerContext&) = delete;
   DockerContext& operator=(const DockerContext&) = delete;
-
-  static void open(std::shared_ptr<DockerContext> context, OpenedContext opened);
 
   Result<void> start(ContextCommand command, JobListener& listener, std::function<void(JobResult)> done) override;
   void signal(int number) override;
   void cancel() override { give_up({Outcome::Kind::cancelled}); }
   [[nodiscard]] bool alive() const override { return alive_; }
   void collect(std::vector<std::string> paths, std::string destination, std::function<void(Result<JobResult>)> done) override;
-  [[nodiscard]] const Job& job() const { return job_; }
 
  private:
   void call(DockerRequest request, std::function<void(Result<DockerReply>)> then);
   void schedule(Clock::duration after, std::function<void()> due);
-  void open_stream(DockerRequest request, std::function<void(Result<std::unique_ptr<DockerStream>>)> then);
-  void opening_failed(const Error& error);
-  void attach();
-  void begin_container();
-  void opened();
   void take_snapshot(std::function<void(Result<LayerSnapshot>)> then);
   void execute();
   void run();
@@ -90,7 +80,6 @@ class DockerContext final : public Context {
   void give_up(Outcome outcome);
   void send_signal(int number);
   void note_changes();
-  void list_changes(const std::map<std::string, LayerStep>& steps, LayerSnapshot now);
   void finish();
   void lose(const std::string& why);
   void beat();
@@ -98,39 +87,24 @@ class DockerContext final : public Context {
 
   DockerGround& ground_;
   Job job_;
-  OpenedContext opened_;
-  std::shared_ptr<DockerContext> opening_;  // itself, until it is handed over
-  std::unique_ptr<ContainerCreation> creation_;
-  std::string id_;
-  bool alive_ = false;
+  OpenContainer container_;
+  bool alive_ = true;
   std::set<DockerCallId> calls_;
   std::set<Reactor::TimerId> timers_;
-  std::unique_ptr<DockerStream> hold_;
   std::vector<std::unique_ptr<DockerStream>> services_;
   std::unique_ptr<Running> running_;
   std::unique_ptr<SnapshotTaking> taking_;
-  std::optional<LayerSnapshot> first_, last_;  // at its opening, and after the last command; nullopt: not known
+  std::optional<LayerSnapshot> last_;  // after the last command; nullopt: not known
   std::unique_ptr<Collection> collection_;
   std::function<void(Result<JobResult>)> collected_;
 };
 
-// What Executor::open() gives away: the context itself lives on in callbacks of its own that are under way.
-class OwnedContext final : public Context {
- public:
-  explicit OwnedContext(std::shared_ptr<DockerContext> context) : context_(std::move(context)) {}
-  Result<void> start(ContextCommand command, JobListener& listener, std::function<void(JobResult)> done) override {
-    return context_->start(std::move(command), listener, std::move(done));
-  }
-  void signal(int number) override { context_->signal(number); }
-  void cancel() override { context_->cancel(); }
-  [[nodiscard]] bool alive() const override { return context_->alive(); }
-  void collect(std::vector<std::string> paths, std::string destination, std::function<void(Result<JobResult>)> done) override {
-    context_->collect(std::move(paths), std::move(destination), std::move(done));
-  }
-
- private:
-  std::shared_ptr<DockerContext> context_;
-};
+DockerContext::DockerContext(DockerGround& ground, Job job, OpenContainer container)
+    : ground_(ground), job_(std::move(job)), container_(std::move(container)), last_(container_.first) {
+  container_.hold->listen([](std::string_view) {},
+                          [this](const Result<void>&) { lose("the container was removed from outside, or its first process killed"); });
+  beat();
+}
 
 DockerContext::~DockerContext() {
   for (const DockerCallId id : calls_) ground_.api.forget(id);
@@ -139,12 +113,8 @@ DockerContext::~DockerContext() {
   collection_.reset();
   running_.reset();
   services_.clear();
-  hold_.reset();
-  if (id_.empty() && creation_) id_ = creation_->id();
-  creation_.reset();
-  if (id_.empty()) return;
-  DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id_), .silence = std::chrono::seconds(5)};
-  (void)call_and_wait(ground_.api, ground_.reactor, std::move(remove));
+  container_.hold.reset();
+  remove_container(ground_, container_.id);
 }
 
 void DockerContext::call(DockerRequest request, std::function<void(Result<DockerReply>)> then) {
@@ -152,15 +122,6 @@ void DockerContext::call(DockerRequest request, std::function<void(Result<Docker
   *id = ground_.api.call(std::move(request), [this, id, then = std::move(then)](Result<DockerReply> reply) {
     calls_.erase(*id);
     then(std::move(reply));
-  });
-  calls_.insert(*id);
-}
-
-void DockerContext::open_stream(DockerRequest request, std::function<void(Result<std::unique_ptr<DockerStream>>)> then) {
-  const auto id = std::make_shared<DockerCallId>();
-  *id = ground_.api.open_stream(std::move(request), [this, id, then = std::move(then)](Result<std::unique_ptr<DockerStream>> stream) {
-    calls_.erase(*id);
-    then(std::move(stream));
   });
   calls_.insert(*id);
 }
@@ -174,71 +135,14 @@ void DockerContext::schedule(Clock::duration after, std::function<void()> due) {
   timers_.insert(*id);
 }
 
-// ---- opening
-
-void DockerContext::open(std::shared_ptr<DockerContext> context, OpenedContext opened) {
-  DockerContext& self = *context;
-  self.opening_ = std::move(context);
-  self.opened_ = std::move(opened);
-  self.creation_ = std::make_unique<ContainerCreation>(self.ground_, self.job_, ContainerUse::context, random_token());
-  self.creation_->begin([&self](const Result<void>& made) {
-    self.id_ = self.creation_->id();
-    if (!made) return self.opening_failed(made.error());
-    self.attach();
-  });
-}
-
-void DockerContext::opening_failed(const Error& error) {
-  schedule({}, [this, error] {
-    const std::shared_ptr<DockerContext> self = std::move(opening_);
-    const OpenedContext opened = std::move(opened_);
-    if (opened) opened(std::unexpected(error));
-  });
-}
-
-void DockerContext::attach() {
-  // Its stdin keeps the container alive: when we go, however, it ends.
-  DockerRequest request{.method = "POST", .path = fmt::format("/containers/{}/attach?stream=1&stdin=1&stdout=1&stderr=1", id_)};
-  open_stream(std::move(request), [this](Result<std::unique_ptr<DockerStream>> stream) {
-    if (!stream) return opening_failed(stream.error());
-    hold_ = std::move(*stream);
-    hold_->listen([](std::string_view) {},
-                  [this](const Result<void>&) {
-                    if (opening_) return opening_failed({ErrorCode::system, "the container ended at its start", 0, "docker daemon"});
-                    lose("the container was removed from outside, or its first process killed");
-                  });
-    begin_container();
-  });
-}
-
-void DockerContext::begin_container() {
-  call({.method = "POST", .path = fmt::format("/containers/{}/start", id_)}, [this](const Result<DockerReply>& reply) {
-    if (!reply) return opening_failed(reply.error());
-    if (reply->status != 204) return opening_failed(docker_failure(*reply, "start the container"));
-    take_snapshot([this](Result<LayerSnapshot> taken) {
-      if (!taken) return opening_failed(taken.error());
-      first_ = *taken;
-      last_ = std::move(*taken);
-      this->opened();
-    });
-  });
-}
-
-void DockerContext::opened() {
-  alive_ = true;
-  beat();
-  std::unique_ptr<Context> owned = std::make_unique<OwnedContext>(std::move(opening_));
-  const OpenedContext opened = std::move(opened_);
-  opened(std::move(owned));
-}
-
 void DockerContext::take_snapshot(std::function<void(Result<LayerSnapshot>)> then) {
-  taking_ = std::make_unique<SnapshotTaking>(ground_.api, id_, [this, then = std::move(then)](Result<LayerSnapshot> taken) {
-    schedule({}, [this, then, taken = std::move(taken)] {
-      taking_.reset();
-      then(taken);
-    });
-  });
+  taking_ = std::make_unique<SnapshotTaking>(ground_.api, container_.id, container_.layer,
+                                             [this, then = std::move(then)](Result<LayerSnapshot> taken) {
+                                               schedule({}, [this, then, taken = std::move(taken)] {
+                                                 taking_.reset();
+                                                 then(taken);
+                                               });
+                                             });
   taking_->begin();
 }
 
@@ -277,26 +181,30 @@ void DockerContext::execute() {
   for (const auto& [name, value] : command.env) body["Env"].push_back(to_utf8(name + "=" + value));
   body["Cmd"] = {std::string(kWitnessPlace), "command", running_->token, job_.profile == Profile::strict ? "strict" : "default"};
   for (const std::string& word : command.argv) body["Cmd"].push_back(word);
-  call({.method = "POST", .path = fmt::format("/containers/{}/exec", id_), .body = body.dump()}, [this](const Result<DockerReply>& reply) {
-    if (!running_ || running_->over) return;
-    if (!reply) return lose(reply.error().what);
-    if (reply->status == 404) return lose("the container was removed from outside");
-    if (reply->status != 201) return lose(docker_failure(*reply, "start a command in the container").what);
-    if (const auto json = untrusted_object(reply->body)) running_->exec = text_at(*json, "Id", 64);
-    run();
-  });
+  call({.method = "POST", .path = fmt::format("/containers/{}/exec", container_.id), .body = body.dump()},
+       [this](const Result<DockerReply>& reply) {
+         if (!running_ || running_->over) return;
+         if (!reply) return lose(reply.error().what);
+         if (reply->status == 404) return lose("the container was removed from outside");
+         if (reply->status != 201) return lose(docker_failure(*reply, "start a command in the container").what);
+         if (const auto json = untrusted_object(reply->body)) running_->exec = text_at(*json, "Id", 64);
+         run();
+       });
 }
 
 void DockerContext::run() {
   Running& now = *running_;
   DockerRequest request{.method = "POST", .path = fmt::format("/exec/{}/start", now.exec)};
   request.body = nlohmann::json{{"Detach", false}, {"Tty", now.command.terminal}}.dump();
-  open_stream(std::move(request), [this](Result<std::unique_ptr<DockerStream>> stream) {
+  const auto id = std::make_shared<DockerCallId>();
+  *id = ground_.api.open_stream(std::move(request), [this, id](Result<std::unique_ptr<DockerStream>> stream) {
+    calls_.erase(*id);
     if (!running_ || running_->over) return;
     if (!stream) return lose(stream.error().what);
     running_->stream = std::move(*stream);
     listen();
   });
+  calls_.insert(*id);
   if (now.command.wall) {
     schedule(*now.command.wall, [this, token = now.token] {
       if (running_ && running_->token == token)
@@ -381,12 +289,13 @@ void DockerContext::send_signal(int number) {
   nlohmann::ordered_json body;
   body["User"] = fmt::format("{}:{}", job_.user.uid, job_.user.gid);
   body["Cmd"] = {std::string(kWitnessPlace), "signal", std::to_string(number), std::to_string(*now.report.started)};
-  call({.method = "POST", .path = fmt::format("/containers/{}/exec", id_), .body = body.dump()}, [this](const Result<DockerReply>& reply) {
-    const auto json = reply && reply->status == 201 ? untrusted_object(reply->body) : std::nullopt;
-    if (!json) return;
-    call({.method = "POST", .path = fmt::format("/exec/{}/start", text_at(*json, "Id", 64)), .body = R"({"Detach":true,"Tty":false})"},
-         [](const Result<DockerReply>&) {});
-  });
+  call({.method = "POST", .path = fmt::format("/containers/{}/exec", container_.id), .body = body.dump()},
+       [this](const Result<DockerReply>& reply) {
+         const auto json = reply && reply->status == 201 ? untrusted_object(reply->body) : std::nullopt;
+         if (!json) return;
+         call({.method = "POST", .path = fmt::format("/exec/{}/start", text_at(*json, "Id", 64)), .body = R"({"Detach":true,"Tty":false})"},
+              [](const Result<DockerReply>&) {});
+       });
 }
 
 void DockerContext::give_up(Outcome outcome) {
@@ -396,7 +305,7 @@ void DockerContext::give_up(Outcome outcome) {
   schedule(kKillTime, [this, token = running_->token] {
     if (!running_ || running_->token != token || running_->over) return;
     // Nothing answers in there any more: all of it goes.
-    call({.method = "POST", .path = fmt::format("/containers/{}/kill?signal=KILL", id_)}, [](const Result<DockerReply>&) {});
+    call({.method = "POST", .path = fmt::format("/containers/{}/kill?signal=KILL", container_.id)}, [](const Result<DockerReply>&) {});
     lose("its processes could not be ended, so the container was");
   });
 }
@@ -442,7 +351,7 @@ void DockerContext::command_ended() {
 }
 
 void DockerContext::look_again() {
-  call({.path = fmt::format("/containers/{}/json", id_)}, [this](const Result<DockerReply>& reply) {
+  call({.path = fmt::format("/containers/{}/json", container_.id)}, [this](const Result<DockerReply>& reply) {
     if (!running_ || running_->over) return;
     const auto json = reply && reply->status == 200 ? untrusted_object(reply->body) : std::nullopt;
     const auto* state = json ? member_if(*json, "State", &nlohmann::json::is_object) : nullptr;
@@ -461,56 +370,29 @@ void DockerContext::note_changes() {
       if (taken) last_ = std::move(*taken);
       return finish();
     }
-    const auto steps = steps_between(*last_, *taken);
+    auto steps = steps_between(*last_, *taken);
     running_->result.changes_truncated = taken->truncated || last_->truncated;
     if (steps.empty()) {
       last_ = std::move(*taken);
       return finish();
     }
-    list_changes(steps, std::move(*taken));
-  });
-}
-
-// Changes as archives tell them, with the kinds that the snapshots do.
-void DockerContext::list_changes(const std::map<std::string, LayerStep>& steps, LayerSnapshot now) {
-  LayerChanges wanted;
-  for (const auto& [path, step] : steps) {
-    if (step.kind != Change::Kind::deleted) wanted[path] = LayerChange::added;
-  }
-  last_ = std::move(now);
-  Collection::Request request{.container = id_, .image = creation_->image().id, .label_value = ground_.label_value};
-  request.places.push_back({.path = "", .bare = true});
-  request.changes = std::move(wanted);
-  auto collection = Collection::begin(ground_.api, ground_.reactor, std::move(request), [this, steps](JobResult found) {
-    if (!running_) return;
-    JobResult& result = running_->result;
-    for (Change& change : found.changes) {
-      const auto step = steps.find(change.path);
-      if (step == steps.end()) continue;  // a directory on the way
-      change.kind = step->second.kind;
-      result.changes.push_back(std::move(change));
-    }
-    for (const auto& [path, step] : steps) {
-      if (step.kind != Change::Kind::deleted) continue;
-      Change change;
-      change.kind = Change::Kind::deleted;
-      change.type = step.type;
-      change.path = path;
-      result.changes.push_back(std::move(change));
-    }
-    std::sort(result.changes.begin(), result.changes.end(), [](const Change& a, const Change& b) { return a.path < b.path; });
-    result.changes_truncated |= found.changes_truncated;
-    result.collect_error = std::move(found.collect_error);
-    schedule({}, [this] {
-      collection_.reset();
-      if (running_) finish();
+    last_ = std::move(*taken);
+    auto collection = collect_steps(ground_, container_, std::move(steps), "", [this](JobResult found) {
+      if (!running_) return;
+      running_->result.changes = std::move(found.changes);
+      running_->result.changes_truncated |= found.changes_truncated;
+      running_->result.collect_error = std::move(found.collect_error);
+      schedule({}, [this] {
+        collection_.reset();
+        if (running_) finish();
+      });
     });
+    if (!collection) {
+      running_->result.collect_error = collection.error().what;
+      return finish();
+    }
+    collection_ = std::move(*collection);
   });
-  if (!collection) {
-    running_->result.collect_error = collection.error().what;
-    return finish();
-  }
-  collection_ = std::move(*collection);
 }
 
 void DockerContext::finish() {
@@ -563,6 +445,13 @@ void DockerContext::beat() {
 
 // ---- files out
 
+// `path` is without the leading "/".
+bool asked_for(const std::vector<std::string>& paths, const std::string& path) {
+  return std::any_of(paths.begin(), paths.end(), [&, whole = "/" + path](const std::string& asked) {
+    return asked == "/" || whole == asked || whole.starts_with(asked.ends_with('/') ? asked : asked + "/");
+  });
+}
+
 void DockerContext::collect(std::vector<std::string> paths, std::string destination, std::function<void(Result<JobResult>)> done) {
   if (!alive_ || running_ || collection_ || taking_) {
     const char* why = alive_ ? "files are collected between commands, one collection at a time" : "the container of this context is gone";
@@ -578,27 +467,9 @@ void DockerContext::collect(std::vector<std::string> paths, std::string destinat
       });
     };
     if (!taken) return end(std::unexpected(taken.error()));
-    const auto steps = steps_between(first_.value_or(LayerSnapshot{}), *taken);
-    LayerChanges wanted;
-    for (const auto& [path, step] : steps) {
-      const bool asked = std::any_of(paths.begin(), paths.end(), [&, whole = "/" + path](const std::string& asked_for) {
-        return asked_for == "/" || whole == asked_for || whole.starts_with(asked_for.ends_with('/') ? asked_for : asked_for + "/");
-      });
-      if (asked && step.kind != Change::Kind::deleted) wanted[path] = LayerChange::added;
-    }
-    auto opened = destination.empty() ? Result<Delivery>(Delivery(UniqueFd())) : Delivery::open(destination);
-    if (!opened) return end(std::unexpected(opened.error()));
-    const auto root = std::make_shared<UniqueFd>(std::move(*opened).take_root());
-    Collection::Request request{
-        .container = id_, .image = creation_->image().id, .label_value = ground_.label_value, .destination = destination};
-    request.places.push_back({.path = "", .bare = true, .destination_fd = root->get()});
-    request.changes = std::move(wanted);
-    const auto found = [end, steps, root](JobResult result) {
-      std::erase_if(result.changes, [&](const Change& change) { return !steps.contains(change.path); });
-      for (Change& change : result.changes) change.kind = steps.at(change.path).kind;
-      end(std::move(result));
-    };
-    auto collection = Collection::begin(ground_.api, ground_.reactor, std::move(request), found);
+    auto steps = steps_between(container_.first, *taken);
+    std::erase_if(steps, [&](const auto& step) { return step.second.kind == Change::Kind::deleted || !asked_for(paths, step.first); });
+    auto collection = collect_steps(ground_, container_, std::move(steps), destination, end);
     if (!collection) return end(std::unexpected(collection.error()));
     collection_ = std::move(*collection);
   });
@@ -607,9 +478,13 @@ void DockerContext::collect(std::vector<std::string> paths, std::string destinat
 }  // namespace
 
 Result<void> open_docker_context(DockerGround& ground, Job job, OpenedContext opened) {
-  auto context = std::make_shared<DockerContext>(ground, std::move(job));
-  TRY(check_docker_job(ground, context->job(), ContainerUse::context));
-  DockerContext::open(std::move(context), std::move(opened));
+  if (job.argv.empty()) job.argv = {"true"};  // there is none
+  TRY(check_docker_job(ground, job, ContainerUse::context));
+  const auto opening = std::make_shared<ContainerOpening>(ground, job);
+  opening->begin([&ground, job, opening, opened = std::move(opened)](Result<OpenContainer> container) {
+    if (!container) return opened(std::unexpected(std::move(container.error())));
+    opened(std::make_unique<DockerContext>(ground, job, std::move(*container)));
+  });
   return {};
 }
 

@@ -1,8 +1,11 @@
 #include "docker/snapshot.h"
 
+#include <exception>
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "docker/upper_layer.h"
 
 namespace casemate {
 namespace {
@@ -40,7 +43,7 @@ std::map<std::string, LayerStep> steps_between(const LayerSnapshot& before, cons
       if (now.kind == LayerChange::modified && !is_directory) steps[path] = {Change::Kind::modified, now.type};
     } else if (found->second.kind == LayerChange::deleted) {
       steps[path] = {Change::Kind::created, now.type};
-    } else if (found->second.type != now.type || (!is_directory && found->second.stamp != now.stamp)) {
+    } else if (found->second.type != now.type || (!is_directory && found->second.look != now.look)) {
       steps[path] = {Change::Kind::modified, now.type};
     }
   }
@@ -83,6 +86,27 @@ void SnapshotTaking::end(Result<LayerSnapshot> result) {
 }
 
 void SnapshotTaking::begin() {
+  if (layer_) return walk();
+  list();
+}
+
+void SnapshotTaking::walk() {
+  const auto work = [this](const std::stop_token& stop) {
+    try {
+      walked_ = layer_->look(stop);
+    } catch (const std::exception& problem) {  // no memory
+      walked_ = fail(ErrorCode::exhausted, problem.what());
+    }
+  };
+  auto walking = SideWork::begin(api_.reactor(), work, [this] {
+    if (!*walked_) return list();
+    end(std::move(*walked_));
+  });
+  if (!walking) return list();
+  walking_ = std::move(*walking);
+}
+
+void SnapshotTaking::list() {
   call({.path = fmt::format("/containers/{}/changes", container_), .most_bytes = 64u << 20},
        [this](const Result<DockerReply>& reply) { listed(reply); });
 }
@@ -116,8 +140,10 @@ void SnapshotTaking::look() {
   call(std::move(request), [this, path](const Result<DockerReply>& reply) {
     if (!reply) return end(std::unexpected(reply.error()));
     LayerEntry& entry = snapshot_.entries[path];
-    entry.stamp = reply->path_stat;
-    if (const auto stat = parse_path_stat(reply->path_stat)) entry.type = type_of(stat->type);
+    if (const auto stat = parse_path_stat(reply->path_stat)) {
+      entry.type = type_of(stat->type);
+      if (entry.type != Change::Type::directory) entry.look = {stat->size, stat->mode, stat->modified.tv_sec, stat->modified.tv_nsec};
+    }
     if (!waiting_.empty()) return look();
     if (calls_.empty()) end(std::move(snapshot_));
   });

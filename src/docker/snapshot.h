@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "casemate/outcome.h"
 #include "docker/api.h"
 #include "docker/changes.h"
+#include "engine/side_work.h"
 
 namespace casemate {
 
@@ -18,7 +20,14 @@ namespace casemate {
 struct LayerEntry {
   LayerChange kind = LayerChange::added;
   Change::Type type = Change::Type::file;
-  std::string stamp;  ///< size, mode, time and link target, as the daemon says them
+  /// What changes with what is there; not of directories.
+  struct Look {
+    std::uint64_t size = 0;
+    std::uint32_t mode = 0;                     ///< 07777 of it
+    std::int64_t seconds = 0, nanoseconds = 0;  ///< when it was modified
+    bool operator==(const Look&) const = default;
+  };
+  Look look;
 };
 
 /// A tree as it was at one time: what a later look is compared with.
@@ -36,17 +45,24 @@ struct LayerStep {
 /// By path. Directories count only where they were made or removed.
 [[nodiscard]] std::map<std::string, LayerStep> steps_between(const LayerSnapshot& before, const LayerSnapshot& after);
 
-/// Takes one: the list of changes, and a look at each (20,000 at most, some side by side).
+class UpperLayer;
+
+/// Takes one: a walk of the layer where that is at hand, else, or where a walk can't tell all, the daemon's list of changes and a look at
+/// each (20,000 at most, some side by side).
 class SnapshotTaking {
  public:
   using Done = std::function<void(Result<LayerSnapshot>)>;
-  SnapshotTaking(DockerApi& api, std::string container, Done done) : api_(api), container_(std::move(container)), done_(std::move(done)) {}
+  /// `layer`: the container's; null: the daemon is asked.
+  SnapshotTaking(DockerApi& api, std::string container, std::shared_ptr<const UpperLayer> layer, Done done)
+      : api_(api), container_(std::move(container)), layer_(std::move(layer)), done_(std::move(done)) {}
   ~SnapshotTaking();
   SnapshotTaking(const SnapshotTaking&) = delete;
   SnapshotTaking& operator=(const SnapshotTaking&) = delete;
   void begin();
 
  private:
+  void walk();
+  void list();
   void listed(const Result<DockerReply>& reply);
   void look();
   void call(DockerRequest request, std::function<void(const Result<DockerReply>&)> then);
@@ -54,10 +70,13 @@ class SnapshotTaking {
 
   DockerApi& api_;
   std::string container_;
+  std::shared_ptr<const UpperLayer> layer_;
   Done done_;
+  std::optional<Result<LayerSnapshot>> walked_;
   LayerSnapshot snapshot_;
   std::vector<std::string> waiting_;
   std::set<DockerCallId> calls_;
+  std::unique_ptr<SideWork> walking_;  // last: it uses the above
 };
 
 }  // namespace casemate

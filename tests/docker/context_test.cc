@@ -166,12 +166,7 @@ TEST_P(Contexts, a_daemon_that_dies_loses_its_jobs_at_once) {
   ASSERT_TRUE(own) << why_not;
   use(own->endpoint());
   ASSERT_TRUE(negotiate());
-  DockerRequest import;
-  import.method = "POST";
-  import.path = "/images/create?" + docker_query({{"fromSrc", "-"}, {"repo", kSmallImage}});
-  import.content_type = "application/x-tar";
-  import.produce = [sent = false]() mutable -> Result<std::string> { return std::exchange(sent, true) ? std::string() : small_root_tar(); };
-  ASSERT_EQ(ask(std::move(import))->status, 200);
+  import_small_image();
   auto executor = executor_of(*own);
   ASSERT_TRUE(executor);
   struct Hears : JobListener {

@@ -1,8 +1,11 @@
 #include "daemon_scratch.h"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <thread>
 
@@ -10,7 +13,6 @@
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <nlohmann/json.hpp>
@@ -43,8 +45,20 @@ std::string contents(const fs::path& path) {
   return text.str();
 }
 
-// Control groups that the daemon's containers had, in each hierarchy: empty by now.
-void remove_cgroups(const std::string& name) {
+// A control group of processes that were killed: the kernel lets go of the last of them some time after its parent has heard of its end.
+void remove_cgroup(const fs::path& path) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  int problem = 0;
+  do {
+    if (::rmdir(path.c_str()) == 0 || errno == ENOENT) return;
+    problem = errno;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  } while (problem == EBUSY && std::chrono::steady_clock::now() < end);
+  ADD_FAILURE() << path << " can't be removed: " << std::strerror(problem) << "; processes: " << contents(path / "cgroup.procs");
+}
+
+// Of this name in each hierarchy, with all below, the deepest first.
+std::vector<fs::path> cgroups(const std::string& name) {
   std::error_code problem;
   std::vector<fs::path> found;
   for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup", problem)) {
@@ -55,7 +69,13 @@ void remove_cgroups(const std::string& name) {
       if (entry.is_directory(problem)) found.push_back(entry.path());
     }
   }
-  for (auto path = found.rbegin(); path != found.rend(); ++path) ::rmdir(path->c_str());
+  std::reverse(found.begin(), found.end());
+  return found;
+}
+
+// Those that the daemon's containers had.
+void remove_cgroups(const std::string& name) {
+  for (const fs::path& path : cgroups(name)) remove_cgroup(path);
 }
 
 // What test processes left that were killed.
@@ -122,27 +142,6 @@ std::string missing(Daemon::Kind kind) {
 
 }  // namespace
 
-Program::Program(std::vector<std::string> argv, const fs::path& log) {
-  const UniqueFd out(::open(log.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-  const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  std::vector<char*> words;
-  for (std::string& word : argv) words.push_back(word.data());
-  words.push_back(nullptr);
-  const pid_t parent = ::getpid();
-  int pidfd = -1;
-  const pid_t pid = clone_process(0, -1, &pidfd);
-  if (pid == 0) {
-    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || ::getppid() != parent) ::_exit(127);
-    ::signal(SIGPIPE, SIG_DFL);
-    ::dup2(null.get(), 0);
-    ::dup2(out.get(), 1);
-    ::dup2(out.get(), 2);
-    ::execv(words[0], words.data());
-    ::_exit(127);
-  }
-  child_ = ChildProcess(pid, UniqueFd(pidfd));
-}
-
 std::unique_ptr<Daemon> Daemon::start(const Options& options, std::string& why_not) {
   why_not = missing(options.kind);
   if (!why_not.empty()) return nullptr;
@@ -187,7 +186,8 @@ void Daemon::stop() {
 Daemon::~Daemon() {
   stop();
   remove_cgroups(top_.filename());
-  remove_cgroups("libpod_parent");  // podman's containers have no other; what is in use stays
+  // Podman's containers have no other, nor have those of other podmans: what is in use stays.
+  for (const fs::path& path : cgroups("libpod_parent")) ::rmdir(path.c_str());
   const UniqueFd parent(::open(top_.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const auto removed = remove_tree_at(parent.get(), top_.filename());
   EXPECT_TRUE(removed) << removed.error().what;
@@ -247,6 +247,10 @@ void EachDaemon::SetUp() {
   const auto version = negotiate();
   ASSERT_TRUE(version) << version.error().what;
   if (ask("GET", std::string("/images/") + kSmallImage + "/json")->status == 200) return;
+  import_small_image();
+}
+
+void EachDaemon::import_small_image() {
   ASSERT_FALSE(small_root_tar().empty()) << "busybox-static is not installed";
   DockerRequest import;
   import.method = "POST";

@@ -12,6 +12,7 @@
 
 #include <gtest/gtest.h>
 
+#include "../program.h"
 #include "docker/api.h"
 #include "docker/endpoint.h"
 #include "engine/reactor.h"
@@ -21,19 +22,6 @@
 namespace casemate {
 
 namespace fs = std::filesystem;
-
-/// A program that runs until this goes; its output is in a file.
-class Program {
- public:
-  Program(std::vector<std::string> argv, const fs::path& log);
-  /// Whether it has ended by itself.
-  [[nodiscard]] bool ended() { return !child_ || child_.reap(false).has_value(); }
-  [[nodiscard]] pid_t pid() const { return child_.pid(); }
-  void signal(int number) const { child_.signal(number); }
-
- private:
-  ChildProcess child_;
-};
 
 /// A daemon with directories, socket, pid, mount and (unless `on_host_network`) network namespaces of its own: with its first process all
 /// that it has started ends, and nothing of its mounts and networks is left.
@@ -124,6 +112,8 @@ class EachDaemon : public DaemonTest, public testing::WithParamInterface<Daemon:
  protected:
   void SetUp() override;
   [[nodiscard]] bool is_podman() const { return GetParam() == Daemon::Kind::podman; }
+  /// Into the daemon that `api_` talks to.
+  void import_small_image();
   /// A container of kSmallImage that runs this shell line; `more` are members of the body ("\"Tty\":true,"). Its id, "" on failure.
   std::string create(const std::string& line, const std::string& more = "");
   void remove(const std::string& id) { ask("DELETE", "/containers/" + id + "?force=1&v=1"); }

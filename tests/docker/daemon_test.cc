@@ -52,6 +52,18 @@ class Streams : public EachDaemon {
           EXPECT_TRUE(frames->end());
         });
   }
+  // A container with a stdin that runs this line, attached to, not started; "": it can't be.
+  std::string begin(const std::string& line, std::unique_ptr<DockerStream>& stream, Heard& heard) {
+    const std::string id = create(line, R"("AttachStdin":true,"OpenStdin":true,"StdinOnce":true,)");
+    stream = open("/containers/" + id + "/attach?stream=1&stdin=1&stdout=1&stderr=1");
+    if (!stream) {
+      ADD_FAILURE() << refusal_.what;
+      remove(id);
+      return "";
+    }
+    hear(*stream, heard);
+    return id;
+  }
   void until_end(Heard& heard) {
     turn_until([&heard] { return heard.end.has_value(); });
     if (heard.end) EXPECT_TRUE(*heard.end) << heard.end->error().what;
@@ -117,11 +129,10 @@ TEST_P(EachDaemon, a_path_stat_comes_with_its_header) {
 }
 
 TEST_P(Streams, an_attached_container_gives_its_output_and_takes_its_input_to_the_end) {
-  const std::string id = create("echo begin; echo aside >&2; cat; echo end", R"("AttachStdin":true,"OpenStdin":true,"StdinOnce":true,)");
-  auto stream = open("/containers/" + id + "/attach?stream=1&stdin=1&stdout=1&stderr=1");
-  ASSERT_TRUE(stream) << refusal_.what;
+  std::unique_ptr<DockerStream> stream;
   Heard heard;
-  hear(*stream, heard);
+  const std::string id = begin("echo begin; echo aside >&2; cat; echo end", stream, heard);
+  ASSERT_FALSE(id.empty());
   ASSERT_EQ(ask("POST", "/containers/" + id + "/start")->status, 204);
   std::string lines;
   for (int i = 0; i < 20000; ++i) lines += fmt::format("line {}\n", i);
@@ -137,11 +148,10 @@ TEST_P(Streams, an_attached_container_gives_its_output_and_takes_its_input_to_th
 }
 
 TEST_P(Streams, what_a_container_does_not_read_is_dropped_at_its_end) {
-  const std::string id = create("exec >&2; echo done; exit 3", R"("AttachStdin":true,"OpenStdin":true,"StdinOnce":true,)");
-  auto stream = open("/containers/" + id + "/attach?stream=1&stdin=1&stdout=1&stderr=1");
-  ASSERT_TRUE(stream) << refusal_.what;
+  std::unique_ptr<DockerStream> stream;
   Heard heard;
-  hear(*stream, heard);
+  const std::string id = begin("exec >&2; echo done; exit 3", stream, heard);
+  ASSERT_FALSE(id.empty());
   stream->write(std::string(8u << 20, 'x'), true);
   ASSERT_EQ(ask("POST", "/containers/" + id + "/start")->status, 204);
   until_end(heard);

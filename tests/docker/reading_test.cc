@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "docker/api.h"
+#include "docker/changes.h"
 #include "docker/context_ignore.h"
 #include "docker/credentials.h"
 #include "docker/frames.h"
@@ -124,6 +125,33 @@ TEST(Answers, that_refuse_become_errors_with_a_code) {
   EXPECT_EQ(code(500, R"({"message":"write /x: no space left on device"})").code, ErrorCode::exhausted);
   EXPECT_EQ(code(500, "plain\nwords\x1b").what, "can't start it: the docker daemon says: plain\\nwords\\x1b");
   EXPECT_EQ(code(500, "").what, "can't start it: the docker daemon says: HTTP status 500");
+}
+
+TEST(PathStats, have_gos_modes_and_times) {
+  auto entry = parse_path_stat(
+      "eyJuYW1lIjogIngiLCAic2l6ZSI6IDUsICJtb2RlIjogODM4OTEwMSwgIm10aW1lIjogIjIwMjYtMTEtMjJUMTM6MTA6MDIuMTIzNDU2Nzg5WiIsICJsaW5rVGFyZ2V0Ijog"
+      "IiJ9");
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->size, 5u);
+  EXPECT_EQ(entry->mode, 04755u);
+  EXPECT_EQ(entry->modified.tv_sec, 1795353002);
+  EXPECT_EQ(entry->modified.tv_nsec, 123'456'789);
+  entry = parse_path_stat(
+      "eyJuYW1lIjogIngiLCAic2l6ZSI6IDUsICJtb2RlIjogMjE1MjcyNzAzOSwgIm10aW1lIjogIjIwMjYtMTEtMjJUMTQ6NDA6MDIuNSswMTozMCIsICJsaW5rVGFyZ2V0Ijog"
+      "IiJ9");  // of a daemon with a time zone
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->mode, 03777u);
+  EXPECT_EQ(entry->type, TarEntry::Type::directory);
+  EXPECT_EQ(entry->modified.tv_sec, 1795353002);
+  EXPECT_EQ(entry->modified.tv_nsec, 500'000'000);
+  EXPECT_EQ(parse_path_stat(
+                "eyJuYW1lIjogIngiLCAic2l6ZSI6IDUsICJtb2RlIjogNDIwLCAibXRpbWUiOiAiMTk2OS0xMi0zMVQyMzo1OTo1OVoiLCAibGlua1RhcmdldCI6ICIifQ==")
+                ->modified.tv_sec,
+            -1);
+  EXPECT_EQ(parse_path_stat("eyJuYW1lIjogIngiLCAic2l6ZSI6IDUsICJtb2RlIjogNDIwLCAibXRpbWUiOiAiMjAyNi0wMi0yOXgiLCAibGlua1RhcmdldCI6ICIifQ==")
+                ->modified.tv_sec,
+            0);
+  EXPECT_FALSE(parse_path_stat(""));
 }
 
 TEST(Queries, are_percent_encoded) {

@@ -15,10 +15,11 @@ import time
 
 import pytest
 from cells import Cells, run  # noqa: F401
+from dockerd import Dockerd, remove_cgroups
 from images import image_layout
 from py_test_runner import CASEMATE
 from test_plan import Plans, by_id, plans  # noqa: F401
-from test_plan_docker import IMAGE, Daemon, daemon, remove_cgroups  # noqa: F401
+from test_plan_docker import IMAGE, daemon  # noqa: F401
 
 SMALL = "casemate-test/small:latest"
 
@@ -65,10 +66,8 @@ def test_tls(run, daemon):  # noqa: F811
             port = free.getsockname()[1]
         (top / "d").mkdir()
         flags = ["--tlsverify", "--tlscacert", top / "good/ca.pem", "--tlscert", top / "good/server.pem", "--tlskey", top / "good/key.pem"]
-        behind = Daemon(top / "d", [*flags, "--host", f"tcp://127.0.0.1:{port}"], network=False)
+        behind = Dockerd(top / "d", [*flags, "--host", f"tcp://127.0.0.1:{port}"], host_network=True)
         try:
-            behind.environment = {"DOCKER_HOST": f"tcp://127.0.0.1:{port}", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(top / "good")}
-            behind.wait()
             (top / "small.tar").write_bytes(busybox_tar())
             behind.docker("import", top / "small.tar", SMALL)
 
@@ -96,10 +95,9 @@ def test_tls(run, daemon):  # noqa: F811
 def test_outbound_is_a_bridge_of_the_daemons(run, daemon):  # noqa: F811
     """What a container reaches is the daemon's own network namespace, where the test has a server."""
     with tempfile.TemporaryDirectory(prefix="casemate-bridge-", dir="/var/tmp") as directory:
-        bridged = Daemon(pathlib.Path(directory), bridge="--bip=172.30.0.1/24")
+        bridged = Dockerd(pathlib.Path(directory), bridge="--bip=172.30.0.1/24")
         server = None
         try:
-            bridged.wait()
             (bridged.top / "small.tar").write_bytes(busybox_tar())
             bridged.docker("import", bridged.top / "small.tar", SMALL)
             (bridged.top / "www").mkdir()
@@ -175,7 +173,7 @@ def test_what_a_killed_casemate_left_goes_at_the_next_start(run, daemon, front_e
     daemon.docker("rm", "-f", foreign)
 
 
-class Podman(Daemon):
+class Podman(Dockerd):
     """Its service, which speaks the same protocol."""
 
     def __init__(self, top):

@@ -1,16 +1,12 @@
 """casemate plan --executor docker: with a dockerd of the test's own, in namespaces of its own, without a network."""
 
-import errno
 import json
-import os
 import pathlib
-import shutil
 import signal
-import subprocess
 import tempfile
-import time
 
 import pytest
+from dockerd import Dockerd, NotHere
 from images import image_layout
 from py_test_runner import wait_for_process
 from test_plan import Plans, by_id, plans  # noqa: F401
@@ -18,85 +14,16 @@ from test_plan import Plans, by_id, plans  # noqa: F401
 IMAGE = "casemate-test/debian:latest"
 
 
-def remove_cgroup(path):
-    """Of processes that were killed: as soon as the kernel has let go of the last of them, which is after its parent has."""
-    for _ in range(300):
-        try:
-            path.rmdir()
-            return
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            time.sleep(0.1)
-    raise AssertionError(f"{path} still holds processes: {(path / 'cgroup.procs').read_text().split()}")
-
-
-def remove_cgroups(name):
-    """Those that the daemon's containers had."""
-    for top in pathlib.Path("/sys/fs/cgroup").glob(f"*/{name}"):
-        for path in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
-            remove_cgroup(path)
-        remove_cgroup(top)
-
-
-class Daemon:
-    """A dockerd with `more` arguments; without a network of its own it is on this machine's."""
-
-    def __init__(self, top, more=(), network=True, bridge="--bridge=none"):
-        self.top = top
-        (top / "daemon.json").write_text('{"live-restore": false}')
-        self.log = open(top / "log", "wb")
-        self.process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", *(["--net"] if network else []), "/usr/sbin/dockerd"]
-            + ["--data-root", top / "data", "--exec-root", top / "exec", "--pidfile", top / "pid", "--host", f"unix://{top}/s", bridge]
-            + ["--iptables=false", "--ip6tables=false", "--ip-masq=false", "--config-file", top / "daemon.json", "--cgroup-parent", f"/{top.name}", *more],
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=self.log,
-        )
-        self.environment = {"DOCKER_HOST": f"unix://{top}/s"}
-
-    def docker(self, *words, **options):
-        return subprocess.run(["docker", *words], env=os.environ | self.environment, capture_output=True, text=True, timeout=120, check=True, **options).stdout
-
-    def wait(self):
-        for _ in range(600):
-            if self.process.poll() is not None:
-                pytest.skip(f"dockerd does not start: {(self.top / 'log').read_text(errors='replace')[-300:]}")
-            if (self.top / "s").exists() and subprocess.run(["docker", "version"], env=os.environ | self.environment, capture_output=True, check=False).returncode == 0:
-                return
-            time.sleep(0.1)
-        pytest.skip("dockerd does not answer")
-
-    def end(self):
-        self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
-        remove_cgroups(self.top.name)
-
-
 @pytest.fixture(scope="module")
 def daemon():
-    for program in ("/usr/sbin/dockerd", "docker", "skopeo", "unshare"):
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to start a daemon of its own")
     layout = image_layout("python3.11")
     with tempfile.TemporaryDirectory(prefix="casemate-plan-", dir="/var/tmp") as directory:
-        daemon = Daemon(pathlib.Path(directory))
         try:
-            daemon.wait()
-            archive = daemon.top / "image.tar"
-            subprocess.run(["skopeo", "copy", "-q", layout, f"docker-archive:{archive}:{IMAGE}"], check=True, timeout=300)
-            daemon.docker("load", "-q", "-i", archive)
-            archive.unlink()
+            daemon = Dockerd(pathlib.Path(directory))
+        except NotHere as reason:
+            pytest.skip(str(reason))
+        try:
+            daemon.load(layout, IMAGE)
             yield daemon
         finally:
             daemon.end()

@@ -1,43 +1,22 @@
 // registry_scratch: registries on the loopback, which live as long as the test: Debian's docker-registry, and one that lies.
 #pragma once
 
-#include <csignal>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include <sys/prctl.h>
-
+#include "../program.h"
 #include "pull_scratch.h"
 #include "sys/process.h"
 #include "sys/watched_program.h"
 
 namespace casemate {
 
-/// A program that runs until this goes; its output is in a file.
+/// A program that says at which port it listens.
 class Server {
  public:
-  Server(std::vector<std::string> argv, const fs::path& log) : log_(log) {
-    write(log, "");
-    const UniqueFd out(::open(log.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
-    const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-    std::vector<char*> words;
-    for (std::string& word : argv) words.push_back(word.data());
-    words.push_back(nullptr);
-    const pid_t parent = ::getpid();
-    int pidfd = -1;
-    const pid_t pid = clone_process(0, -1, &pidfd);
-    if (pid == 0) {
-      if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || ::getppid() != parent) ::_exit(127);
-      ::dup2(null.get(), 0);
-      ::dup2(out.get(), 1);
-      ::dup2(out.get(), 2);
-      ::execv(words[0], words.data());
-      ::_exit(127);
-    }
-    child_ = ChildProcess(pid, UniqueFd(pidfd));
-  }
+  Server(std::vector<std::string> argv, const fs::path& log) : log_((write(log, ""), log)), program_(std::move(argv), log) {}
   // What follows `mark` in its output, up to a character that is no digit: a port. 0: it ended, or said nothing for half a minute.
   [[nodiscard]] int port_after(const std::string& mark) {
     for (int i = 0; i < 3000; ++i) {
@@ -45,7 +24,7 @@ class Server {
       const std::size_t at = text.find(mark);
       if (at != std::string::npos && text.find_first_not_of("0123456789", at + mark.size()) != std::string::npos)
         return std::atoi(text.c_str() + at + mark.size());
-      if (child_.reap(false)) return 0;
+      if (program_.ended()) return 0;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     return 0;
@@ -54,7 +33,7 @@ class Server {
 
  private:
   fs::path log_;
-  ChildProcess child_;
+  Program program_;
 };
 
 class RegistryScratch : public PullScratch {
