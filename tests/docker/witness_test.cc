@@ -89,6 +89,9 @@ class Witness : public testing::Test {
   /// A file of the directory, as a word of the shell.
   std::string file(const std::string& name) const { return (directory_ / name).string(); }
 
+  /// Shell: the last job in the background has become sleep(1).
+  static std::string until_it_sleeps() { return "until grep -q sleep /proc/$!/comm; do :; done; "; }
+
   fs::path directory_;
 };
 
@@ -137,7 +140,7 @@ TEST_F(Witness, finds_programs_without_a_path) {
 }
 
 TEST_F(Witness, names_who_is_left_and_ends_them) {
-  const Ended ended = shell("job", "sleep 1000 & exec sleep 0");
+  const Ended ended = shell("job", "sleep 1000 & " + until_it_sleeps() + "exec sleep 0");
   EXPECT_EQ(ended.status, 0);
   ASSERT_EQ(ended.report.leftovers.size(), 1u);
   EXPECT_EQ(ended.report.leftovers[0].name, "sleep");
@@ -159,13 +162,12 @@ TEST_F(Witness, takes_variables_away_and_holds_the_strict_profile) {
 
 TEST_F(Witness, of_a_command_tells_its_session_and_leaves_what_is_left) {
   // Its first process is a shell, as where another one holds the container.
-  const Ended ended =
-      start({"sh", "-c",
-             "sleep 1000 & " + witness() + " command " + kToken + " plain sh -c 'sleep 2000 & echo $$; exit 6'; echo after=$?; " +
-                 "tr '\\0' ' ' </proc/$!/cmdline; kill -0 " + "$(cat /proc/1/task/1/children | cut -d' ' -f1)"});
+  const Ended ended = start({"sh", "-c",
+                             "sleep 1000 & " + until_it_sleeps() + witness() + " command " + kToken + " plain sh -c 'sleep 2000 & " +
+                                 until_it_sleeps() + "echo $$; exit 6'; echo after=$?; grep -l sleep /proc/[0-9]*/comm | wc -l"});
   EXPECT_EQ(ended.report.exit_status, 6);
   ASSERT_TRUE(ended.report.started);
-  EXPECT_EQ(ended.out, std::to_string(*ended.report.started) + "\nafter=6\nsleep 1000 ");
+  EXPECT_EQ(ended.out, std::to_string(*ended.report.started) + "\nafter=6\n2\n");
   ASSERT_EQ(ended.report.leftovers.size(), 1u) << "who was there before is not the command's";
   EXPECT_EQ(ended.report.leftovers[0].name, "sleep");
   EXPECT_EQ(ended.lines.front(), "") << "stdout ends with a line too";
