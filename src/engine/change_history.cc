@@ -104,14 +104,14 @@ class Difference {
 
 }  // namespace
 
-Result<Collected> ChangeHistory::next(int upper_fd, const std::stop_token& stop) {
+Result<CollectedFiles> ChangeHistory::next(int upper_fd, const std::stop_token& stop) {
   SeenTree now;
   CollectOptions options;
   options.lower = lower_;
   options.known = &last_;
   options.seen = &now;
   options.stop = stop;
-  TRY_ASSIGN(Collected found, collect(upper_fd, options));
+  TRY_ASSIGN(CollectedFiles found, collect(upper_fd, options));
   const bool complete = !found.truncated && !last_truncated_;
   found.changes = Difference(last_, now).changes(complete);
   for (Change& change : found.changes) change.path.insert(0, prefix_);

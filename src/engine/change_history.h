@@ -20,7 +20,7 @@ class ChangeHistory {
   /// Walks the layer as collect() does, within its bounds, and gives what is different from the last walk, or from an untouched layer:
   /// kinds are against that too. Removed directories are one entry. Processes may change things meanwhile: what is missed then comes next
   /// time. A walk that was not to its end names no removals and is `truncated`, and so is the one after it.
-  Result<Collected> next(int upper_fd, const std::stop_token& stop);
+  Result<CollectedFiles> next(int upper_fd, const std::stop_token& stop);
   /// As it was at the last walk.
   [[nodiscard]] const SeenTree& last() const { return last_; }
   [[nodiscard]] const std::vector<std::string>& lower() const { return lower_; }

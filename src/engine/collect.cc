@@ -74,7 +74,7 @@ class Collector {
     result_.problem = lower_.problem();
   }
 
-  Collected run() {
+  CollectedFiles run() {
     Frame root;
     root.layers = lower_.all();
     begin(std::move(root));
@@ -414,7 +414,7 @@ class Collector {
   LowerLayers lower_;
   std::optional<Copier> copier_;
   std::vector<Frame> frames_;
-  Collected result_;
+  CollectedFiles result_;
   std::int64_t began_ns_ = now_ns();
   SeenEntry::Look look_;  // of the entry that is reported next
   std::uint64_t seen_ = 0;
@@ -426,7 +426,7 @@ class Collector {
 
 }  // namespace
 
-Result<Collected> collect(int upper_fd, const CollectOptions& options) {
+Result<CollectedFiles> collect(int upper_fd, const CollectOptions& options) {
   auto position = TreePosition::start(upper_fd, 0500);
   if (!position) return fail_errno("read the writable layer", position.error());
   std::optional<Delivery> delivery;

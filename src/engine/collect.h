@@ -52,12 +52,12 @@ struct CollectOptions {
   std::vector<std::string> within;  ///< paths as Change::path: only what lies at or below one of them; empty: all
   const SeenTree* untouched = nullptr;  ///< what looks as there, and a directory that is there, is no change
   SeenTree* known = nullptr;  ///< of the walk before (not with a destination): what looks the same is not read again, and moves to `seen`
-  SeenTree* seen = nullptr;   ///< receives all that lies in the layer, and what is deleted by it, in place of Collected::changes
+  SeenTree* seen = nullptr;   ///< receives all that lies in the layer, and what is deleted by it, in place of CollectedFiles::changes
   std::stop_token stop;       ///< when asked to stop: no further entry is taken, the result is truncated and says so in `problem`
 };
 
 /// What a walk found and, with a destination, copied.
-struct Collected {
+struct CollectedFiles {
   std::vector<Change> changes;  ///< sorted by path, bytewise
   bool truncated = false;       ///< there are changes that are not in the list
   std::string problem;  ///< one line: the first thing that kept a file from being copied (destination full, not writable, name taken), ""
@@ -78,6 +78,6 @@ struct Collected {
 ///
 /// Files of mode 000 that we own are read all the same; modes are given back. Fails only if `upper_fd` itself or `destination` can't be
 /// used; all else is said in the result.
-Result<Collected> collect(int upper_fd, const CollectOptions& options);
+Result<CollectedFiles> collect(int upper_fd, const CollectOptions& options);
 
 }  // namespace casemate

@@ -113,10 +113,10 @@ Json test_result_json(const TestResult& result, std::string_view event) {
   return json;
 }
 
-JsonLines::JsonLines(const std::string& path)
+JsonLinesReport::JsonLinesReport(const std::string& path)
     : path_(path), file_(open_target(path, cannot_open_)), out_(path == "-" ? STDOUT_FILENO : file_.get()) {}
 
-void JsonLines::put(const Json& event) {
+void JsonLinesReport::put(const Json& event) {
   if (!cannot_open_.empty()) return;
   // On a terminal only ASCII: escapes for the rest drive nothing.
   std::string line = event.dump(-1, ' ', out_.terminal(), Json::error_handler_t::replace);
@@ -126,7 +126,7 @@ void JsonLines::put(const Json& event) {
   if (out_.backlog() > kMostWaiting) out_.finish();
 }
 
-void JsonLines::run_started(const RunStart& run) {
+void JsonLinesReport::run_started(const RunStart& run) {
   put({{"event", "run_started"},
        {"format", kJsonLinesFormat},
        {"casemate", CASEMATE_VERSION},
@@ -140,11 +140,11 @@ void JsonLines::run_started(const RunStart& run) {
        {"repetitions", run.repetitions}});
 }
 
-void JsonLines::progress(std::string_view line, bool finished) {
+void JsonLinesReport::progress(std::string_view line, bool finished) {
   put({{"event", "progress"}, {"line", to_utf8(line)}, {"finished", finished}});
 }
 
-void JsonLines::collected(const Collected& collected) {
+void JsonLinesReport::collected(const Collected& collected) {
   Json problems = Json::array();
   for (const TestResult& problem : collected.problems) problems.push_back(test_result_json(problem));
   put({{"event", "collected"},
@@ -157,7 +157,7 @@ void JsonLines::collected(const Collected& collected) {
        {"problems", std::move(problems)}});
 }
 
-void JsonLines::test_started(const TestStart& start) {
+void JsonLinesReport::test_started(const TestStart& start) {
   put({{"event", "test_started"},
        {"id", start.test ? to_utf8(start.test->id) : ""},
        {"slot", start.slot},
@@ -165,19 +165,19 @@ void JsonLines::test_started(const TestStart& start) {
        {"began_ms", milliseconds(start.began)}});
 }
 
-void JsonLines::test_finished(const TestResult& result) { put(test_result_json(result, "test_finished")); }
+void JsonLinesReport::test_finished(const TestResult& result) { put(test_result_json(result, "test_finished")); }
 
-void JsonLines::note(std::string_view line) { put({{"event", "note"}, {"line", to_utf8(line)}}); }
+void JsonLinesReport::note(std::string_view line) { put({{"event", "note"}, {"line", to_utf8(line)}}); }
 
 // What a slow reader has not taken goes on while nothing happens.
-void JsonLines::tick(std::chrono::microseconds /*since_began*/) { (void)out_.backlog(); }
+void JsonLinesReport::tick(std::chrono::microseconds /*since_began*/) { (void)out_.backlog(); }
 
-std::string JsonLines::problem() const {
+std::string JsonLinesReport::problem() const {
   const std::string why = !cannot_open_.empty() ? cannot_open_ : out_.problem() != 0 ? std::strerror(out_.problem()) : "";
   return why.empty() ? "" : fmt::format("can't write {}: {}", path_ == "-" ? "to stdout" : printable_name(path_), why);
 }
 
-std::string JsonLines::run_finished(const RunEnd& end) {
+std::string JsonLinesReport::run_finished(const RunEnd& end) {
   Json counts = Json::object();
   for (std::size_t i = 0; i < kVerdicts; ++i) counts[std::string(word(static_cast<Verdict>(i)))] = end.counts[i];
   put({{"event", "run_finished"},

@@ -19,10 +19,10 @@ inline constexpr int kJsonLinesFormat = 1;
 [[nodiscard]] Json test_result_json(const TestResult& result, std::string_view event = "");
 
 /// Writes each event when it happens. Waits for a reader that is more than 16 MiB behind: no event is ever left out.
-class JsonLines : public Sink {
+class JsonLinesReport : public Sink {
  public:
   /// To the file `path`, which is written over, its parents made; "-": to stdout.
-  explicit JsonLines(const std::string& path);
+  explicit JsonLinesReport(const std::string& path);
 
   void run_started(const RunStart& run) override;
   void progress(std::string_view line, bool finished) override;

@@ -125,7 +125,7 @@ class Cells final : public ScriptCells {
     return {};
   }
 
-  void run(ScriptRequest request, std::function<void(Result<ScriptRun>)> done) override {
+  void run(CellScript request, std::function<void(Result<ScriptRun>)> done) override {
     const std::string here = working_directory();
     auto work = std::make_shared<Work>(*this, "script", Json::object());
     const MainParameters& parameters = request.parameters;

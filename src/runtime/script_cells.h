@@ -17,7 +17,7 @@
 namespace casemate::runtime {
 
 /// One script to run. Paths in `parameters` are given to it as they are written.
-struct ScriptRequest {
+struct CellScript {
   std::string name;  ///< the module's
   std::string path;  ///< of its file, on the host
   MainParameters parameters;
@@ -61,7 +61,7 @@ class ScriptCells {
 
   /// Queues a script; `done` is called once, in the cells' thread. An Error in it: nothing ran (no interpreter, an input path that is not
   /// there). Outputs are at their places when it is called.
-  virtual void run(ScriptRequest request, std::function<void(Result<ScriptRun>)> done) = 0;
+  virtual void run(CellScript request, std::function<void(Result<ScriptRun>)> done) = 0;
   /// The same for data of the run `mark`; a report each, in a cell each, for which it has `timeout` and at most 5 minutes. What ends the
   /// look at one is its report's `problem` (kLookEnded). An Error: cancelled, or nothing can be run on this host.
   virtual void inspect(std::vector<DataRequest> data, std::string mark, std::chrono::milliseconds timeout,

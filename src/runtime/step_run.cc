@@ -160,7 +160,7 @@ class Steps {
     std::set<std::string> claimed;
     for (const PipelineEdge& edge : std::ranges::equal_range(request_.graph.edges, step, {}, &PipelineEdge::to))
       hand_over(given_[edge.from], given_[step], edge, claimed);
-    ScriptRequest wanted;
+    CellScript wanted;
     wanted.name = spec(step).script_name;
     wanted.path = *script;
     wanted.parameters = given_[step];

@@ -32,7 +32,7 @@ void PlanSequence::begin() {
 
 bool PlanSequence::proceed() { return !done() && brought_->arrival.proceed(); }
 
-Task<bool> PlanSequence::life() {
+PlanTask<bool> PlanSequence::life() {
   for (const std::size_t index : cases_) {
     if (!progress_.goes_on()) break;
     const PlanCase& one = progress_.plan.cases[index];
@@ -63,7 +63,7 @@ Task<bool> PlanSequence::life() {
 // ---- contexts
 
 // A context with its set-up done; false: there is none.
-Task<bool> PlanSequence::open_fresh() {
+PlanTask<bool> PlanSequence::open_fresh() {
   brought_->opened.reset();
   auto opened = progress_.engine.open_context(progress_.options.base, [brought = brought_](Result<std::unique_ptr<Context>> context) {
     brought->opened = std::move(context);
@@ -92,7 +92,7 @@ Task<bool> PlanSequence::open_fresh() {
   co_return true;
 }
 
-Task<bool> PlanSequence::close() {
+PlanTask<bool> PlanSequence::close() {
   if (alive() && !progress_.engine.cancelled_at_once()) {
     const std::vector<StepResult> ended = co_await global_steps(progress_.plan.teardown, true);
     PlanProgress::keep_worst(progress_.result.teardown, ended);
@@ -102,7 +102,7 @@ Task<bool> PlanSequence::close() {
 }
 
 // `all`: also after one that did not pass, and after a cancel.
-Task<std::vector<StepResult>> PlanSequence::global_steps(const std::vector<PlanStep>& steps, bool all) {
+PlanTask<std::vector<StepResult>> PlanSequence::global_steps(const std::vector<PlanStep>& steps, bool all) {
   std::vector<StepResult> results(steps.size());
   Before before;
   bool good = true;
@@ -122,7 +122,7 @@ Task<std::vector<StepResult>> PlanSequence::global_steps(const std::vector<PlanS
 
 // ---- cases
 
-Task<bool> PlanSequence::one_case(std::size_t index) {
+PlanTask<bool> PlanSequence::one_case(std::size_t index) {
   const PlanCase& one = progress_.plan.cases[index];
   progress_.listener.case_started(index);
   if (progress_.options.isolate_cases) co_await close();
@@ -146,7 +146,7 @@ Task<bool> PlanSequence::one_case(std::size_t index) {
 }
 
 // Until it passes or has no more tries; each but the first in a fresh context.
-Task<CaseResult> PlanSequence::attempts(std::size_t index) {
+PlanTask<CaseResult> PlanSequence::attempts(std::size_t index) {
   CaseResult ended;
   std::vector<unsigned> before(progress_.plan.cases[index].steps.size());
   for (unsigned tried = 0; tried <= progress_.options.retries && !progress_.cancelled(); ++tried) {
@@ -176,7 +176,7 @@ Task<CaseResult> PlanSequence::attempts(std::size_t index) {
 }
 
 // Runs again what `index` needs and this context hasn't seen; why that can't be, "" if it is done.
-Task<std::string> PlanSequence::catch_up(std::size_t index) {
+PlanTask<std::string> PlanSequence::catch_up(std::size_t index) {
   const auto& done = progress_.options.done;
   if ((opened_ <= 1 && done.empty()) || progress_.options.isolate_cases) co_return "";
   for (const std::size_t other : progress_.needed_by(index)) {
@@ -191,7 +191,7 @@ Task<std::string> PlanSequence::catch_up(std::size_t index) {
   co_return "";
 }
 
-Task<CaseResult> PlanSequence::attempt(std::size_t index, bool heard) {
+PlanTask<CaseResult> PlanSequence::attempt(std::size_t index, bool heard) {
   const PlanCase& one = progress_.plan.cases[index];
   const auto began = std::chrono::steady_clock::now();
   CaseResult ended;
@@ -227,7 +227,7 @@ Task<CaseResult> PlanSequence::attempt(std::size_t index, bool heard) {
 
 // ---- files
 
-Task<bool> PlanSequence::collect(std::size_t index, const CaseResult& ended) {
+PlanTask<bool> PlanSequence::collect(std::size_t index, const CaseResult& ended) {
   std::set<std::string> paths;
   for (const StepResult& each : ended.steps) {
     for (const Change& change : each.changes) {

@@ -55,23 +55,23 @@ class PlanSequence {
     const StepResult* last = nullptr;  // the last command's
   };
 
-  Task<bool> life();
-  Task<bool> open_fresh();
-  Task<bool> close();
-  Task<std::vector<StepResult>> global_steps(const std::vector<PlanStep>& steps, bool all);
+  PlanTask<bool> life();
+  PlanTask<bool> open_fresh();
+  PlanTask<bool> close();
+  PlanTask<std::vector<StepResult>> global_steps(const std::vector<PlanStep>& steps, bool all);
 
-  Task<bool> one_case(std::size_t index);
-  Task<CaseResult> attempts(std::size_t index);
-  Task<CaseResult> attempt(std::size_t index, bool heard);
-  Task<std::string> catch_up(std::size_t index);
-  Task<bool> collect(std::size_t index, const CaseResult& ended);
+  PlanTask<bool> one_case(std::size_t index);
+  PlanTask<CaseResult> attempts(std::size_t index);
+  PlanTask<CaseResult> attempt(std::size_t index, bool heard);
+  PlanTask<std::string> catch_up(std::size_t index);
+  PlanTask<bool> collect(std::size_t index, const CaseResult& ended);
 
-  Task<StepResult> step(const PlanStep& step, Heard heard, Before before);
-  Task<bool> try_step(const PlanStep& step, Heard heard, StepResult& result);
-  Task<Lack> missing(const std::vector<PlanDependency>& needs);
-  Task<std::vector<bool>> present(const std::vector<std::string>& files);
-  Task<JobResult> command(ContextCommand command, Heard heard);
-  Task<JobResult> look(std::string script);
+  PlanTask<StepResult> step(const PlanStep& step, Heard heard, Before before);
+  PlanTask<bool> try_step(const PlanStep& step, Heard heard, StepResult& result);
+  PlanTask<Lack> missing(const std::vector<PlanDependency>& needs);
+  PlanTask<std::vector<bool>> present(const std::vector<std::string>& files);
+  PlanTask<JobResult> command(ContextCommand command, Heard heard);
+  PlanTask<JobResult> look(std::string script);
 
   Result<void> take_from_others(const PlanStep& step, const Before& before, StepResult& result);
   void take_own(const PlanStep& step, StepResult& result) const;
@@ -89,7 +89,7 @@ class PlanSequence {
   PlanValues values_;              // that steps have given, the latest of each name
   bool has_services_ = false;
   unsigned opened_ = 0, lost_ = 0, services_ = 0;
-  std::optional<Task<bool>> life_;  // last: it ends first
+  std::optional<PlanTask<bool>> life_;  // last: it ends first
 };
 
 }  // namespace casemate

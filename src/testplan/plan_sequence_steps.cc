@@ -89,7 +89,7 @@ void PlanSequence::take_own(const PlanStep& step, StepResult& result) const {
   }
 }
 
-Task<StepResult> PlanSequence::step(const PlanStep& step, Heard heard, Before before) {
+PlanTask<StepResult> PlanSequence::step(const PlanStep& step, Heard heard, Before before) {
   StepResult result;
   if (auto taken = take_from_others(step, before, result); !taken) {
     result.status = PlanStatus::error;
@@ -135,7 +135,7 @@ Task<StepResult> PlanSequence::step(const PlanStep& step, Heard heard, Before be
 }
 
 // One try of a command; true if another one might do better.
-Task<bool> PlanSequence::try_step(const PlanStep& step, Heard heard, StepResult& result) {
+PlanTask<bool> PlanSequence::try_step(const PlanStep& step, Heard heard, StepResult& result) {
   const unsigned attempts = result.attempts + 1;
   const PlanValues taken = result.values;
   result = {};
@@ -167,7 +167,7 @@ Task<bool> PlanSequence::try_step(const PlanStep& step, Heard heard, StepResult&
 }
 
 // The first of what the context has to have and hasn't.
-Task<PlanSequence::Lack> PlanSequence::missing(const std::vector<PlanDependency>& needs) {
+PlanTask<PlanSequence::Lack> PlanSequence::missing(const std::vector<PlanDependency>& needs) {
   std::vector<PlanDependency> asked;
   for (const PlanDependency& need : needs) {
     if (need.kind == PlanDependency::Kind::result) continue;
@@ -191,7 +191,7 @@ Task<PlanSequence::Lack> PlanSequence::missing(const std::vector<PlanDependency>
   co_return lack;
 }
 
-Task<std::vector<bool>> PlanSequence::present(const std::vector<std::string>& files) {
+PlanTask<std::vector<bool>> PlanSequence::present(const std::vector<std::string>& files) {
   std::vector<bool> found(files.size());
   if (files.empty() || !context_ || !context_->alive()) co_return found;
   const JobResult looked = co_await look(check_files(files));
@@ -200,7 +200,7 @@ Task<std::vector<bool>> PlanSequence::present(const std::vector<std::string>& fi
   co_return found;
 }
 
-Task<JobResult> PlanSequence::look(std::string script) {
+PlanTask<JobResult> PlanSequence::look(std::string script) {
   ContextCommand asks = in_session(std::move(script), progress_.options.shell, std::string(kSession), {});
   asks.wall = kLookTime;
   asks.capture_bytes = 64 << 10;
@@ -209,7 +209,7 @@ Task<JobResult> PlanSequence::look(std::string script) {
   co_return looked;
 }
 
-Task<JobResult> PlanSequence::command(ContextCommand command, Heard heard) {
+PlanTask<JobResult> PlanSequence::command(ContextCommand command, Heard heard) {
   Passing passing(progress_.listener, heard.index, heard.step);
   brought_->ended.reset();
   auto started = context_->start(std::move(command), passing, [brought = brought_](JobResult ended) {

@@ -11,7 +11,7 @@ namespace casemate {
 
 /// What `co_return`s a T. Runs when it is awaited, or by start(); whoever owns it ends it, wherever it stands.
 template <class T>
-class [[nodiscard]] Task {
+class [[nodiscard]] PlanTask {
  public:
   struct promise_type;  // NOLINT(readability-identifier-naming): the language's name
   using Handle = std::coroutine_handle<promise_type>;
@@ -28,16 +28,16 @@ class [[nodiscard]] Task {
   struct promise_type {
     std::optional<T> value;
     std::coroutine_handle<> next;
-    Task get_return_object() { return Task(Handle::from_promise(*this)); }
+    PlanTask get_return_object() { return PlanTask(Handle::from_promise(*this)); }
     std::suspend_always initial_suspend() noexcept { return {}; }
     Final final_suspend() noexcept { return {}; }
     void return_value(T given) { value = std::move(given); }
     void unhandled_exception() { std::terminate(); }  // no memory: as anywhere else
   };
 
-  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-  Task& operator=(Task&&) = delete;
-  ~Task() {
+  PlanTask(PlanTask&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  PlanTask& operator=(PlanTask&&) = delete;
+  ~PlanTask() {
     if (handle_) handle_.destroy();
   }
   void start() { handle_.resume(); }
@@ -51,7 +51,7 @@ class [[nodiscard]] Task {
   T await_resume() { return std::move(*handle_.promise().value); }
 
  private:
-  explicit Task(Handle handle) : handle_(handle) {}
+  explicit PlanTask(Handle handle) : handle_(handle) {}
   Handle handle_;
 };
 

@@ -12,11 +12,11 @@ namespace {
 
 class History : public CollectScratch {
  protected:
-  Collected next(ChangeHistory& history) {
+  CollectedFiles next(ChangeHistory& history) {
     const UniqueFd upper(::open(upper_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     auto found = history.next(upper.get(), {});
     EXPECT_TRUE(found) << found.error().what;
-    return found ? std::move(*found) : Collected{};
+    return found ? std::move(*found) : CollectedFiles{};
   }
   Lines changes(ChangeHistory& history) { return lines(next(history)); }
 };
@@ -41,7 +41,7 @@ TEST_F(History, agrees_with_full_scans_whatever_is_done) {
         const auto before = snapshot(merged_);
         for (int i = batch; i < 8; ++i) do_something(merged_, random);
         const auto after = snapshot(merged_);
-        const Collected found = next(history);
+        const CollectedFiles found = next(history);
         ASSERT_EQ(lines(found), difference(before, after)) << "round " << round << " batch " << batch;
         ASSERT_FALSE(found.truncated);
         for (const Change& change : found.changes) {
@@ -91,7 +91,7 @@ TEST_F(History, an_unfinished_walk_names_no_removals) {
   EXPECT_TRUE(none->truncated);
   EXPECT_EQ(none->changes.size(), 0u);
   fs::remove(upper_ / "7");
-  const Collected after = next(history);
+  const CollectedFiles after = next(history);
   EXPECT_TRUE(after.truncated) << "it can't be told what happened before";
   EXPECT_EQ(after.changes.size(), 0u);
   write(upper_ / "8", "more");

@@ -165,7 +165,7 @@ TEST_F(Changes, says_what_was_done_in_an_overlay) {
     write(merged_ / "made_and_removed", "");
     fs::remove(merged_ / "made_and_removed");
     ASSERT_EQ(::umount(merged_.c_str()), 0);
-    const Collected result = collected();
+    const CollectedFiles result = collected();
     EXPECT_EQ(lines(result),
               (Lines{"modified file appended", "modified file chmodded", "modified file kept/deep/file", "created file kept/new_name",
                      "created file remade/new", "deleted file remade/old", "deleted file removed", "deleted directory removed_dir",
@@ -204,7 +204,7 @@ TEST_F(Changes, agrees_with_a_full_scan_whatever_is_done) {
       for (int i = 0; i < 20; ++i) do_something(merged_, random);
       const auto after = snapshot(merged_);
       ASSERT_EQ(::umount(merged_.c_str()), 0);
-      const Collected result = collected();
+      const CollectedFiles result = collected();
       ASSERT_EQ(lines(result), difference(before, after)) << "round " << round;
       ASSERT_EQ(result.problem, "");
       for (const Change& change : result.changes) {
@@ -255,7 +255,7 @@ TEST_F(Changes, a_hundred_changes_among_fifty_thousand_files) {
       write(dir / "new1", "new");
     }
     ASSERT_EQ(::umount(merged_.c_str()), 0);
-    const Collected result = collected();
+    const CollectedFiles result = collected();
     EXPECT_EQ(result.changes.size(), 100u);
     EXPECT_EQ(result.problem, "");
     std::map<Change::Kind, int> kinds;

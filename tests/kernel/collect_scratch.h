@@ -28,13 +28,13 @@ inline std::string line(const Change& change) {
 
 using Lines = std::vector<std::string>;
 
-inline Lines lines(const Collected& collected) {
+inline Lines lines(const CollectedFiles& collected) {
   Lines all;
   for (const Change& change : collected.changes) all.push_back(line(change));
   return all;
 }
 
-inline const Change& find(const Collected& collected, const std::string& path) {
+inline const Change& find(const CollectedFiles& collected, const std::string& path) {
   static const Change kNone{.path = "none"};
   for (const Change& change : collected.changes) {
     if (change.path == path) return change;
@@ -57,7 +57,7 @@ class CollectScratch : public Scratch {
   }
 
   // Collects, and checks what is true of every collection.
-  Collected collected() {
+  CollectedFiles collected() {
     const int before = open_fds();
     const UniqueFd upper(::open(upper_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     auto result = collect(upper.get(), options_);

@@ -34,7 +34,7 @@ TEST_F(Collect, copies_new_files_with_digest_mode_and_time) {
   const timespec times[2] = {{1'000'000'000, 0}, {1'234'567'890, 123'000'000}};
   ASSERT_EQ(::utimensat(AT_FDCWD, (upper_ / "a.csv").c_str(), times, 0), 0);
   ASSERT_EQ(::utimensat(AT_FDCWD, (upper_ / "sub/deep").c_str(), times, 0), 0);
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(lines(result),
             (Lines{"created file a.csv", "created directory sub", "created directory sub/deep", "created file sub/deep/run"}));
   EXPECT_EQ(result.problem, "");
@@ -57,7 +57,7 @@ TEST_F(Collect, copies_new_files_with_digest_mode_and_time) {
 TEST_F(Collect, lists_only_without_a_destination) {
   options_.destination = "";
   write(upper_ / "a", "text");
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(lines(result), Lines{"created file a"});
   EXPECT_EQ(find(result, "a").digest, "sha256:" + sha256_hex("text"));
   EXPECT_FALSE(fs::exists(out_));
@@ -68,7 +68,7 @@ TEST_F(Collect, without_digests_the_copy_is_the_same) {
   const std::string bytes(1'000'000, 'b');
   write(upper_ / "a", bytes);
   write(upper_ / "empty", "");
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(find(result, "a").digest, "");
   EXPECT_EQ(read(out_ / "a"), bytes);
   EXPECT_TRUE(fs::is_empty(out_ / "empty"));
@@ -79,7 +79,7 @@ TEST_F(Collect, makes_the_destination_only_as_deep_as_needed) {
   options_.destination = out_;
   fs::create_directories(lower_ / "known");
   fs::create_directories(upper_ / "known");
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(lines(result), Lines{});
   EXPECT_TRUE(fs::is_empty(out_)) << "a directory in which nothing changed is not made";
 }
@@ -88,7 +88,7 @@ TEST_F(Collect, symlinks_stay_links) {
   fs::create_symlink("/etc/passwd", upper_ / "host");
   fs::create_symlink("nowhere\n\xff", upper_ / "dangling");
   fs::create_directory_symlink("/etc", upper_ / "dir");
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(lines(result), (Lines{"created symlink dangling", "created symlink dir", "created symlink host"}));
   EXPECT_EQ(find(result, "host").link_target, "/etc/passwd");
   EXPECT_EQ(find(result, "host").size, 11u);
@@ -103,7 +103,7 @@ TEST_F(Collect, holes_stay_holes) {
     ASSERT_EQ(::ftruncate(fd, 16 << 20), 0);
     ASSERT_EQ(::pwrite(fd, "middle", 6, 8 << 20), 6);
     ::close(fd);
-    const Collected result = collected();
+    const CollectedFiles result = collected();
     struct stat info{};
     ASSERT_EQ(::stat((out_ / "sparse").c_str(), &info), 0);
     EXPECT_EQ(info.st_size, 16 << 20);
@@ -142,7 +142,7 @@ TEST_F(Collect, special_files_are_skipped_and_named) {
 TEST_F(Collect, hard_names_are_names) {
   const std::vector<std::string> names{"-rf", "--", "new\nline", "\xff\xfe", "\x1b[2J", " ", std::string(255, 'n'), "...", "a\\b", "*"};
   for (const std::string& name : names) write(upper_ / name, name);
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(result.changes.size(), names.size());
   EXPECT_EQ(result.problem, "");
   for (const std::string& name : names) {
@@ -158,7 +158,7 @@ TEST_F(Collect, what_forbids_reading_is_read_and_its_mode_given_back) {
   fs::permissions(upper_ / "locked/in", fs::perms::none);
   fs::permissions(upper_ / "locked", fs::perms::owner_read);
   fs::permissions(upper_, fs::perms::none);
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(fs::status(upper_).permissions(), fs::perms::none);
   fs::permissions(upper_, fs::perms::owner_all);
   EXPECT_EQ(fs::status(upper_ / "locked").permissions(), fs::perms::owner_read);
@@ -177,7 +177,7 @@ TEST_F(Collect, sparse_giants_are_skipped_and_named) {
   ASSERT_TRUE(sized);
   ::close(fd);
   write(upper_ / "small", "s");
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   ASSERT_EQ(result.changes.size(), 2u);
   EXPECT_EQ(result.changes[0].type, Change::Type::skipped);
   EXPECT_TRUE(result.changes[0].reason.starts_with("sparse: 8.0 ")) << result.changes[0].reason;
@@ -191,7 +191,7 @@ TEST_F(Collect, what_goes_over_the_total_is_skipped_and_named) {
   write(upper_ / "a", "123456789");
   write(upper_ / "b", "12345678");
   write(upper_ / "c", "12345678");
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(find(result, "a").reason, "9 B, over the limit of 8 B a file");
   EXPECT_EQ((find(result, "b").type == Change::Type::file) + (find(result, "c").type == Change::Type::file), 1);
   const std::string over = "8 B, over the limit of 10 B in all";
@@ -228,7 +228,7 @@ TEST_F(Collect, long_paths_are_cut_before_they_fill_memory) {
 TEST_F(Collect, more_entries_than_the_limit_are_left_out) {
   options_.max_entries = 100;
   for (int i = 0; i < 500; ++i) write(upper_ / std::to_string(i), "");
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_TRUE(result.truncated);
   EXPECT_EQ(result.changes.size(), 100u);
 }
@@ -252,7 +252,7 @@ TEST_F(Collect, links_in_the_destination_are_not_followed) {
   fs::create_symlink("../outside/new", out_ / "new");
   fs::create_directory(upper_ / "dir");
   for (const char* path : {"dir/file", "dir/new", "file", "new"}) write(upper_ / path, "hostile");
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(result.changes.size(), 5u);
   for (const Change& change : result.changes) EXPECT_TRUE(change.reason.starts_with("not copied: ")) << line(change);
   EXPECT_NE(result.problem, "");
@@ -265,7 +265,7 @@ TEST_F(Collect, nothing_is_written_over) {
   write(out_ / "a", "mine");
   write(upper_ / "a", "new");
   write(upper_ / "b", "new");
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(lines(result), (Lines{"created file a: not copied: File exists", "created file b"}));
   EXPECT_EQ(result.problem, "can't copy a to " + out_.string() + ": File exists");
   EXPECT_EQ(read(out_ / "a"), "mine");
@@ -278,7 +278,7 @@ TEST_F(Collect, a_full_destination_is_said_and_the_rest_is_listed) {
     ASSERT_EQ(::mount("none", out_.c_str(), "tmpfs", 0, "size=64k"), 0);
     write(upper_ / "big", std::string(1 << 20, 'b'));
     write(upper_ / "small", "s");
-    const Collected result = collected();
+    const CollectedFiles result = collected();
     ASSERT_EQ(result.changes.size(), 2u);
     EXPECT_EQ(result.problem, "can't copy big to " + out_.string() + ": No space left on device");
     EXPECT_EQ(find(result, "big").digest, "sha256:" + sha256_hex(std::string(1 << 20, 'b')));
@@ -293,7 +293,7 @@ TEST_F(Collect, a_read_only_destination_is_said) {
     ASSERT_EQ(::mount("none", out_.c_str(), "tmpfs", MS_RDONLY, nullptr), 0);
     fs::create_directory(upper_ / "d");
     write(upper_ / "d/a", "a");
-    const Collected result = collected();
+    const CollectedFiles result = collected();
     EXPECT_EQ(lines(result),
               (Lines{"created directory d: not copied: Read-only file system", "created file d/a: not copied: Read-only file system"}));
     EXPECT_EQ(result.problem, "can't copy d to " + out_.string() + ": Read-only file system");
@@ -314,7 +314,7 @@ TEST_F(Collect, a_name_that_the_destination_refuses_is_skipped) {
     write(upper_ / "\xff/in", "x");
     write(upper_ / "\xfe", "x");
     write(upper_ / "ok", "x");
-    const Collected result = collected();
+    const CollectedFiles result = collected();
     const std::string reason = ": the destination's filesystem does not take it (Invalid argument)";
     EXPECT_EQ(lines(result), (Lines{"created file ok", "created skipped \\xfe" + reason, "created skipped \\xff" + reason,
                                     "created skipped \\xff/in" + reason}));
@@ -340,7 +340,7 @@ TEST_F(Collect, fails_only_when_it_can_do_nothing) {
 TEST_F(Collect, a_lower_directory_that_is_gone_is_said) {
   options_.lower = {top_ / "none"};
   write(upper_ / "a", "");
-  const Collected result = collected();
+  const CollectedFiles result = collected();
   EXPECT_EQ(lines(result), Lines{"created file a"});
   EXPECT_NE(result.problem.find("none"), std::string::npos);
 }

@@ -49,22 +49,22 @@ class ScriptCellsTest : public testing::Test {
     return made ? std::move(*made) : nullptr;
   }
 
-  ScriptRequest script(const std::string& name, const std::string& text) {
+  CellScript script(const std::string& name, const std::string& text) {
     fs::create_directories(dir_ / "scripts");
     write(dir_ / "scripts" / (name + ".py"), text);
-    ScriptRequest request{.name = name, .path = dir_ / "scripts" / (name + ".py")};
+    CellScript request{.name = name, .path = dir_ / "scripts" / (name + ".py")};
     request.parameters.input_paths = {{"data", dir_ / "in"}};
     request.parameters.output_paths = {{"result", dir_ / "out"}};
     request.timeout = std::chrono::seconds(60);
     return request;
   }
-  static std::future<Result<ScriptRun>> begin(ScriptRequest request) {
+  static std::future<Result<ScriptRun>> begin(CellScript request) {
     auto promise = std::make_shared<std::promise<Result<ScriptRun>>>();
     auto future = promise->get_future();
     cells_->run(std::move(request), [promise](Result<ScriptRun> run) { promise->set_value(std::move(run)); });
     return future;
   }
-  static ScriptRun run(ScriptRequest request) {
+  static ScriptRun run(CellScript request) {
     auto result = begin(std::move(request)).get();
     EXPECT_TRUE(result) << result.error().what;
     return result ? std::move(*result) : ScriptRun();
@@ -78,11 +78,11 @@ class ScriptCellsTest : public testing::Test {
 std::string told(const ScriptRun& run) { return words(run.outcome) + "; " + run.problem + "\n" + run.traceback + run.output.err; }
 
 TEST_F(ScriptCellsTest, AScriptReadsItsInputsAndWritesItsOutputs) {
-  ScriptRequest request = script("pre", "import os\n" + kHead +
-                                            "    text = open(input_paths['data'] + '/data.csv').read()\n"
-                                            "    os.makedirs(output_paths['result'] + '/deep')\n"
-                                            "    open(output_paths['result'] + '/deep/two.txt', 'w').write(text * job_args.times)\n"
-                                            "    print('label', os.environ['LABEL_FIELD'], environ_vars['LABEL_FIELD'], __name__)\n");
+  CellScript request = script("pre", "import os\n" + kHead +
+                                         "    text = open(input_paths['data'] + '/data.csv').read()\n"
+                                         "    os.makedirs(output_paths['result'] + '/deep')\n"
+                                         "    open(output_paths['result'] + '/deep/two.txt', 'w').write(text * job_args.times)\n"
+                                         "    print('label', os.environ['LABEL_FIELD'], environ_vars['LABEL_FIELD'], __name__)\n");
   request.parameters.environ_vars = {{"LABEL_FIELD", "target"}};
   request.parameters.job_args = {{"times", 2}};
   fs::create_directory(dir_ / "out");
@@ -103,7 +103,7 @@ TEST_F(ScriptCellsTest, AScriptReadsItsInputsAndWritesItsOutputs) {
 }
 
 TEST_F(ScriptCellsTest, OnlyTheFileIsBroughtBackOfAnOutputThatIsOne) {
-  ScriptRequest request =
+  CellScript request =
       script("one", kHead + "    open(output_paths['m'], 'w').write('m')\n    open(output_paths['m'] + '.more', 'w').write('')\n");
   request.parameters.output_paths = {{"m", dir_ / "in/model.json"}};
   const ScriptRun result = run(std::move(request));
@@ -174,7 +174,7 @@ TEST_F(ScriptCellsTest, NothingElseCanBeReachedOrChanged) {
 }
 
 TEST_F(ScriptCellsTest, AnEndlessScriptIsEndedAndWhatItWroteIsThere) {
-  ScriptRequest request = script("endless", kHead + "    open(output_paths['result'] + '/some', 'w').write('x')\n    while True: pass\n");
+  CellScript request = script("endless", kHead + "    open(output_paths['result'] + '/some', 'w').write('x')\n    while True: pass\n");
   request.timeout = std::chrono::milliseconds(1500);
   const ScriptRun result = run(std::move(request));
   EXPECT_EQ(result.outcome.kind, Outcome::Kind::timed_out) << told(result);
@@ -193,7 +193,7 @@ TEST_F(ScriptCellsTest, TooMuchMemoryIsNamedAndOutputIsBounded) {
 }
 
 TEST_F(ScriptCellsTest, ALinkToAScriptIsRunWhereItLies) {
-  ScriptRequest request = script("real", "import beside\n" + kHead + "    print(beside.word)\n");
+  CellScript request = script("real", "import beside\n" + kHead + "    print(beside.word)\n");
   write(dir_ / "scripts/beside.py", "word = 'there'\n");
   fs::create_directory(dir_ / "links");
   fs::create_symlink(dir_ / "scripts/real.py", dir_ / "links/alias.py");
@@ -209,7 +209,7 @@ TEST_F(ScriptCellsTest, TheSameScriptIsReadAnewEachTime) {
 }
 
 TEST_F(ScriptCellsTest, LookingForMainRunsNothing) {
-  ScriptRequest request = script("looks", "print('ran')\n" + kHead + "    print('ran')\n");
+  CellScript request = script("looks", "print('ran')\n" + kHead + "    print('ran')\n");
   request.check_only = true;
   request.parameters.input_paths = {{"data", dir_ / "none"}};
   const ScriptRun result = run(std::move(request));
@@ -246,7 +246,7 @@ TEST_F(ScriptCellsTest, LinksAndModesOfAScriptHarmNobody) {
   EXPECT_TRUE(fs::is_symlink(dir_ / "out/within"));
   EXPECT_EQ(fs::status(dir_ / "out/tool").permissions(), fs::perms(0755));
   EXPECT_FALSE(fs::exists(dir_ / "out/fifo"));
-  ScriptRequest next = script("next", kHead + "    pass\n");
+  CellScript next = script("next", kHead + "    pass\n");
   next.parameters.input_paths = {{"data", dir_ / "out/within"}};
   next.parameters.output_paths.clear();
   const auto refused = begin(std::move(next)).get();
@@ -259,7 +259,7 @@ TEST_F(ScriptCellsTest, LinksAndModesOfAScriptHarmNobody) {
 }
 
 TEST_F(ScriptCellsTest, WhatIsWrongWithPathsIsAnError) {
-  ScriptRequest request = script("paths", kHead + "    pass\n");
+  CellScript request = script("paths", kHead + "    pass\n");
   request.parameters.input_paths = {{"data", dir_ / "none"}};
   auto result = begin(request).get();
   ASSERT_FALSE(result);
@@ -294,7 +294,7 @@ TEST_F(ScriptCellsTest, ScriptsWithTheSameImportsShareAParentAndNothingElse) {
 }
 
 TEST_F(ScriptCellsTest, NamesMayBeOfAnyAlphabet) {
-  ScriptRequest request = script("größe", kHead + "    open(output_paths['ä'] + '/ü', 'w').write(open(input_paths['п']).read())\n");
+  CellScript request = script("größe", kHead + "    open(output_paths['ä'] + '/ü', 'w').write(open(input_paths['п']).read())\n");
   write(dir_ / "данные", "x");
   request.parameters.input_paths = {{"п", dir_ / "данные"}};
   request.parameters.output_paths = {{"ä", dir_ / "итог"}};
@@ -322,7 +322,7 @@ TEST_F(ScriptCellsTest, AThreadLeftByAnImportMeansAFreshInterpreter) {
 TEST_F(ScriptCellsTest, CancellingARunEndsWhatOfItRunsAndWaits) {
   std::vector<std::future<Result<ScriptRun>>> all;
   for (int i = 0; i < 4; ++i) {
-    ScriptRequest request = script("waits", "import time\n" + kHead + "    time.sleep(1000)\n");
+    CellScript request = script("waits", "import time\n" + kHead + "    time.sleep(1000)\n");
     request.parameters.output_paths = {{"o", dir_ / std::to_string(i)}};
     request.mark = "this run";
     all.push_back(begin(std::move(request)));

@@ -1,4 +1,4 @@
-// JsonLines with events made by hand; its output held against the schema in docs/.
+// JsonLinesReport with events made by hand; its output held against the schema in docs/.
 #include "report/json_lines.h"
 
 #include <cstdlib>
@@ -114,7 +114,7 @@ void give_everything(Sink& sink) {
 TEST_F(JsonLinesFile, it_is_what_the_schema_says) {
   const std::string python = CASEMATE_BINARY_DIR "/venv/bin/python";
   if (!fs::exists(python)) GTEST_SKIP() << "no " << python << " (./dev test makes it)";
-  JsonLines sink(directory_ + "/made/events.jsonl");
+  JsonLinesReport sink(directory_ + "/made/events.jsonl");
   give_everything(sink);
   std::ofstream(directory_ + "/validate.py") << kValidator;
   const int status =
@@ -127,7 +127,7 @@ TEST_F(JsonLinesFile, it_is_what_the_schema_says) {
 
 TEST_F(JsonLinesFile, each_event_is_there_when_it_has_happened) {
   const std::string path = directory_ + "/events.jsonl";
-  JsonLines sink(path);
+  JsonLinesReport sink(path);
   sink.run_started(run_start());
   ASSERT_EQ(events_of(path).size(), 1u);
   EXPECT_EQ(events_of(path)[0].dump(),
@@ -149,7 +149,7 @@ TEST_F(JsonLinesFile, each_event_is_there_when_it_has_happened) {
 TEST_F(JsonLinesFile, hostile_texts_stay_strings) {
   const std::string path = directory_ + "/events.jsonl";
   {
-    JsonLines sink(path);
+    JsonLinesReport sink(path);
     sink.test_finished(hostile_result());
   }
   const std::string bytes = read_file(path).value();
@@ -174,7 +174,7 @@ TEST_F(JsonLinesFile, a_slow_reader_misses_nothing) {
   TestResult big = passed("a.py::big");
   big.output.out = std::string(1u << 20, 'x');
   {
-    JsonLines sink(path);
+    JsonLinesReport sink(path);
     EXPECT_EQ(give(sink, std::vector<TestResult>(80, big)), "");  // more than any buffer on the way holds
   }
   reader.join();
@@ -185,10 +185,10 @@ TEST_F(JsonLinesFile, a_slow_reader_misses_nothing) {
 }
 
 TEST_F(JsonLinesFile, a_place_that_cannot_be_written_is_known_at_once) {
-  JsonLines directory(directory_);
+  JsonLinesReport directory(directory_);
   EXPECT_EQ(directory.problem(), fmt::format("can't write {}: Is a directory", directory_));
   EXPECT_EQ(give(directory, {passed("a")}), directory.problem());
-  JsonLines full("/dev/full");
+  JsonLinesReport full("/dev/full");
   EXPECT_EQ(full.problem(), "");
   EXPECT_EQ(give(full, {passed("a")}), "can't write /dev/full: No space left on device");
 }

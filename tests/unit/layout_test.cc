@@ -4,6 +4,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <regex>
 #include <sstream>
 #include <string>
@@ -87,15 +88,30 @@ Problems check_name_and_size(const std::string& path, const std::string& text) {
   return problems;
 }
 
-// Headers only. A type at namespace scope starts in the first column; a forward declaration needs no sentence.
+// A type at namespace scope starts in the first column; a forward declaration is none.
+const std::regex kType(R"re(^(class|struct|enum class|enum struct|union)\s+(\[\[\w+\]\]\s*)?(\w+)(?!\w|::)[^;]*$)re");
+
+// Headers only.
 Problems check_sentences(const std::string& path, const std::string& text) {
-  static const std::regex type(R"re(^(class|struct|enum class|enum struct|union)\s+(\[\[\w+\]\]\s*)?(\w+)(?!\w|::)[^;]*$)re");
   Problems problems;
   std::string above;
   for (const std::string& line : lines_of(text)) {
     std::smatch match;
-    if (std::regex_search(line, match, type) && !above.starts_with("///")) problems.push_back(path + ": no /// above " + match[3].str());
+    if (std::regex_search(line, match, kType) && !above.starts_with("///")) problems.push_back(path + ": no /// above " + match[3].str());
     if (!line.starts_with("template")) above = line;
+  }
+  return problems;
+}
+
+// Headers only: `seen` has each type's header. Two of one name in our one namespace are one to the linker, which takes the constructors of
+// either for both: [basic.def.odr].
+Problems check_one_of_a_name(const std::string& path, const std::string& text, std::map<std::string, std::string>& seen) {
+  Problems problems;
+  for (const std::string& line : lines_of(text)) {
+    std::smatch match;
+    if (!std::regex_search(line, match, kType)) continue;
+    const auto& [first, fresh] = seen.emplace(match[3], path);
+    if (!fresh) problems.push_back(path + ": " + match[3].str() + " is a type of " + first->second + " too");
   }
   return problems;
 }
@@ -159,6 +175,12 @@ TEST(Layout, public_types_have_a_sentence) {
   expect_none([](const std::string& path) { return is_source(path) && path.ends_with(".h"); }, check_sentences);
 }
 
+TEST(Layout, public_types_have_a_name_of_their_own) {
+  std::map<std::string, std::string> seen;
+  expect_none([](const std::string& path) { return is_source(path) && path.ends_with(".h"); },
+              [&seen](const std::string& path, const std::string& text) { return check_one_of_a_name(path, text, seen); });
+}
+
 TEST(Layout, the_tree_stands_alone) {
   expect_none([](const std::string&) { return true; }, check_stands_alone);
 }
@@ -183,6 +205,10 @@ TEST(Layout, checks_see_what_they_are_for) {
   EXPECT_EQ(check_sentences("a.h", "struct A::Parts {\n").size(), 0u);
   EXPECT_EQ(check_sentences("a.h", "struct A {\n").size(), 1u);
   EXPECT_EQ(check_sentences("a.h", "// plain\nenum class A : int {\n").size(), 1u);
+  std::map<std::string, std::string> seen;
+  EXPECT_EQ(check_one_of_a_name("a.h", "class A;\nclass A {\n", seen).size(), 0u);
+  EXPECT_EQ(check_one_of_a_name("b.h", "class A;\nstruct B : A {\n", seen).size(), 0u);
+  EXPECT_EQ(check_one_of_a_name("c.h", "enum class B {\n", seen).size(), 1u);
   EXPECT_EQ(check_stands_alone("README.md", std::string("see ../sha") + "red/x").size(), 1u);
 }
 

@@ -99,7 +99,7 @@ class Audience {
     add(console_for(request, github));
     if (request.durations) add(std::make_unique<SlowestPhases>(*request.durations, request.verbosity, console_of(request)));
     if (github) add(github_report(request));
-    if (!request.json_lines.empty()) add(std::make_unique<JsonLines>(request.json_lines));
+    if (!request.json_lines.empty()) add(std::make_unique<JsonLinesReport>(request.json_lines));
     if (!request.junit_xml.empty()) add(std::make_unique<JunitReport>(request.junit_xml));
     if (!request.html.empty()) {
       HtmlOptions html;

@@ -105,7 +105,7 @@ int replay_run(const std::string& project, const Options& options) {
     replaying.listen(std::make_unique<HtmlReport>(std::move(html)));
   }
   if (!options.junit_xml.empty()) replaying.listen(std::make_unique<JunitReport>(options.junit_xml));
-  if (options.json) replaying.listen(std::make_unique<JsonLines>("-"));
+  if (options.json) replaying.listen(std::make_unique<JsonLinesReport>("-"));
   if (!options.json && options.html.empty() && options.junit_xml.empty()) {
     ConsoleOptions console;
     console.color = options.color;
