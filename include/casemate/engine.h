@@ -29,7 +29,7 @@ struct JobListener {
   virtual void started() {}
   /// A piece of output as it arrives; raw, hostile bytes: make them safe before they reach a terminal (base/terminal.h).
   virtual void output(Stream /*stream*/, std::string_view /*bytes*/) {}
-  /// What a job says on its report channel, where it has one (tests that fork from a warm parent): raw, hostile bytes.
+  /// What a job says on its report channel, where it has one (Job::report, tests that fork from a warm parent): raw, hostile bytes.
   virtual void report(std::string_view /*bytes*/) {}
   /// Bytes that output() took but could not pass on yet. While there are more than 1 MiB of them the job's pipes are not read, so a job
   /// that writes faster than its reader reads waits in write(2), as in a shell's pipe; its limits go on counting. May try again to pass

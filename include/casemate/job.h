@@ -105,6 +105,7 @@ struct Job {
   bool read_only = false;                     ///< no writable HOME, /var/tmp, /run: only /tmp, /dev/shm and asked-for mounts can be written
   bool forward_stdin = false;                 ///< the job reads `stdin_fd`; otherwise /dev/null
   int stdin_fd = -1;                          ///< borrowed
+  bool report = false;                        ///< the job's descriptor 3 is a pipe, and JobListener::report() hears what is written to it
   std::vector<std::string> collect;           ///< overlay targets whose changed files are wanted; "/" with an image: the whole root
   /// Host directory that receives them (made; must be empty of names that clash); "" lists only. With several `collect`, each goes to a
   /// sub-directory that is named as in the cell.

@@ -26,13 +26,17 @@ struct Outcome {
   };
   Kind kind = Kind::lost;
   int code = 0;
-  std::string step;    ///< setup_failed: the plan's step in words; disk_limit of a host directory: "bytes", "files" or "full"
+  std::string step;    ///< setup_failed: the plan's step in words; disk_limit of a host directory: "bytes", "files" or "full"; lost:
+                       ///< kExecutorGone or what else tells one way to be lost from others
   std::string detail;  ///< one line more, or empty
 
   /// True only for `exited 0`.
   [[nodiscard]] bool succeeded() const { return kind == Kind::exited && code == 0; }
   bool operator==(const Outcome&) const = default;
 };
+
+/// Outcome::step of `lost`: who runs jobs (a daemon) is gone or hangs, so the next job would be lost too.
+inline constexpr std::string_view kExecutorGone = "executor gone";
 
 /// The word of the kind alone, as JSON has it: "exited", "signaled", "timed out", "out of memory", ...
 [[nodiscard]] std::string_view word(Outcome::Kind kind);

@@ -30,7 +30,7 @@ ContainerRun::ContainerRun(DockerGround& ground, Job job, JobListener& listener,
       done_(std::move(done)),
       capture_(job_.capture_bytes),
       errors_(
-          token_, [this](std::string_view bytes) { take(Stream::err, bytes); }, [this](std::string_view line) { report_.hear(line); }),
+          token_, [this](std::string_view bytes) { take(Stream::err, bytes); }, [this](std::string_view line) { hear(line); }),
       frames_([this](Stream stream, std::string_view bytes) { stream == Stream::err ? errors_.feed(bytes) : take(stream, bytes); }) {}
 
 ContainerRun::~ContainerRun() {
@@ -148,7 +148,7 @@ void ContainerRun::start() {
   call("POST", "/start", [this](const Result<DockerReply>& reply) {
     if (ending_) return;
     if (reply && reply->status == 204) return started();
-    if (!reply) return lose(reply.error().what);
+    if (!reply) return lose(reply.error());
     own_end_ = Outcome{Outcome::Kind::setup_failed, 0, "start the container", docker_failure(*reply, "start the container").what};
     remove();
   });
@@ -194,6 +194,14 @@ void ContainerRun::take(Stream stream, std::string_view bytes) {
   }
   listener_->output(stream, bytes);
   if (listener_->backlog() > kMostBacklog) hold_back();
+}
+
+// From the witness: a piece of the report, or facts.
+void ContainerRun::hear(std::string_view line) {
+  const auto piece = reported_piece(line);
+  if (!piece) return report_.hear(line);
+  if (!piece->bytes.empty()) listener_->report(piece->bytes);
+  if (piece->ends_line) listener_->report("\n");
 }
 
 // Leaves the daemon's stream unread until the listener's reader has caught up.
@@ -305,9 +313,11 @@ void ContainerRun::kill() {
   });
 }
 
-void ContainerRun::lose(const std::string& why) {
+void ContainerRun::lose(const Error& why) { lose(why.what, kExecutorGone); }
+
+void ContainerRun::lose(std::string why, std::string_view step) {
   if (ending_) return;
-  if (!own_end_) own_end_ = Outcome{Outcome::Kind::lost, 0, "", why};
+  if (!own_end_) own_end_ = Outcome{Outcome::Kind::lost, 0, std::string(step), std::move(why)};
   remove();
 }
 
@@ -315,7 +325,7 @@ void ContainerRun::lose(const std::string& why) {
 
 void ContainerRun::waited(const Result<DockerReply>& reply) {
   if (ending_) return;
-  if (!reply) return lose(reply.error().what);
+  if (!reply) return lose(reply.error());
   if (reply->status == 404) return lose("the container was removed from outside");
   if (reply->status != 200) return lose(docker_failure(*reply, "wait for the container").what);
   if (const auto json = untrusted_object(reply->body)) exit_code_ = static_cast<int>(number_at(*json, "StatusCode"));
@@ -338,11 +348,11 @@ void ContainerRun::ended() {
 }
 
 void ContainerRun::inspected(const Result<DockerReply>& reply) {
-  const auto lost = [&](std::string why) {
-    if (!given_up_) own_end_ = Outcome{Outcome::Kind::lost, 0, "", std::move(why)};
+  const auto lost = [&](std::string why, std::string_view step = {}) {
+    if (!given_up_) own_end_ = Outcome{Outcome::Kind::lost, 0, std::string(step), std::move(why)};
     remove();
   };
-  if (!reply) return lost(reply.error().what);
+  if (!reply) return lost(reply.error().what, kExecutorGone);
   if (reply->status == 404) return lost("the container was removed from outside");
   const auto json = untrusted_object(reply->body);
   if (reply->status != 200 || !json) return lost(docker_failure(*reply, "inspect the container").what);
@@ -380,7 +390,8 @@ Outcome ContainerRun::outcome() const {
             fmt::format("the container ended without a report of its job (exit status {}): somebody killed it", exit_code_)};
   }
   const Outcome plain = report_.signal ? Outcome{Kind::signaled, *report_.signal} : Outcome{Kind::exited, report_.exit_status.value_or(0)};
-  if (plain.succeeded()) return plain;
+  // Who reports tests ends well also when one has failed, for want of what the limit took.
+  if (plain.succeeded() && !job_.report) return plain;
   if (report_.oom_kills > 0 || (oom_killed_ && plain.kind == Kind::signaled && plain.code == SIGKILL)) return out_of_memory();
   // RLIMIT_CPU, whose hard limit is the soft one: the kernel kills (setrlimit(2)).
   const auto used = std::chrono::microseconds(report_.user_cpu_us + report_.system_cpu_us);

@@ -39,8 +39,8 @@ class ContainerRun {
   [[nodiscard]] const std::string& kept() const { return kept_; }
   void signal(int number);
   void cancel();
-  /// The daemon is gone, or hangs.
-  void lose(const std::string& why);
+  /// The daemon is gone, or hangs: kExecutorGone.
+  void lose(const Error& why);
   [[nodiscard]] bool is_heard_by(const JobListener& listener) const { return listener_ == &listener; }
   [[nodiscard]] const Job& job() const { return job_; }
 
@@ -57,6 +57,7 @@ class ContainerRun {
   void wait();
   void waited(const Result<DockerReply>& reply);
   void take(Stream stream, std::string_view bytes);
+  void hear(std::string_view line);
   void hold_back();
   void forward_stdin();
   void read_stdin();
@@ -64,6 +65,7 @@ class ContainerRun {
   void watch_disk();
   void kill();
   void give_up(Outcome outcome);
+  void lose(std::string why, std::string_view step = {});
   void stream_ended(const Result<void>& how);
   void ended();
   void inspected(const Result<DockerReply>& reply);

@@ -155,7 +155,7 @@ class DockerExecutor final : public Executor {
       if (running_.empty()) return;
       ping_ = api_->call({.path = "/_ping", .silence = kHangs}, [this](Result<DockerReply> reply) {
         ping_.reset();
-        if (!reply) each([&](ContainerRun& run) { run.lose(reply.error().what); });
+        if (!reply) each([&](ContainerRun& run) { run.lose(reply.error()); });
         beat();
       });
     });

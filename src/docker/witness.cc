@@ -12,8 +12,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +29,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kMostLeftovers = 16;
+constexpr int kReport = 3;            // Job::report
+constexpr std::size_t kPiece = 3500;  // of a report, a line of ours: with its mark below PIPE_BUF, so that nobody writes into it
 
 // A small file of the kernel's; "" if it can't be read.
 std::string small_file(const std::string& path) {
@@ -139,6 +143,9 @@ class Witness {
   Witness(std::string token, bool strict, bool first, std::vector<std::string> command)
       : token_(std::move(token)), strict_(strict), first_(first), command_(std::move(command)), terminal_(::isatty(0) == 1 && !first) {}
 
+  /// The command gets a descriptor 3 whose bytes are passed on. Only as the first process, at whose end nobody holds it any more.
+  void pass_report_on() { reports_ = true; }
+
   int go() {
     // Nobody in the container looks into this memory, where the token is, or makes its descriptors his.
     ::prctl(PR_SET_DUMPABLE, 0);
@@ -162,6 +169,8 @@ class Witness {
       while (::waitpid(-1, nullptr, 0) > 0) {
       }
     }
+    while (pass_on()) {
+    }
     line += used(before) + (any_full() ? " full" : "");
     say(line + " end", true);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -172,6 +181,11 @@ class Witness {
   int start() {
     int pipe[2];
     if (::pipe2(pipe, O_CLOEXEC) < 0) return errno;
+    int report[2] = {-1, -1};
+    if (reports_ && ::pipe2(report, O_CLOEXEC) < 0) return errno;
+    report_.reset(report[0]);
+    UniqueFd reports(report[1]);
+    if (report_) ::fcntl(report_.get(), F_SETFL, O_NONBLOCK);
     began_ = Clock::now();
     child_ = ::fork();
     if (child_ < 0) {
@@ -181,6 +195,7 @@ class Witness {
       return problem;
     }
     if (child_ == 0) {
+      if (reports) ::dup2(reports.get(), kReport);
       const int problem = become();
       [[maybe_unused]] const auto told = ::write(pipe[1], &problem, sizeof problem);
       ::_exit(127);
@@ -214,14 +229,41 @@ class Witness {
   int wait() {
     sigset_t all;
     ::sigfillset(&all);
+    const UniqueFd signals(report_ ? ::signalfd(-1, &all, SFD_CLOEXEC) : -1);
     for (;;) {
       int status = 0;
       for (pid_t ended = 0; (ended = ::waitpid(-1, &status, WNOHANG)) > 0;) {
         if (ended == child_) return status;
       }
-      const int number = ::sigwaitinfo(&all, nullptr);
+      const int number = signals ? next_signal(signals.get()) : ::sigwaitinfo(&all, nullptr);
       if (number > 0 && number != SIGCHLD) ::kill(-child_, number);
     }
+  }
+
+  // Passes on what is reported meanwhile.
+  int next_signal(int signals) {
+    for (;;) {
+      pollfd wanted[] = {{signals, POLLIN, 0}, {report_.get(), POLLIN, 0}};
+      if (::poll(wanted, report_ ? 2 : 1, -1) < 0) continue;
+      if (report_ && wanted[1].revents != 0 && !pass_on() && errno != EAGAIN) report_.reset();
+      signalfd_siginfo info{};
+      if (wanted[0].revents != 0 && ::read(signals, &info, sizeof info) == sizeof info) return static_cast<int>(info.ssi_signo);
+    }
+  }
+
+  // A piece of the report. False: there is no more of it, or with EAGAIN just now.
+  bool pass_on() {
+    char bytes[kPiece];
+    errno = 0;
+    const ssize_t got = report_ ? ::read(report_.get(), bytes, sizeof bytes) : 0;
+    if (got <= 0) return false;
+    std::string_view rest(bytes, static_cast<std::size_t>(got));
+    while (!rest.empty()) {
+      const auto end = rest.find('\n');
+      say(fmt::format("{} {}", end == std::string_view::npos ? '+' : '.', rest.substr(0, end)), true);
+      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    }
+    return true;
   }
 
   std::string left_behind(const std::set<pid_t>& present) const {
@@ -295,6 +337,8 @@ class Witness {
   bool first_;
   std::vector<std::string> command_;
   bool terminal_;
+  bool reports_ = false;
+  UniqueFd report_;  // its reading end
   sigset_t old_mask_{};
   Clock::time_point began_;
   pid_t child_ = -1;
@@ -349,9 +393,10 @@ int witness_main(const std::vector<std::string>& words) {
   const std::string mode = words.empty() ? "" : words[0];
   if (mode == "hold") return hold();
   if (mode == "signal" && words.size() == 3) return signal_session(std::atoi(words[1].c_str()), std::atoi(words[2].c_str()));
-  if ((mode == "job" || mode == "command") && words.size() > 3)
-    return Witness(words[1], take_away(words[2]) == "strict", mode == "job", {words.begin() + 3, words.end()}).go();
-  return 125;
+  if ((mode != "job" && mode != "report" && mode != "command") || words.size() <= 3) return 125;
+  Witness witness(words[1], take_away(words[2]) == "strict", mode != "command", {words.begin() + 3, words.end()});
+  if (mode == "report") witness.pass_report_on();
+  return witness.go();
 }
 
 }  // namespace casemate

@@ -35,6 +35,14 @@ struct WitnessReport {
   void hear(std::string_view line);
 };
 
+/// What a job has written to its report (Job::report), of at most one line.
+struct ReportedPiece {
+  std::string_view bytes;  ///< of the line given to reported_piece()
+  bool ends_line = false;  ///< a newline follows
+};
+/// nullopt: the witness's line is none of a report, but facts.
+[[nodiscard]] std::optional<ReportedPiece> reported_piece(std::string_view line);
+
 /// Takes the witness's lines out of a stream of output.
 class WitnessReader {
  public:
@@ -53,9 +61,10 @@ class WitnessReader {
 };
 
 /// The program: the words after its name are
-/// `job TOKEN PROFILE[,VARIABLE...] COMMAND...` (the variables are taken away; as pid 1: runs it, reaps, passes signals on, kills what is left, reports),
-/// `hold TOKEN` (as pid 1: reaps until its stdin ends), `command TOKEN PROFILE COMMAND...` (by exec, where another holds; what is left
-/// stays), `signal NUMBER SESSION` (to all processes of a session, as WitnessReport::started has it). Gives the exit status.
+/// `job TOKEN PROFILE[,VARIABLE...] COMMAND...` (the variables are taken away; as pid 1: runs it, reaps, passes signals on, kills what is
+/// left, reports), `report TOKEN PROFILE[,VARIABLE...] COMMAND...` (the same; what the command writes to descriptor 3 goes among the
+/// lines), `hold TOKEN` (as pid 1: reaps until its stdin ends), `command TOKEN PROFILE COMMAND...` (by exec, where another holds; what is
+/// left stays), `signal NUMBER SESSION` (to all processes of a session, as WitnessReport::started has it). Gives the exit status.
 int witness_main(const std::vector<std::string>& words);
 
 }  // namespace casemate

@@ -43,6 +43,11 @@ std::optional<Leftover> leftover(std::string_view text) {
 
 }  // namespace
 
+std::optional<ReportedPiece> reported_piece(std::string_view line) {
+  if (!line.starts_with("+ ") && !line.starts_with(". ")) return std::nullopt;
+  return ReportedPiece{line.substr(2), line.front() == '.'};
+}
+
 void WitnessReport::hear(std::string_view line) {
   while (!line.empty()) {
     const auto space = line.find(' ');

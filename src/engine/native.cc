@@ -4,6 +4,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include <fcntl.h>
+
 #include "cell/cell.h"
 #include "cell/pool.h"
 #include "engine/cell_context.h"
@@ -46,9 +48,9 @@ class NativeExecutor final : public Executor {
     std::unique_ptr<Cell> cell;
     if (!run->job().forward_stdin) cell = pool_.take(shape);
     if (!cell) {
-      TRY_ASSIGN(cell, Cell::create(ground_, std::move(shape.plan), shape.limits, &run->job()));
+      TRY_ASSIGN(cell, Cell::create(ground_, std::move(shape.plan), shape.limits, run->job().report ? nullptr : &run->job()));
     }
-    TRY(run->begin(std::move(cell)));
+    TRY(begin(*run, std::move(cell)));
     CellRun* raw = run.get();
     running_[raw] = std::move(run);
     return {};
@@ -93,6 +95,14 @@ class NativeExecutor final : public Executor {
   }
 
  private:
+  static Result<void> begin(CellRun& run, std::unique_ptr<Cell> cell) {
+    if (!run.job().report) return run.begin(std::move(cell));
+    TRY_ASSIGN(Pipe report, make_pipe());
+    ::fcntl(report.read.get(), F_SETFL, O_NONBLOCK);
+    cell->report() = std::move(report.read);
+    return run.begin(std::move(cell), {report.write.get()});
+  }
+
   Result<CellShape> shape_of(Job& job) {
     resolve_sources(job, ground_.host);
     TRY_ASSIGN(Plan plan, compile(job, ground_.host));

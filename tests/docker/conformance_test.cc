@@ -300,6 +300,93 @@ TEST_P(Conformance, the_whole_root) {
   same({"nothing", whole("true")});
 }
 
+// A cell's layer is full and its job told so; a container's is looked at, and its job ended.
+TEST_P(Conformance, the_disk_limit) {
+  for (const std::string executor : {"", "docker"}) {
+    SCOPED_TRACE(executor);
+    Job job = base(executor);
+    job.limits.disk_bytes = 16u << 20;
+    shell(job, "dd if=/dev/zero of=/tmp/big bs=1000000 count=40 2>/dev/null || exit 7; sleep 20");
+    const auto result = run(std::move(job));
+    ASSERT_TRUE(result) << result.error().what;
+    EXPECT_EQ(word(result->outcome.kind), "disk limit") << words(result->outcome);
+    EXPECT_LT(result->resources.wall, std::chrono::seconds(15));
+  }
+}
+
+// Also of a job that is over before anybody looks.
+TEST_P(Conformance, the_disk_limit_at_the_end) {
+  Job job = base("docker");
+  job.limits.disk_bytes = 16u << 20;
+  shell(job, "dd if=/dev/zero of=/tmp/big bs=1000000 count=20 2>/dev/null");
+  const auto result = run(std::move(job));
+  ASSERT_TRUE(result) << result.error().what;
+  EXPECT_EQ(word(result->outcome.kind), "disk limit") << words(result->outcome);
+}
+
+TEST_P(Conformance, an_overlay_below_a_read_only_root) {
+  const Scratch given;
+  std::ofstream(given.path() / "changed") << "before";
+  std::ofstream(given.path() / "gone") << "gone";
+  const auto make = [&](Job& job) {
+    shell(job, "touch /bin/x 2>/dev/null || echo refused; echo after > changed; rm gone; echo new > new; mkdir d; echo x > d/x");
+    job.cwd = "/app";
+    job.read_only = true;
+    job.limits.disk_bytes.reset();
+    job.mounts = {overlay("/app", {given.path()})};
+    job.collect = {"/app"};
+    job.collect_to = "yes";
+  };
+  if (!is_podman()) {
+    same({"without a disk limit", make});
+  } else {  // it would give other names
+    const std::string said = run_on("docker", {"without a disk limit", make});
+    EXPECT_NE(said.find("can't be had back from podman"), std::string::npos) << said;
+  }
+  Job limited = base("docker");
+  make(limited);
+  limited.collect.clear();
+  limited.collect_to.clear();
+  limited.limits.disk_bytes = 1u << 20;
+  const auto refused = run(std::move(limited));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::not_supported);
+  EXPECT_NE(refused.error().what.find("disk limit on /app below a read-only root"), std::string::npos) << refused.error().what;
+}
+
+/// Keeps what a job reports.
+struct Heard : JobListener {
+  std::string said;
+  void report(std::string_view bytes) override { said += bytes; }
+};
+
+TEST_P(Conformance, what_a_job_reports) {
+  for (const std::string executor : {"", "docker"}) {
+    SCOPED_TRACE(executor);
+    Job job = base(executor);
+    job.report = true;
+    // Long lines and short ones, one that does not end, beside output and after who wrote it first.
+    shell(job,
+          "echo out; echo err >&2; echo begun >&3; head -c 100000 /dev/zero | tr '\\0' x >&3; echo >&3; (sleep 0.3; echo late >&3) & "
+          "i=0; while [ $i -lt 300 ]; do echo $i >&3; echo e$i >&2; i=$((i+1)); done; wait; printf end >&3; exit 3");
+    Heard heard;
+    const auto result = engine_->run(std::move(job), &heard);
+    ASSERT_TRUE(result) << result.error().what;
+    EXPECT_EQ(words(result->outcome), "exited 3");
+    EXPECT_EQ(result->output.out, "out\n");
+    std::string errors = "err\n";
+    std::string wanted = "begun\n" + std::string(100'000, 'x') + "\n";
+    for (int i = 0; i < 300; ++i) {
+      errors += fmt::format("e{}\n", i);
+      wanted += fmt::format("{}\n", i);
+    }
+    EXPECT_EQ(result->output.err, errors);
+    const auto late = heard.said.find("late\n");
+    ASSERT_NE(late, std::string::npos);
+    EXPECT_EQ(heard.said.erase(late, 5), wanted + "end");
+  }
+}
+
 TEST_P(Conformance, stdin_is_passed_on_to_its_end) {
   for (const std::string executor : {"", "docker"}) {
     auto pipe = make_pipe();
