@@ -39,6 +39,7 @@ end
 complete -c casemate -f -n __fish_use_subcommand -a run -d 'run one command in a fresh cell'
 complete -c casemate -f -n __fish_use_subcommand -a script -d 'run a Python script with its requirements and files'
 complete -c casemate -f -n __fish_use_subcommand -a pytest -d 'run every test of a project in a cell of its own'
+complete -c casemate -n 'string match -q -- --executor (commandline -opc)[-1]' -x -a 'native docker'
 complete -c casemate -n 'string match -q -- --isolation (commandline -opc)[-1]; and not __fish_seen_subcommand_from agent' -x -a 'test class module file cold'
 complete -c casemate -n 'string match -q -- --isolation (commandline -opc)[-1]; and __fish_seen_subcommand_from agent' -x -a 'run test class module file'
 complete -c casemate -n 'string match -q -- --ui (commandline -opc)[-1]' -x -a 'auto fancy simple quiet'

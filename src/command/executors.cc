@@ -51,12 +51,16 @@ Result<void> need_executor(const std::string& name) {
   return fail(ErrorCode::invalid_input, fmt::format("there is no executor '{}': native or docker", printable_name(name)));
 }
 
-Result<void> add_executor(Engine& engine, const ExecutorChoice& choice, Executor** added) {
-  if (choice.name == "native") return {};
+Result<std::unique_ptr<Executor>> make_executor(Reactor& reactor, const ExecutorChoice& choice) {
   const auto maker = known().find(choice.name);
   if (maker == known().end()) return fail(ErrorCode::internal, fmt::format("need_executor(\"{}\") comes before", choice.name));
+  return maker->second(reactor, choice);
+}
+
+Result<void> add_executor(Engine& engine, const ExecutorChoice& choice, Executor** added) {
+  if (choice.name == "native") return {};
   return engine.add_executor(choice.name, [&](Reactor& reactor) {
-    auto made = maker->second(reactor, choice);
+    auto made = make_executor(reactor, choice);
     if (made && added) *added = made->get();
     return made;
   });

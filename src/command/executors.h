@@ -36,6 +36,9 @@ void know_arguments(int argc, char** argv);
 /// (the names there are); not_supported: the program is not there.
 Result<void> need_executor(const std::string& name);
 
+/// That executor, which is not "native", for who adds it to the engine as a part of another. need_executor() comes before.
+Result<std::unique_ptr<Executor>> make_executor(Reactor& reactor, const ExecutorChoice& choice);
+
 /// Adds it to the engine under its name (Job::executor). Nothing to do for "native".
 /// `added`, if given, is it then, until the engine ends.
 Result<void> add_executor(Engine& engine, const ExecutorChoice& choice, Executor** added = nullptr);

@@ -21,6 +21,8 @@ void Collector::report(std::string_view bytes) {
       problems.push_back(std::move(*problem));
     } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
       coverage.add(measured->line);
+    } else if (auto* said = std::get_if<StreamAbout>(&line)) {
+      about = std::move(*said);
     } else if (auto* end = std::get_if<StreamDone>(&line)) {
       damaged |= done.has_value();
       done = std::move(*end);

@@ -21,8 +21,9 @@ struct Collector : JobListener {
   std::map<std::string, std::string> left;    // by file, those that have left what forks for their tests would miss: in words
   std::vector<StreamProblem> problems;
   std::optional<StreamDone> done;
-  Coverage coverage;     // of this and, later, of all tests
-  bool damaged = false;  // something else was written to the stream
+  std::optional<StreamAbout> about;  // of one that is alone in a container
+  Coverage coverage;                 // of this and, later, of all tests
+  bool damaged = false;              // something else was written to the stream
   StreamReader reader;
 
   void report(std::string_view bytes) override;

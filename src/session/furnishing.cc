@@ -11,10 +11,14 @@
 
 #include "base/terminal.h"
 #include "command/callers_environment.h"
+#include "command/container_packages.h"
 #include "command/naming.h"
 #include "image/interpreter.h"
 #include "image/project_layers.h"
+#include "image/project_requirements.h"
 #include "session/bounds.h"
+#include "session/collector.h"
+#include "sys/fd.h"
 
 extern char** environ;
 
@@ -79,7 +83,9 @@ class Furnisher {
     made_.notes = spec_.notes;
     project_in_layers_ = !spec_.layers.empty();
     job_.name = "pytest";
-    if (host && spec_.layers.empty()) {
+    if (context_.request.executor != "native") {
+      TRY(elsewhere());
+    } else if (host && spec_.layers.empty()) {
       TRY(plain_host());
     } else {
       TRY(root());
@@ -103,7 +109,11 @@ class Furnisher {
  private:
   // Where pytest runs and the project lies: its own place on the host.
   void show_project() {
-    job_.mounts.push_back({.kind = Mount::Kind::overlay, .target = project_, .lower = {project_}, .owned = true});
+    if (made_.elsewhere) {
+      job_.mounts.push_back({.kind = Mount::Kind::bind, .source = project_, .target = project_, .owned = true});
+    } else {
+      job_.mounts.push_back({.kind = Mount::Kind::overlay, .target = project_, .lower = {project_}, .owned = true});
+    }
     job_.cwd = context_.request.directory;
   }
 
@@ -201,6 +211,42 @@ class Furnisher {
     return {};
   }
 
+  std::unexpected<Error> not_there(std::string_view what) const {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("{} can't be had with --executor {}; leave one of them out", what, context_.request.executor));
+  }
+
+  // What a container of another executor is made of. Only that knows what its image says.
+  Result<void> elsewhere() {
+    ExecutorChoice choice{.name = context_.request.executor};
+    if (!spec_.image)
+      return fail(ErrorCode::invalid_input, fmt::format("--executor {} needs an image: --image docker://python:3.12-slim, or `image` in a "
+                                                        "directive",
+                                                        choice.name));
+    TRY_ASSIGN(const ImageReference image, read_image_name(container_.name()));
+    if (image.kind != ImageReference::Kind::registry && image.kind != ImageReference::Kind::docker_daemon)
+      return not_there(
+          fmt::format("image {} (only docker://NAME and docker-daemon:NAME are the daemon's to get)", printable_name(container_.name())));
+    if (!spec_.layers.empty() || !spec_.use_layers) return not_there("layers (`layers`, `added_layers`, `use` without \"layers\")");
+    for (const auto& [name, value] : spec_.environment) {
+      if (value.find("$prev{") != std::string::npos)
+        return not_there(fmt::format("$prev{{}} in the variable {}, which is the image's to know,", printable_name(name)));
+      TRY_ASSIGN(job_.env[name], expand_value(value, {}));
+    }
+    choice.config = spec_.use;
+    choice.config->entrypoint = false;
+    choice.user = user_words(spec_);
+    if (!choice.user.empty()) job_.env.emplace("HOME", "/tmp");  // /root is root's alone
+    python_ = context_.request.python.value_or("python3");
+    job_.image = to_text(image);
+    job_.cwd = "";
+    made_.packages = requirements();
+    if (made_.packages && project_selection(*made_.packages))
+      return not_there("packages of a pyproject.toml (a file of requirements can be)");
+    made_.elsewhere = std::move(choice);
+    return {};
+  }
+
   Result<void> root() {
     python_ = context_.request.python.value_or("python3");
     RootRequest wanted;
@@ -273,6 +319,26 @@ std::string without_pytest(const Furnishing& furnishing, const TestContainer& co
 
 Result<Furnishing> furnish(const TestContainer& container, const FurnishingContext& context) {
   return Furnisher(container, context).furnish();
+}
+
+Result<void> install_packages(Engine& engine, const std::string& executor, const Furnishing& furnishing, const Progress& progress) {
+  const std::string& file = *furnishing.packages;
+  TRY_ASSIGN(const std::string text, read_file(file));
+  TRY_ASSIGN(std::string key, packages_key(file));
+  if (!wants_packages(text)) return {};
+  progress("environment: installing packages in a container");
+  Job base;
+  base.executor = executor;
+  base.image = furnishing.request.parent.image;
+  base.limits = furnishing.request.parent.limits;
+  base.limits.disk_bytes.reset();
+  TRY_ASSIGN(const Engine::Kept kept, engine.keep(packages_job(std::move(base), furnishing.request.parent.argv[0], file), std::move(key)));
+  if (kept.next) return {};
+  const std::string said = kept.result ? last_words(*kept.result) : "";
+  const std::string why = said.empty() ? words(kept.result ? kept.result->outcome : Outcome{Outcome::Kind::cancelled})
+                                       : said.substr(said.rfind('\n') == std::string::npos ? 0 : said.rfind('\n') + 1);
+  return fail(ErrorCode::refused, fmt::format("the packages of {} can't be installed in {}: {}", printable_name(file),
+                                              printable_name(furnishing.request.parent.image), printable_line(why)));
 }
 
 std::string what_is_missing(const Furnishing& furnishing, const TestContainer& container, const std::string& directory,

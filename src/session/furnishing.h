@@ -7,6 +7,7 @@
 
 #include "casemate/engine.h"
 #include "casemate/result.h"
+#include "command/executors.h"
 #include "command/job_root.h"
 #include "image/active_python.h"
 #include "image/environment.h"
@@ -25,6 +26,10 @@ struct Furnishing {
   std::vector<std::string> notes;
   std::unique_ptr<JobRoot> root;           ///< nullptr: plain host
   std::optional<Environment> environment;  ///< of `requirements` on the host
+  /// Of another executor, whose images are not ours; its jobs are for make_alone_executor(). `packages`: a file of requirements that is
+  /// still to be installed (command/container_packages.h).
+  std::optional<ExecutorChoice> elsewhere;
+  std::optional<std::string> packages;
 };
 
 /// What making one needs.
@@ -39,8 +44,14 @@ struct FurnishingContext {
 
 /// Opens the image, makes its layers and environment, and says what parents and forks get. On host without layers it shows the active
 /// interpreter with its packages; with an image the image's python3. The project lies at its own place, as the lower layer of a writable
-/// one that each cell has for itself; where a container has layers of its own these are the project.
+/// one that each cell has for itself; where a container has layers of its own these are the project. For another executor
+/// (PytestRequest::executor) nothing is opened: the image is its own to get, and the project is shown as it is, read-only; not_supported:
+/// layers, and what else only cells have.
 Result<Furnishing> furnish(const TestContainer& container, const FurnishingContext& context);
+
+/// Installs `packages` of a furnishing whose executor (make_alone_executor) the engine has under `executor`, or finds them kept. refused:
+/// pip said no, with its last words.
+Result<void> install_packages(Engine& engine, const std::string& executor, const Furnishing& furnishing, const Progress& progress);
 
 /// Why a collecting job of this container ended, if there is no interpreter, or no pytest for it: one line that says what to do. Else "".
 [[nodiscard]] std::string what_is_missing(const Furnishing& furnishing, const TestContainer& container, const std::string& directory,

@@ -47,6 +47,7 @@ struct PytestRequest {
   std::uint32_t repeat = 1;
   std::optional<std::uint32_t> stop_after;           ///< failures: --stop-after, -x, --maxfail
   std::optional<std::chrono::milliseconds> timeout;  ///< of each test, over what directives say; 0: none
+  std::string executor = "native";                   ///< or "docker": each unit of tests in a fresh interpreter in a container
   std::uint32_t slots = 0;                           ///< 0: as many as CPUs
   std::uint64_t inline_limit = 1'000'000;            ///< bytes of a test's output that are shown
   std::optional<std::string> collect_from_module;

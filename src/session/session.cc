@@ -26,6 +26,7 @@
 #include "session/selection.h"
 #include "session/verdict.h"
 #include "sys/signals.h"
+#include "warm/alone.h"
 #include "warm/executor.h"
 #include "warm/protocol.h"
 #include "warm/stream.h"
@@ -220,14 +221,31 @@ class Session {
     TRY_ASSIGN(Furnishing made, std::move(furnished));
     for (const std::string& note : made.notes) tell_note(note);
     made.request.cells_ahead = slots() + 1;
+    if (made.elsewhere) made.elsewhere->progress = [this](std::string_view line) { tell_progress(line, false); };
     TRY(engine_->add_executor(executor_name(index), [&](Reactor& reactor) -> Result<std::unique_ptr<Executor>> {
-      TRY_ASSIGN(auto executor, make_warm_executor(reactor, made.request));
-      warm_[index] = executor.get();
+      auto executor = made.elsewhere ? alone(reactor, made) : make_warm_executor(reactor, made.request);
+      if (executor) warm_[index] = executor->get();
       return executor;
     }));
+    if (made.packages)
+      TRY(install_packages(*engine_, executor_name(index), made, [this](std::string_view line) { tell_progress(line, false); }));
     furnished_.emplace(index, std::move(made));
     return index;
   }
+
+  // In containers of another executor.
+  Result<std::unique_ptr<WarmExecutor>> alone(Reactor& reactor, const Furnishing& made) {
+    if (!store_) {
+      TRY_ASSIGN(store_, Store::open());
+    }
+    TRY_ASSIGN(std::unique_ptr<StoreTemp> directory, store_->make_temp());
+    auto others = make_executor(reactor, *made.elsewhere);
+    if (!others) return fail(ErrorCode::system, others.error().what);  // not the user's mistake
+    shown_.push_back(std::move(directory));
+    return make_alone_executor(std::move(*others), made.request, shown_.back()->path());
+  }
+
+  [[nodiscard]] bool elsewhere() const { return request_.executor != "native"; }
 
   static std::string executor_name(std::size_t executor) { return fmt::format("warm {}", executor); }
 
@@ -240,7 +258,7 @@ class Session {
     auto ended = engine_->run(std::move(job), &collector_);
     if (!ended) return finish(status_of(ended.error()), ended.error().what);
     if (interrupted()) return finish_interrupted();
-    for (const std::string& note : warm_[collecting_in_]->notes()) tell_note(note);
+    for (const std::string& note : collector_.about ? collector_.about->notes : warm_[collecting_in_]->notes()) tell_note(note);
     if (!collector_.done) {
       const Furnishing& furnished = furnished_.at(collecting_in_);
       const std::string missing = what_is_missing(furnished, directives_.container(collecting_in_), request_.directory, *ended);
@@ -265,8 +283,8 @@ class Session {
   Result<void> select() {
     Collected collected;
     collected.deselected = collector_.done->deselected;
-    collected.python = warm_[collecting_in_]->python();
-    collected.pytest = warm_[collecting_in_]->pytest();
+    collected.python = collector_.about ? collector_.about->python : warm_[collecting_in_]->python();
+    collected.pytest = collector_.about ? collector_.about->pytest : warm_[collecting_in_]->pytest();
     const std::size_t all = collector_.tests.size();
     selected_ = select_tests(std::exchange(collector_.tests, {}), choice_, directives_);
     collected.deselected += all - selected_.size();
@@ -315,7 +333,7 @@ class Session {
     left_ = 0;
     for (Unit& unit : queue_) {
       left_ += unit.tests.size();
-      unit.cold |= tied_.contains(selected_[unit.tests.front()].test.file);
+      unit.cold |= elsewhere() || tied_.contains(selected_[unit.tests.front()].test.file);
     }
     for (const SelectedTest& selected : selected_) {
       if (selected.ignored) tell_ignored(selected);
@@ -332,6 +350,7 @@ class Session {
     if (auto ran = engine_->run_until_idle(); !ran) return finish(3, ran.error().what);
     end_.not_run = left_;
     if (interrupted()) return finish_interrupted();
+    if (unable_) return finish(3, *unable_);
     const bool covered = report_coverage();
     return finish(bad_ > 0 || !end_.stopped_because.empty() || !covered ? 1 : 0);
   }
@@ -405,6 +424,7 @@ class Session {
   void conclude(RunningUnit& running, JobResult result) {
     Unit& unit = running.unit;
     if (!running.has_started && stopped()) return;  // not run, and counted so
+    if (elsewhere() && !unable_ && !stopped()) note_whether_unable(result.outcome);
     const bool lost = result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "warm parent";
     if (lost && unit.lost < kMostLost && !stopped()) {
       tell_note(fmt::format("a warm parent died ({}): {} run again", printable_name(result.outcome.detail),
@@ -426,6 +446,15 @@ class Session {
     if (!judged.stop.empty() && end_.stopped_because.empty()) stop("a test stopped the session: " + std::string(first_line(judged.stop)));
     for (std::size_t i = 0; i < judged.results.size(); ++i) one_result(running, unit.tests[i], std::move(judged.results[i]));
     if (!judged.not_begun.empty() && !stopped()) run_rest(unit, judged.not_begun.size());
+  }
+
+  // No daemon, or none that makes containers: so will the next test find.
+  void note_whether_unable(const Outcome& outcome) {
+    const bool daemon = outcome.kind == Outcome::Kind::lost && outcome.step == kExecutorGone;
+    const bool set_up = outcome.kind == Outcome::Kind::setup_failed && !outcome.step.starts_with("execve");
+    if (!daemon && !set_up) return;
+    unable_ = outcome.detail.empty() ? words(outcome) : outcome.detail;
+    stop(*unable_);
   }
 
   // A fork would not have the threads that run, and more (python/ties.py): its tests get fresh interpreters, and so do all of their file.
@@ -511,6 +540,9 @@ class Session {
   std::map<std::size_t, Furnishing> furnished_;  // by container, those that have an executor
   std::optional<ActivePython> active_python_;
   std::map<std::size_t, WarmExecutor*> warm_;
+  std::optional<Store> store_;                     // with an executor that is not ours
+  std::vector<std::unique_ptr<StoreTemp>> shown_;  // to its containers
+  std::optional<std::string> unable_;              // why it makes no more
   std::size_t collecting_in_ = 0;
   Collector collector_;
   std::vector<SelectedTest> selected_;

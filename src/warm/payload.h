@@ -11,11 +11,18 @@ namespace casemate {
 inline constexpr const char* kWarmBoot =
     "import os;s=os.pread(4,1<<24,0);os.close(4);exec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})";
 
-/// The text for descriptor 4: src/warm/python/{lines,reports,coverage,ties,writes,start,boot,forking,warm}.py, one after the other.
+/// The same for an interpreter that is alone in a container, where the text is a file.
+inline constexpr const char* kAlonePlace = "/.casemate-pytest";
+inline constexpr const char* kAloneBoot =
+    "import os\nwith open('/.casemate-pytest','rb') as s:s=s.read()\nexec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})";
+/// Where such a one finds what coverage measured.
+inline constexpr const char* kCoveredPlace = "/.casemate-coverage";
+
+/// The text for descriptor 4: src/warm/python/{lines,reports,coverage,ties,writes,alone,start,boot,forking,warm}.py, one after the other.
 [[nodiscard]] std::string_view warm_python();
 
-/// The beginning of a text for descriptor 4 that needs no pytest: {lines,start,forking,plain}.py. What comes after it defines run(ids,
-/// stream), and ends with a call of main().
+/// The beginning of a text for descriptor 4 that needs no pytest: {lines,alone,start,forking,plain}.py. What comes after it defines
+/// run(ids, stream), and ends with a call of main().
 [[nodiscard]] std::string_view warm_plain();
 
 /// The bytes for descriptor 5: an ELF shared object (src/warm/native), a module of CPython's stable ABI (3.8) that needs no library. For

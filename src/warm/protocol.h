@@ -31,6 +31,10 @@
 //                            {"failed": tests that did}
 //   Q                        exit (so does the end of the socket)
 //
+// An interpreter that is alone in a container (CASEMATE_ALONE in its environment; python/alone.py) has no control and none of these
+// descriptors: its text is a file (kAlonePlace), the order comes before pytest's arguments as words of their own (C; K FILE COUNT ID...;
+// V FAILED, with the lines in the file kCoveredPlace), and its stream is descriptor 3. A collector's stream begins with {"about"}.
+//
 // Parent to engine
 //   B <json>                 base: ready, `pytest_sessionstart` is over. {"python": "3.11.7", "pytest": "8.1.1", "notes": [...]}; after
 //                            that it only serves C, M and Q
@@ -51,6 +55,7 @@
 // A *stream* is a pipe of lines, each a JSON object in ASCII (what is not is escaped) of at most kMostLine bytes; the end of the stream is
 // the end of the answer.
 // The collector's stream:
+//   {"about": {"python": "3.11.7", "pytest": "8.1.1", "notes": [...]}}   of one that is alone: what B says
 //   {"problem": {report}}                                           a file that could not be collected, or said that it is to be
 //                                                                   skipped ("outcome"); "when" is "collect"
 //   {"warning": {...}}                                              as in a fork's stream

@@ -91,6 +91,9 @@ StreamLine line_of(const Json& object) {
                       static_cast<int>(number_at(object, "status") & 0xff), text_at(object, "text")};
   if (object.contains("covered")) return StreamCovered{text_at(object, "covered"), true_at(object, "failed")};
   if (object.contains("written")) return StreamWritten{text_at(object, "written"), text_at(object, "content"), true_at(object, "more")};
+  if (const Json* about = member_if(object, "about", &Json::is_object))
+    return StreamAbout{text_at(*about, "python", kMostWord), text_at(*about, "pytest", kMostWord),
+                       texts_at(*about, "notes", kMostLeft, kMostLeftBytes)};
   if (object.contains("file")) {
     const auto hash = object.find("hash");
     return StreamFile{text_at(object, "file"), hash == object.end() ? "" : hash->dump(), number_at(object, "count"),

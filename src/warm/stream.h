@@ -78,9 +78,15 @@ struct StreamWritten {
   std::string content;  ///< base64
   bool more = false;    ///< the next line has more of it
 };
+/// What an interpreter that collects alone says of itself.
+struct StreamAbout {
+  std::string python;
+  std::string pytest;
+  std::vector<std::string> notes;
+};
 /// monostate: no line that makes sense.
 using StreamLine = std::variant<std::monostate, StreamItem, StreamFile, StreamReport, StreamProblem, StreamWarning, StreamBegin, StreamEnd,
-                                StreamMissing, StreamStop, StreamDone, StreamCoverage, StreamCovered, StreamWritten>;
+                                StreamMissing, StreamStop, StreamDone, StreamCoverage, StreamCovered, StreamWritten, StreamAbout>;
 
 /// One line without its newline. Never fails: what is no such line is monostate.
 [[nodiscard]] StreamLine read_stream_line(std::string_view line);

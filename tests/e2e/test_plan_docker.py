@@ -42,14 +42,16 @@ def remove_cgroups(name):
 
 
 class Daemon:
-    def __init__(self, top):
+    """A dockerd with `more` arguments; without a network of its own it is on this machine's."""
+
+    def __init__(self, top, more=(), network=True, bridge="--bridge=none"):
         self.top = top
         (top / "daemon.json").write_text('{"live-restore": false}')
         self.log = open(top / "log", "wb")
         self.process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--net", "/usr/sbin/dockerd"]
-            + ["--data-root", top / "data", "--exec-root", top / "exec", "--pidfile", top / "pid", "--host", f"unix://{top}/s", "--bridge=none"]
-            + ["--iptables=false", "--ip6tables=false", "--ip-masq=false", "--config-file", top / "daemon.json", "--cgroup-parent", f"/{top.name}"],
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", *(["--net"] if network else []), "/usr/sbin/dockerd"]
+            + ["--data-root", top / "data", "--exec-root", top / "exec", "--pidfile", top / "pid", "--host", f"unix://{top}/s", bridge]
+            + ["--iptables=false", "--ip6tables=false", "--ip-masq=false", "--config-file", top / "daemon.json", "--cgroup-parent", f"/{top.name}", *more],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
@@ -104,7 +106,7 @@ def daemon():
 def docker_plans(plans, daemon):  # noqa: F811
     made = Plans(plans.directory, plans.environment | daemon.environment)
     yield made
-    assert daemon.docker("ps", "-aq", "--filter", "label=casemate") == ""
+    assert daemon.docker("ps", "-aq", "--filter", "label=casemate.engine") == ""
 
 
 WORDS = ("--executor", "docker", "--image", IMAGE)

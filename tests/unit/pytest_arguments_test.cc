@@ -218,6 +218,7 @@ TEST(PytestArguments, our_own_flags) {
                                      "--python",       "3.11",
                                      "--requirements", "r.txt",
                                      "--isolation",    "class",
+                                     "--executor",     "docker",
                                      "--shard",        "2/4",
                                      "--retries",      "3",
                                      "--slow-after",   "1m",
@@ -233,6 +234,7 @@ TEST(PytestArguments, our_own_flags) {
   EXPECT_EQ(own.python, "3.11");
   EXPECT_EQ(own.requirements, "r.txt");
   EXPECT_EQ(own.isolation, Isolation::klass);
+  EXPECT_EQ(own.executor, "docker");
   EXPECT_EQ(own.shard, 2u);
   EXPECT_EQ(own.shards, 4u);
   EXPECT_EQ(own.retries, 3u);
@@ -266,6 +268,7 @@ TEST(PytestArguments, mistakes_are_one_line_with_what_was_meant) {
   for (const char* shard : {"0/4", "5/4", "1", "/", "1/0", "a/b", "1/2/3"})
     EXPECT_NE(problem({"--shard", shard}).find("write 1/4"), std::string::npos);
   EXPECT_EQ(problem({"--isolation", "tests"}), "--isolation: 'tests': choose test, class, module, file, cold; did you mean 'test'?");
+  EXPECT_EQ(problem({"--executor", "dokcer"}), "--executor: 'dokcer': choose native, docker; did you mean 'docker'?");
   EXPECT_EQ(problem({"--memory", "0"}), "--memory: must be more than 0");
   EXPECT_NE(problem({"--timeout", "soon"}).find("--timeout: "), std::string::npos);
   EXPECT_EQ(problem({"--network", "hots"}).substr(0, 16), "--network: 'hots");

@@ -13,6 +13,7 @@
 #include "apps/pytest/rerun.h"
 #include "apps/pytest/slowest.h"
 #include "base/terminal.h"
+#include "command/executors.h"
 #include "report/failure_text.h"
 #include "report/github.h"
 #include "report/history_sink.h"
@@ -32,6 +33,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kUsage = 2;
+constexpr int kEngine = 3;
 
 // Where people read: stdout, unless that is a program's.
 int console_of(const PytestRequest& request) { return request.json_lines == kStandardOutput ? STDERR_FILENO : STDOUT_FILENO; }
@@ -192,6 +194,9 @@ int pytest_main(const std::vector<std::string>& arguments, std::string_view prog
     return parsed.exit_status;
   }
   const PytestRequest& request = parsed.request;
+  if (request.action != PytestRequest::Action::init) {
+    if (const auto there = need_executor(request.executor); !there) return complain(program, there.error().what, kEngine);
+  }
   switch (request.action) {
     case PytestRequest::Action::init: {
       const auto written = write_first_directives(request.directory, request.as_maelstrom);

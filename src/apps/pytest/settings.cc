@@ -161,6 +161,12 @@ Result<void> store_inline_limit(PytestRequest& request, const Values& values) {
   return {};
 }
 
+Result<void> store_executor(PytestRequest& request, const Values& values) {
+  if (values.front() != "native" && values.front() != "docker") return not_a_choice(values.front(), {"native", "docker"});
+  request.executor = values.front();
+  return {};
+}
+
 Result<void> store_isolation(PytestRequest& request, const Values& values) {
   request.isolation = isolation_of(values.front());
   if (!request.isolation) return not_a_choice(values.front(), {"test", "class", "module", "file", "cold"});
@@ -253,6 +259,8 @@ constexpr PytestSetting kSettings[] = {
     {"retries", "", "", "", Kind::text, kRunning, "N", "run a failed test again up to N times; one that passes then is flaky [0]", "",
      store_retries},
     {"shard", "", "", "", Kind::text, kRunning, "I/N", "run the I-th of N parts, the same parts every time", "", store_shard},
+    {"executor", "", "", "", Kind::text, kCells, "NAME",
+     "who makes cells: native (this program), docker (containers of a Docker Engine or podman, on an image) [native]", "", store_executor},
     {"isolation", "", "", "", Kind::text, kCells, "WHAT",
      "what shares a cell: test, class, module, file; cold: a fresh interpreter for each test [test]", "", store_isolation},
     {"memory", "", "", "", Kind::text, kCells, "SIZE", "memory of a cell: 512m", "", store_limit<&Limits::memory_bytes>},

@@ -3,26 +3,12 @@
 #include <fmt/format.h>
 
 #include "apps/script/interpreter_root.h"
-#include "base/digest.h"
 #include "base/terminal.h"
+#include "command/container_packages.h"
 #include "sys/fd.h"
 
 namespace casemate {
 namespace {
-
-constexpr const char* kRequirementsPlace = "/casemate-requirements";
-
-// Of a requirements file; comments and blank lines alone are nothing to install.
-bool wants_packages(std::string_view requirements) {
-  while (!requirements.empty()) {
-    const auto end = requirements.find('\n');
-    const std::string_view line = requirements.substr(0, end);
-    requirements.remove_prefix(end == std::string_view::npos ? requirements.size() : end + 1);
-    const auto first = line.find_first_not_of(" \t\r");
-    if (first != std::string_view::npos && line[first] != '#') return true;
-  }
-  return false;
-}
 
 Job base_job(const ScriptRequest& request) {
   Job job;
@@ -39,26 +25,9 @@ struct Installed {
   std::optional<Job> next;
 };
 
-// The directory of the file, for what it names with -r and -c.
 Result<Installed> install(Engine& engine, Executor& executor, const ScriptRequest& request, const std::string& path,
                           const std::string& key) {
-  const auto slash = path.rfind('/');
-  Job job = base_job(request);
-  job.name = "install packages";
-  job.network = Network::host;
-  job.limits.wall.reset();
-  job.limits.output_bytes.reset();
-  job.mounts = {{.kind = Mount::Kind::bind, .source = slash == 0 ? "/" : path.substr(0, slash), .target = kRequirementsPlace}};
-  job.argv = {"python3",
-              "-m",
-              "pip",
-              "install",
-              "--no-cache-dir",
-              "--disable-pip-version-check",
-              "--no-input",
-              "-r",
-              fmt::format("{}/{}", kRequirementsPlace, path.substr(slash + 1))};
-  job.env = {{"PIP_ROOT_USER_ACTION", "ignore"}};
+  Job job = packages_job(base_job(request), "python3", path);
   Installed installed;
   bool over = false;
   JobListener nobody;
@@ -120,8 +89,10 @@ ScriptReport run_in_container(Engine& engine, Executor& executor, const ScriptRe
                               const std::string& results, JobListener& listener, const std::function<void(std::string_view)>& progress) {
   const auto requirements = read_file(staged.requirements);
   if (!requirements) return failure(ScriptErrorType::runner_internal_error, requirements.error());
+  const auto key = packages_key(staged.requirements);
+  if (!key) return failure(ScriptErrorType::environment_setup_failed, key.error());
   Job job = base_job(request);
-  EnvironmentSummary summary{request.python_version, sha256_hex("pip\n" + *requirements), false, "none"};
+  EnvironmentSummary summary{request.python_version, *key, false, "none"};
   if (wants_packages(*requirements)) {
     progress("environment: installing packages in a container");
     auto installed = install(engine, executor, request, staged.requirements, summary.key);

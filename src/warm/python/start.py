@@ -92,11 +92,14 @@ def flush_output():
             pass  # closed, or not a file at all: nothing to keep
 
 
-ARGS = sys.argv[1:]
-COLD = os.environ.pop("CASEMATE_COLD", None) is not None  # one that runs tests itself, and forks none
+COLD = os.environ.pop("CASEMATE_COLD", None) is not None or ALONE  # one that runs tests itself, and forks none
 OUT = ERR = None
-refuse_free_threading()
-cells = load_cells()
+if ALONE:
+    cells = Alone(order_of_arguments())
+else:
+    refuse_free_threading()
+    cells = load_cells()
+ARGS = sys.argv[1:]
 cells.control(CONTROL)
 if os.environ.pop("CASEMATE_GUARDED", None) is not None:
     cells.hide()
