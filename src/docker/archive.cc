@@ -57,7 +57,8 @@ Result<std::unique_ptr<UploadArchive>> UploadArchive::open(const ContainerSpecBo
 
 TarEntry UploadArchive::head_of(const struct stat& info, const std::string& path) const {
   TarEntry entry;
-  entry.path = upload_.target.substr(1) + (path.empty() ? "" : "/" + path);
+  const std::string top = upload_.target == "/" ? "." : upload_.target.substr(1);
+  entry.path = top + (path.empty() ? "" : "/" + path);
   entry.mode = info.st_mode & 07777;
   entry.modified = info.st_mtim;
   const bool root = ::geteuid() == 0;

@@ -121,9 +121,14 @@ void ContainerCreation::created(const Result<DockerReply>& reply) {
 void ContainerCreation::upload() {
   if (uploaded_ == spec_.uploads.size()) return end({});
   step_ = "copy files into the container";
-  auto archive = UploadArchive::open(spec_.uploads[uploaded_++]);
+  ContainerSpecBody::Upload each = spec_.uploads[uploaded_++];
+  std::string place = "/";
+  if (each.volume) std::swap(place, each.target);  // below a read-only root dockerd takes files for a volume alone, and by its own place
+  auto archive = UploadArchive::open(each);
   if (!archive) return end(std::unexpected(std::move(archive.error())));
-  DockerRequest request{.method = "PUT", .path = fmt::format("/containers/{}/archive?path=%2F", id_), .content_type = "application/x-tar"};
+  DockerRequest request{.method = "PUT",
+                        .path = fmt::format("/containers/{}/archive?{}", id_, docker_query({{"path", place}})),
+                        .content_type = "application/x-tar"};
   request.produce = [source = std::shared_ptr<UploadArchive>(std::move(*archive))] { return source->next(); };
   call(std::move(request), [this](const Result<DockerReply>& reply) {
     if (!reply) return end(std::unexpected(reply.error()));

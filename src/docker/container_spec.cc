@@ -250,6 +250,10 @@ class Specifier {
     if (!mount.under.empty()) upload.lower.push_back(mount.under);
     upload.volume = job_.read_only;
     if (upload.volume) {
+      // Its archives of a volume have names that begin elsewhere.
+      if (setting_.podman && std::find(job_.collect.begin(), job_.collect.end(), mount.target) != job_.collect.end())
+        return unsupported(
+            fmt::format("files of {} below a read-only root can't be had back from podman; leave --read-only out", printable_name(target)));
       if (job_.limits.disk_bytes)
         return unsupported(
             fmt::format("the Docker executor can't hold the disk limit on {} below a read-only root; leave --read-only out, or "

@@ -51,6 +51,18 @@ Error not_connected(const DockerEndpoint& endpoint, int number, const std::strin
                  fmt::format("nobody answers as docker daemon at {} ({}): {}", endpoint.origin, why, how_to_start(endpoint)), number);
 }
 
+Error went_away(const DockerEndpoint& endpoint, const std::string& reason, std::string_view doing, int number) {
+  return trouble(ErrorCode::system, fmt::format("the docker daemon at {} went away during {}: {}", endpoint.origin, doing, reason), number);
+}
+
+// With TLS 1.3 a server looks at it after its own half of the handshake, so what says so is the first read (RFC 8446, 4.4.2.4).
+Error certificate_refused(const DockerEndpoint& endpoint, const std::string& reason) {
+  const std::string why = endpoint.certificate.empty()
+                              ? std::string("wants a certificate of yours: put cert.pem and key.pem beside ca.pem (DOCKER_CERT_PATH)")
+                              : fmt::format("does not take the certificate '{}'", printable_line(endpoint.certificate));
+  return trouble(ErrorCode::refused, fmt::format("the docker daemon at {} {}: {}", endpoint.origin, why, reason));
+}
+
 }  // namespace
 
 Error daemon_unreachable(const DockerEndpoint& endpoint, CURL* easy, CURLcode code, std::string_view said, std::string_view doing) {
@@ -75,13 +87,17 @@ Error daemon_unreachable(const DockerEndpoint& endpoint, CURL* easy, CURLcode co
       return trouble(ErrorCode::refused,
                      fmt::format("no TLS with the docker daemon at {}: {}; does it want TLS and know cert.pem (DOCKER_CERT_PATH)?",
                                  endpoint.origin, reason));
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+      if (endpoint.kind == DockerEndpoint::Kind::tls && reason.find("certificate") != std::string::npos)
+        return certificate_refused(endpoint, reason);
+      return went_away(endpoint, reason, doing, static_cast<int>(number));
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
       return daemon_talks_nonsense(endpoint, reason, doing);
     default:
-      return trouble(ErrorCode::system, fmt::format("the docker daemon at {} went away during {}: {}", endpoint.origin, doing, reason),
-                     static_cast<int>(number));
+      return went_away(endpoint, reason, doing, static_cast<int>(number));
   }
 }
 

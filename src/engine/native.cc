@@ -48,7 +48,7 @@ class NativeExecutor final : public Executor {
     std::unique_ptr<Cell> cell;
     if (!run->job().forward_stdin) cell = pool_.take(shape);
     if (!cell) {
-      TRY_ASSIGN(cell, Cell::create(ground_, std::move(shape.plan), shape.limits, &run->job()));
+      TRY_ASSIGN(cell, Cell::create(ground_, std::move(shape.plan), shape.limits, run->job().report ? nullptr : &run->job()));
     }
     TRY(begin(*run, std::move(cell)));
     CellRun* raw = run.get();

@@ -239,9 +239,10 @@ class Session {
       TRY_ASSIGN(store_, Store::open());
     }
     TRY_ASSIGN(std::unique_ptr<StoreTemp> directory, store_->make_temp());
-    TRY_ASSIGN(auto others, make_executor(reactor, *made.elsewhere));
+    auto others = make_executor(reactor, *made.elsewhere);
+    if (!others) return fail(ErrorCode::system, others.error().what);  // not the user's mistake
     shown_.push_back(std::move(directory));
-    return make_alone_executor(std::move(others), made.request, shown_.back()->path());
+    return make_alone_executor(std::move(*others), made.request, shown_.back()->path());
   }
 
   [[nodiscard]] bool elsewhere() const { return request_.executor != "native"; }

@@ -81,7 +81,7 @@ def test_tls(run, daemon):  # noqa: F811
             assert (done.returncode, done.stdout, done.stderr) == (0, b"hello\n", b"")
             for tls, certificates, said in (
                 (True, "other", "does not vouch for"),
-                (True, "anonymous", "cert.pem (DOCKER_CERT_PATH)"),
+                (True, "anonymous", "wants a certificate of yours: put cert.pem and key.pem beside ca.pem"),
                 (True, "nowhere", "set DOCKER_CERT_PATH"),
                 (False, "good", "speaks TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"),
             ):
@@ -111,13 +111,13 @@ def test_outbound_is_a_bridge_of_the_daemons(run, daemon):  # noqa: F811
             run.environment |= bridged.environment
 
             def fetch(network):
-                line = "i=0; while [ $i -lt 50 ]; do /bin/busybox wget -q -T 2 -O - http://172.30.0.1:8080/hello && exit 0; i=$((i+1)); sleep 0.2; done; exit 9"
-                if network == "none":
-                    line = line.replace("-lt 50", "-lt 1")
+                tries = 50 if network == "outbound" else 1
+                ask = "printf 'GET /hello HTTP/1.0\\r\\n\\r\\n' | /bin/busybox nc -w 2 172.30.0.1 8080"
+                line = f"i=0; while [ $i -lt {tries} ]; do {ask} && exit 0; i=$((i+1)); sleep 0.2; done; exit 9"
                 return run("--executor", "docker", "--image", f"docker-daemon:{SMALL}", "--network", network, "--json", "--", "/bin/sh", "-c", line)
 
             told = json.loads(fetch("outbound").stdout)
-            assert (told["exit_status"], told["stdout"]) == (0, "from the bridge\n"), told
+            assert (told["exit_status"], told["stdout"].endswith("\nfrom the bridge\n")) == (0, True), told
             assert any("network outbound is docker's bridge" in note for note in told["notes"])
             assert json.loads(fetch("none").stdout)["exit_status"] == 9
         finally:
@@ -217,8 +217,8 @@ def test_a_plan_with_podman(plans):  # noqa: F811
             cases = by_id(results)
             assert results["executor"] == "docker"
             assert cases["c2"]["stdout"] == "/tmp\nkept\nx\n" and cases["c2"]["stderr"] == "oops\n"
-            assert [case["status"] for case in results["cases"]] == ["passed", "passed", "failed"], json.dumps(results)
-            assert cases["c3"]["outcome"] == "timed out"
+            assert [case["status"] for case in results["cases"]] == ["passed", "passed", "error"], json.dumps(results)
+            assert cases["c3"]["outcome"].startswith("timed out")
             assert ours(podman) == []
         finally:
             podman.end()
