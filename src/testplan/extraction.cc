@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <re2/re2.h>
 
-#include "base/shell_words.h"
 #include "base/terminal.h"
 #include "testplan/pattern.h"
 
@@ -14,6 +13,7 @@ namespace {
 
 constexpr std::size_t kMostBytes = 64 << 10;
 constexpr std::size_t kMostGroups = 10;
+constexpr std::size_t kLongestName = 4096;
 
 // `$` of other engines matches before a last newline too; without it, it does here.
 std::string_view without_last_newline(std::string_view text) {
@@ -57,22 +57,27 @@ Result<std::string> extract(const Extraction& extraction, std::string_view outpu
   return value;
 }
 
-std::string with_values(std::string_view text, const PlanValues& values, bool quoted) {
+std::optional<Placeholder> placeholder_at(std::string_view text, std::size_t at, const PlanValues& values) {
+  if (!text.substr(at).starts_with("{{")) return std::nullopt;
+  text = text.substr(at + 2, kLongestName);  // a text may have many braces
+  const auto close = text.find("}}");
+  if (close == std::string_view::npos) return std::nullopt;
+  const auto found = values.find(std::string(without_blanks(text.substr(0, close))));
+  if (found == values.end()) return std::nullopt;
+  return Placeholder{close + 4, found};
+}
+
+std::string with_values(std::string_view text, const PlanValues& values) {
   std::string made;
-  while (true) {
-    const auto open = text.find("{{");
-    const auto close = open == std::string_view::npos ? open : text.find("}}", open + 2);
-    if (close == std::string_view::npos) return made.append(text);
-    const auto found = values.find(std::string(without_blanks(text.substr(open + 2, close - open - 2))));
-    if (found == values.end()) {  // "{{{NAME}}}": the name may begin one byte later
-      made.append(text.substr(0, open + 1));
-      text.remove_prefix(open + 1);
-      continue;
+  for (std::size_t at = 0; at < text.size();) {
+    if (const auto found = placeholder_at(text, at, values)) {
+      made += found->value->second;
+      at += found->length;
+    } else {
+      made += text[at++];
     }
-    made.append(text.substr(0, open));
-    made += quoted ? join_shell_words({found->second}) : found->second;
-    text.remove_prefix(close + 2);
   }
+  return made;
 }
 
 }  // namespace casemate

@@ -1,7 +1,9 @@
 // extraction: values out of one command's output into later ones.
 #pragma once
 
+#include <cstddef>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,7 +16,14 @@ using PlanValues = std::map<std::string, std::string>;
 
 /// At most 64 KiB. not_found: the pattern is nowhere in it; invalid_input: no pattern of RE2.
 Result<std::string> extract(const Extraction& extraction, std::string_view output);
-/// `text` with each {{NAME}} that is in `values` replaced, quoted for a shell where `quoted`. Others stay.
-[[nodiscard]] std::string with_values(std::string_view text, const PlanValues& values, bool quoted);
+/// A {{NAME}} of a value.
+struct Placeholder {
+  std::size_t length = 0;
+  PlanValues::const_iterator value;
+};
+/// The placeholder that begins at text[at], if one of `values` does.
+[[nodiscard]] std::optional<Placeholder> placeholder_at(std::string_view text, std::size_t at, const PlanValues& values);
+/// `text` with each placeholder replaced by its value. Others stay; for what a shell reads: with_references() (testplan/shell_values.h).
+[[nodiscard]] std::string with_values(std::string_view text, const PlanValues& values);
 
 }  // namespace casemate

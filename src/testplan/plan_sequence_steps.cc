@@ -8,6 +8,7 @@
 #include "testplan/checks.h"
 #include "testplan/plan_sequence.h"
 #include "testplan/shell_state.h"
+#include "testplan/shell_values.h"
 
 namespace casemate {
 namespace {
@@ -31,13 +32,13 @@ class Passing final : public JobListener {
 };
 
 void put_values(PlanStep& step, const PlanValues& values) {
-  step.command = with_values(step.command, values, true);
-  step.input = with_values(step.input, values, false);
-  for (auto& [name, value] : step.environment) value = with_values(value, values, false);
+  step.command = with_references(step.command, values);
+  step.input = with_values(step.input, values);
+  for (auto& [name, value] : step.environment) value = with_values(value, values);
   for (auto* texts : {&step.expected.output, &step.expected.error, &step.expected.files}) {
-    for (std::string& text : *texts) text = with_values(text, values, false);
+    for (std::string& text : *texts) text = with_values(text, values);
   }
-  for (PlanDependency& need : step.depends_on) need.what = with_values(need.what, values, false);
+  for (PlanDependency& need : step.depends_on) need.what = with_values(need.what, values);
 }
 
 std::vector<std::string> services_of(const std::vector<PlanDependency>& needs) {
@@ -172,7 +173,7 @@ PlanTask<PlanSequence::Lack> PlanSequence::missing(const std::vector<PlanDepende
   for (const PlanDependency& need : needs) {
     if (need.kind == PlanDependency::Kind::result) continue;
     asked.push_back(need);
-    asked.back().what = with_values(need.what, values_, false);
+    asked.back().what = with_values(need.what, values_);
   }
   Lack lack;
   while (!asked.empty()) {
