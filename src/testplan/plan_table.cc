@@ -196,6 +196,8 @@ std::map<std::string, std::string> PlanTable::environment(Names names) const {
     auto text = value.is_null() ? std::string() : text_of(value);
     if (name.empty() || name.contains('=') || name.contains('\0')) {
       problem(member.name, fmt::format("'{}' is no name of a variable", name));
+    } else if (name.starts_with("casemate_")) {
+      problem(member.name, fmt::format("'{}' begins with casemate_, as only variables of our own do", name));
     } else if (!text) {
       problem(member.name, fmt::format("the value of '{}' is no text", name));
     } else if (text->contains('\0')) {

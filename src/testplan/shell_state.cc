@@ -1,6 +1,8 @@
 // Theory of operation. The state of a session is a file of commands for the shell that wrote it: what `export -p` says, with the directory
 // in a variable among them. It is written beside and renamed, so that a full disk or a kill leaves the old one, and only if something
-// changed: most commands change neither, and mv is a program. Names that begin with casemate_ are ours.
+// changed: most commands change neither, and mv is a program. Names that begin with casemate_ are ours. A command may write that file
+// itself, as it may write all else of its context: commands of one context trust each other (docs/design/limits.md). What is no file is not
+// waited for.
 #include "testplan/shell_state.h"
 
 #include <algorithm>
@@ -93,9 +95,10 @@ ContextCommand in_session(std::string command, const std::string& shell, const s
                           const std::map<std::string, std::string>& environment) {
   Borrowed borrowed = borrow(environment);
   const std::string file = "/dev/shm/.casemate-" + session;
-  std::string script = fmt::format(R"(casemate_command=$1; shift
-casemate_from=; casemate_cwd=
-[ ! -r {0} ] || . {0} 2>/dev/null
+  std::string script = fmt::format(R"(casemate_from=; casemate_cwd=; casemate_saved=; casemate_lost=
+if [ -f {0} ] && [ -r {0} ]; then . {0} 2>/dev/null
+elif [ -e {0} ] || [ -h {0} ]; then casemate_lost=1; fi
+casemate_command=$1; shift
 unset IFS; IFS={3}
 casemate_stale=${{casemate_cwd:-$PWD}}
 [ -z "$casemate_cwd" ] || cd -- "$casemate_cwd" 2>/dev/null || :
@@ -112,12 +115,16 @@ casemate_save() {{
 casemate_saved=1
 casemate_now=$(casemate_exports) || return 0
 [ "$casemate_now" != "$casemate_before" ] || [ "$PWD" != "$casemate_stale" ] || [ "$casemate_here" != "$casemate_last" ] || return 0
-casemate_now=$(casemate_exports "$PWD" "$casemate_here") && printf '%s\n' "$casemate_now" >{0}.new && mv -f {0}.new {0}
+casemate_now=$(casemate_exports "$PWD" "$casemate_here") || return 0
+if [ -h {0}.new ] || {{ [ -e {0}.new ] && ! [ -f {0}.new ]; }}; then rm -rf {0}.new; fi
+if [ -d {0} ] || ! printf '%s\n' "$casemate_now" >{0}.new || ! mv -f {0}.new {0}; then casemate_lost=1; fi
 }}
+casemate_tell() {{ [ -z "$casemate_lost" ] || echo 'casemate: the directory and exported variables of this session can not be kept in {0}' >&2; }}
 {1}casemate_before=$(casemate_exports)
-trap '{{ casemate_status=$?; set +xeufva; trap - EXIT; casemate_save; }} </dev/null >/dev/null 2>&1; exit "$casemate_status"' EXIT
+trap '{{ casemate_status=$?; set +xeufva; trap - EXIT; casemate_save; }} </dev/null >/dev/null 2>&1; casemate_tell; exit "$casemate_status"' EXIT
 eval "$casemate_command"
 {{ casemate_status=$?; set +xeufva; casemate_save; }} </dev/null >/dev/null 2>&1
+casemate_tell
 exit "$casemate_status"
 )",
                                    file, borrowed.take, borrowed.give_back, quoted(" \t\n"));

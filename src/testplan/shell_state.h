@@ -15,7 +15,7 @@ namespace casemate {
 /// A command as the context's shell runs it: loads the state, adds `environment` (gone again afterwards), runs `command`, saves the state
 /// when the shell ends, however it does but by a signal, by exec, or by `exit` under an EXIT trap of the command's own. The status is the
 /// command's. `shell` is a path or name of one that takes POSIX's shell language. `session` (letters, digits, '-') names the state:
-/// sequences of their own have their own. Variables of the shell that are not exported are not kept. A directory that has gone is the
+/// sequences of their own have their own. State that can't be kept (a full /dev/shm) is told in a line on the command's stderr. Variables of the shell that are not exported are not kept. A directory that has gone is the
 /// context's own again.
 [[nodiscard]] ContextCommand in_session(std::string command, const std::string& shell, const std::string& session,
                                         const std::map<std::string, std::string>& environment);

@@ -330,6 +330,8 @@ TEST(PlanReading, what_is_no_plan) {
             "plan.yaml: test_cases[0].steps[0]: checks the output of the command before it, and there is none");
   EXPECT_EQ(problems_of_cases("  - {id: a, command_line: x, extract: [{variable_name: 1a}]}"),
             "plan.yaml: test_cases[0].extract[0]: '1a' is no name of a variable");
+  EXPECT_EQ(problems_of_cases("  - {id: a, command_line: x, environment: {casemate_command: id}}"),
+            "plan.yaml: test_cases[0].environment: 'casemate_command' begins with casemate_, as only variables of our own do");
   EXPECT_TRUE(problems_of_cases("  - {id: a, command_line: x, extract: {A: (}}")
                   .starts_with("plan.yaml: test_cases[0].extract.extraction_pattern: '(' is no pattern"));
   EXPECT_EQ(problems_of_cases("  - {id: a, command_line: \"x\\0y\"}"),

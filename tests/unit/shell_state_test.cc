@@ -126,6 +126,23 @@ TEST_P(ShellStateTest, a_directory_that_has_gone_is_the_contexts_own) {
   EXPECT_EQ(out("pwd"), directory_ + "\n");
 }
 
+TEST_P(ShellStateTest, state_that_can_not_be_kept_is_told) {
+  out("export X=kept; cd /usr");
+  const std::string file = "/dev/shm/.casemate-" + session_;
+  out(fmt::format("mkfifo {0}.new", file));
+  EXPECT_EQ(out("echo $X; export Y=kept"), "kept\n");
+  EXPECT_EQ(out("echo $PWD $X $Y"), "/usr kept kept\n");
+  const Said replaced = run(fmt::format("rm {0}; mkfifo {0}; exit 3", file));
+  EXPECT_EQ(replaced.status, 3);
+  const Said without = run("echo ${X-lost}; export X=new");
+  EXPECT_EQ(without.out, "lost\n");
+  EXPECT_NE(without.err.find("can not be kept in " + file), std::string::npos) << without.err;
+  EXPECT_EQ(out("echo $X"), "new\n");
+  const Said directory = run(fmt::format("rm {0}; mkdir {0}; export X=newer", file));
+  EXPECT_NE(directory.err.find("can not be kept in " + file), std::string::npos) << directory.err;
+  fs::remove_all(file);
+}
+
 TEST_P(ShellStateTest, signals_exec_and_closed_outputs) {
   out("export X=1");
   EXPECT_EQ(run("kill -9 $$").status, 128 + SIGKILL);
