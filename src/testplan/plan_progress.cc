@@ -14,10 +14,6 @@
 namespace casemate {
 namespace {
 
-// All outputs together that a result keeps whole; of later ones the first and last parts.
-constexpr std::uint64_t kKeptOutput = 256ull << 20;
-constexpr std::size_t kPart = 16 << 10;
-
 std::string_view what_happened(PlanStatus status) {
   switch (status) {
     case PlanStatus::failed:
@@ -29,18 +25,6 @@ std::string_view what_happened(PlanStatus status) {
     default:
       return "was not run";
   }
-}
-
-// True if it was cut.
-bool cut_middle(std::string& text) {
-  if (text.size() <= 3 * kPart) return false;
-  std::string cut;  // a new one: shrinking keeps the memory
-  cut.reserve(2 * kPart + 64);
-  cut.append(text, 0, kPart);
-  cut += fmt::format("\n[casemate: {} bytes left out]\n", text.size() - 2 * kPart);
-  cut.append(text, text.size() - kPart);
-  text = std::move(cut);
-  return true;
 }
 
 }  // namespace
@@ -112,7 +96,7 @@ void PlanProgress::finish(std::size_t index, CaseResult ended) {
   listener.case_finished(index, ended);
   if (options.fail_fast && (ended.status == PlanStatus::failed || ended.status == PlanStatus::error))
     stop(fmt::format("'{}' did not pass, and the run ends with the first that doesn't", printable_line(plan.cases[index].id)));
-  bound_output(ended);
+  kept_.take(ended);
   result.cases[index] = std::move(ended);
 }
 
@@ -120,7 +104,7 @@ void PlanProgress::resume(std::size_t index) {
   CaseResult ended = options.done.at(plan.cases[index].id);
   ended.steps.resize(plan.cases[index].steps.size());
   take_values(index, ended);
-  bound_output(ended);
+  kept_.take(ended);
   result.cases[index] = std::move(ended);
 }
 
@@ -144,17 +128,6 @@ Result<std::string> PlanProgress::value_of(const Extraction& value) const {
   if (found != values_.end()) return found->second;
   return fail(ErrorCode::not_found,
               fmt::format("no value for {}: '{}' has no output", printable_line(value.variable), printable_line(value.of)));
-}
-
-void PlanProgress::bound_output(CaseResult& ended) {
-  for (StepResult& step : ended.steps) {
-    if (kept_output_ + step.out.size() + step.err.size() > kKeptOutput) {
-      const bool out_cut = cut_middle(step.out);
-      const bool err_cut = cut_middle(step.err);
-      step.truncated |= out_cut || err_cut;
-    }
-    kept_output_ += step.out.size() + step.err.size();
-  }
 }
 
 void PlanProgress::keep_worst(std::vector<StepResult>& kept, const std::vector<StepResult>& now) {

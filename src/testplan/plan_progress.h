@@ -12,6 +12,7 @@
 
 #include "casemate/engine.h"
 #include "casemate/result.h"
+#include "testplan/kept_output.h"
 #include "testplan/models.h"
 #include "testplan/plan_run.h"
 
@@ -58,7 +59,6 @@ class PlanProgress {
   std::vector<std::size_t> order;
 
  private:
-  void bound_output(CaseResult& ended);
 
   struct Place {
     std::size_t index = 0;
@@ -69,7 +69,7 @@ class PlanProgress {
   std::unordered_map<std::string_view, std::vector<const Extraction*>> wanted_;  // by Extraction::of
   std::unordered_map<const Extraction*, Result<std::string>> values_;
   std::string stopped_;
-  std::uint64_t kept_output_ = 0;
+  KeptOutput kept_;
   bool cancelled_ = false;
 };
 

@@ -62,7 +62,7 @@ struct PlanListener {
 /// is not_run with the reason. The cases that one needs are run in its context before it where they weren't (a fresh one, or they are
 /// `done`), unheard; isolated cases have what they need of others in values alone. After a step that did not pass a case's others are
 /// skipped, but teardown. cancelled: by a signal (Engine::cancel_on_signals()); the result has what finished, the case that ran is not_run.
-/// Of outputs beyond 256 MiB in all the result has the first and last parts; case_finished() gets them as PlanRunOptions::capture_bytes has
+/// Of outputs beyond a bound (testplan/kept_output.h) the result has the first and last parts; case_finished() gets them as PlanRunOptions::capture_bytes has
 /// it. Fails only for options that make no sense.
 Result<PlanResult> run_plan(Engine& engine, const TestPlan& plan, const PlanRunOptions& options, PlanListener& listener);
 

@@ -19,6 +19,7 @@
 #include "report/table.h"
 #include "testplan/checks.h"
 #include "testplan/plan_sinks.h"
+#include "testplan/kept_output.h"
 #include "testplan/results_json.h"
 
 namespace casemate {
@@ -128,8 +129,10 @@ Result<std::string> shown(const PlanRequest& request) {
   if (!request.one.empty()) {
     TRY_ASSIGN(const std::size_t index, find_case(run, request.one));
     if (!request.json) return case_text(run.plan.cases[index], run.result.cases[index], request.normalised ? &normaliser : nullptr);
+    bound_outputs(run.result);
     return results_json(run.plan, run.result, normaliser)["cases"][index].dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   }
+  bound_outputs(run.result);
   if (request.json) return results_text(results_json(run.plan, run.result, normaliser));
   std::string text = run_text(run, colored(request.color, STDOUT_FILENO));
   for (std::size_t at = 0; at < run.plan.cases.size(); ++at) {
@@ -203,6 +206,7 @@ Result<void> exported(const PlanRequest& request) {
   TRY_ASSIGN(const ResultsDirectory directory, ResultsDirectory::open(request.directory));
   for (std::size_t at = 0; at < run.plan.cases.size(); ++at) TRY(directory.end_case(run.plan, at, run.result.cases[at], normaliser));
   TRY(add_files(directory, run, history));
+  bound_outputs(run.result);
   TRY(directory.finish(run.plan, run.result, run.document, normaliser, run.remainder.install_log));
   JunitReport junit(directory.junit());
   HtmlOptions options;
