@@ -141,6 +141,8 @@ class Installing {
     InstallRequest found;
     if (result.outcome.succeeded()) {
       found.strategy = "none";
+      if (!request_.source.empty())
+        installed_.notes.push_back(fmt::format("{} is there already: the plan's install_command is not run", tool_));
     } else if (request_.packages.empty() && !request_.source.empty()) {
       found = parse_install_command(request_.source);
     } else {

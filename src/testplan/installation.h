@@ -25,8 +25,10 @@ namespace casemate {
 [[nodiscard]] std::string install_strategy(std::string_view word);
 
 /// Reads `--install`: "apt:jq", "pip:httpie==3.2.2", "archive:URL#sha256=HEX", "script:PATH", "none"; several of one strategy are one
-/// request. invalid_input otherwise, with the strategies there are. A script's text is read here.
-Result<InstallRequest> parse_install(const std::vector<std::string>& words);
+/// request. invalid_input otherwise, with the strategies there are; errors begin with `option`. No file is touched.
+Result<InstallRequest> parse_install(const std::vector<std::string>& words, std::string_view option = "--install ");
+/// A request with the host's files that it names: below `directory`, where they are not absolute, an archive by its path, a script read.
+Result<InstallRequest> with_files(InstallRequest request, const std::string& directory);
 /// What a plan's `install_command` asks for: "pip install httpie", "sudo apt-get update && apt-get install -y jq", "npm i -g prettier",
 /// "cargo install ripgrep --version 14.1.0", "go install MODULE@v1", "gem install X -v 1.2". Anything else is a script of that text; "" is
 /// an empty request. Never fails. install_tool() asks it about scripts too, since plans have such commands there.

@@ -90,7 +90,8 @@ struct PlanCase {
 struct InstallRequest {
   std::string strategy;               ///< apt, pip, npm, cargo, go, gem, archive, script, none; "": to be found out
   std::vector<std::string> packages;  ///< "jq", "httpie==3.2.2", as the strategy's own tool spells versions
-  std::string source;                 ///< archive: path or URL; script: the text of `install_command`
+  std::string source;                 ///< archive: path or URL; script, or no strategy: the text of `install_command`
+  std::string file;                   ///< script: where its text is, until with_files() reads it; "" else
   std::string digest;                 ///< archive: "sha256:<hex>"
   std::string verify;                 ///< command; "": TOOL --version
   std::string verify_pattern;         ///< RE2 that its output must contain; "": none

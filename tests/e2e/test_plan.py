@@ -156,6 +156,22 @@ def test_installation_by_archive_and_script(plans):
     assert by_id(again)["c1"]["stdout"] != by_id(first)["c1"]["stdout"]
 
 
+def test_what_a_plan_says_of_its_installation(plans):
+    case = [{"id": "c1", "name": "x", "description": "x", "command_line": "echo b | sort"}]
+    there = plans.write("there.yaml", tool_name="sort", install={}, install_command="pip install pyyaml; true", test_cases=case)
+    done = plans("run", there)
+    assert done.returncode == 0, done.err
+    assert "sort is there already: the plan's install_command is not run" in done.out
+    directory = plans.directory / "beside"
+    directory.mkdir()
+    path, digest = release(directory)
+    case = [{"id": "c1", "name": "x", "description": "x", "command_line": "greet you", "expected_output_contains": ["hello you"]}]
+    for index, install in enumerate(({"strategy": "archive", "file": path.name, "digest": digest}, f"archive:{path.name}#sha256={digest}")):
+        plan = plans.write(f"beside/{index}.yaml", tool_name="greet", install=install, test_cases=case)
+        results = plans.results(plan, "--image", image_layout("python3.11"))
+        assert by_id(results)["c1"]["stdout"] == "hello you\n"
+
+
 def test_installation_is_verified(plans):
     layout = image_layout("python3.11")
     path, digest = release(plans.directory)

@@ -24,7 +24,9 @@ std::string script_of(const std::string& word, const std::string& tool = "tool")
 }
 
 std::string problem_of(const Strings& words, const std::string& tool = "tool") {
-  const auto request = parse_install(words);
+  const auto parsed = parse_install(words);
+  if (!parsed) return parsed.error().what;
+  const auto request = with_files(*parsed, "");
   if (!request) return request.error().what;
   const auto script = install_script(*request, tool);
   return script ? "" : script.error().what;
@@ -64,6 +66,20 @@ TEST(InstallRequests, that_make_no_sense_are_told_what_would) {
             "there is no installation strategy 'brew': give one of apt, pip, npm, cargo, go, gem, archive, script, none");
   EXPECT_TRUE(has(install_script({.strategy = "apt"}, "tool").error().what, "strategy apt needs a package ('apt:tool')"));
   EXPECT_TRUE(has(install_script({.strategy = "none", .needs = {"-y"}}, "tool").error().what, "'-y' is no package"));
+}
+
+TEST(InstallRequests, have_files_below_a_directory) {
+  const fs::path directory = fs::temp_directory_path() / ("casemate-with-files-" + std::to_string(::getpid()));
+  fs::create_directory(directory);
+  std::ofstream(directory / "get.sh") << "make install";
+  EXPECT_EQ(*with_files(*parse_install({"script:get.sh"}), directory.string()),
+            (InstallRequest{.strategy = "script", .source = "make install"}));
+  EXPECT_EQ(with_files(*parse_install({"archive:x.tgz"}), "/plans")->source, "/plans/x.tgz");
+  EXPECT_EQ(with_files(*parse_install({"archive:/x.tgz"}), "/plans")->source, "/x.tgz");
+  EXPECT_EQ(with_files(*parse_install({"archive:x.tgz"}), "")->source, "x.tgz");
+  EXPECT_EQ(with_files(*parse_install({"archive:https://h/x.tgz"}), "/plans")->source, "https://h/x.tgz");
+  EXPECT_EQ(*with_files({.source = "make"}, "/plans"), InstallRequest{.source = "make"});
+  fs::remove_all(directory);
 }
 
 TEST(InstallRequests, names_are_never_options_or_shell) {

@@ -87,7 +87,8 @@ class PlanCommand {
     TRY_ASSIGN(document_, parse_document(text_, request_.plan, format_of(request_.plan, text_)));
     TRY_ASSIGN(plan_, read_plan(document_, request_.plan));
     TRY_ASSIGN(const PlanExecution execution, plan_execution(request_.flags, plan_.execution, request_.config));
-    TRY_ASSIGN(settings_, plan_settings(request_.flags, execution, plan_.install, plan_.tool));
+    const std::string directory = std::filesystem::path(absolute(request_.plan)).parent_path().string();
+    TRY_ASSIGN(settings_, plan_settings(request_.flags, execution, plan_.install, directory, plan_.tool));
     TRY_ASSIGN(settings_.options.selected, select_cases(plan_, request_.selection));
     settings_.options.fail_fast = request_.fail_fast;
     selected_ = static_cast<std::size_t>(std::count(settings_.options.selected.begin(), settings_.options.selected.end(), true));

@@ -42,7 +42,7 @@ Result<void> check_free(const std::string& path) {
 
 Result<int> write_first_plan(const PlanRequest& request) {
   TRY(check_free(request.output_file));
-  TRY_ASSIGN(const PlanSettings settings, plan_settings(request.flags, {}, {}, request.tool));
+  TRY_ASSIGN(const PlanSettings settings, plan_settings(request.flags, {}, {}, "", request.tool));
   TRY(need_executor(settings.executor));
   auto made = asked(request, settings);
   // What the user gave was right; the tool or its source is not.

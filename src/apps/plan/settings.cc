@@ -50,9 +50,11 @@ std::string executor_of(const PlanFlags& flags, const PlanExecution& execution) 
   return execution.use_docker.value_or(false) ? "docker" : "native";
 }
 
-Result<InstallRequest> install_of(const PlanFlags& flags, const InstallRequest& plan) {
-  if (flags.install.empty()) return plan;
+// Files that a flag names are relative to where it was typed.
+Result<InstallRequest> install_of(const PlanFlags& flags, const InstallRequest& plan, const std::string& directory) {
+  if (flags.install.empty()) return with_files(plan, directory);
   TRY_ASSIGN(InstallRequest asked, parse_install(flags.install));
+  TRY_ASSIGN(asked, with_files(std::move(asked), ""));
   // How to see whether it runs is about the tool, wherever that comes from.
   asked.verify = plan.verify;
   asked.verify_pattern = plan.verify_pattern;
@@ -127,10 +129,10 @@ Result<PlanExecution> plan_execution(const PlanFlags& flags, PlanExecution plan,
 }
 
 Result<PlanSettings> plan_settings(const PlanFlags& flags, const PlanExecution& execution, const InstallRequest& install,
-                                   const std::string& tool) {
+                                   const std::string& directory, const std::string& tool) {
   PlanSettings settings;
   settings.executor = executor_of(flags, execution);
-  TRY_ASSIGN(settings.install, install_of(flags, install));
+  TRY_ASSIGN(settings.install, install_of(flags, install, directory));
   Job& job = settings.job;
   job.name = printable_name(tool);
   job.executor = settings.executor == "native" ? "" : settings.executor;

@@ -28,8 +28,9 @@ struct PlanSettings {
 /// invalid_input where the plan alone does. invalid_input names the place of what is wrong in the configuration.
 Result<PlanExecution> plan_execution(const PlanFlags& flags, PlanExecution plan, const std::string& configuration);
 
-/// `execution` and `install` are the plan's, with the configuration's over them. invalid_input names what was said wrong.
+/// `execution` and `install` are the plan's, with the configuration's over them; `directory`: what the plan's own files are relative to.
+/// invalid_input names what was said wrong.
 Result<PlanSettings> plan_settings(const PlanFlags& flags, const PlanExecution& execution, const InstallRequest& install,
-                                   const std::string& tool);
+                                   const std::string& directory, const std::string& tool);
 
 }  // namespace casemate
