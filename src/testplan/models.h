@@ -145,6 +145,7 @@ struct StepResult {
 struct CaseResult {
   PlanStatus status = PlanStatus::not_run;
   std::string reason;
+  std::string difference;         ///< lines: from what was recorded; "" none, or nothing was compared
   std::vector<StepResult> steps;  ///< one for each of PlanCase::steps
   std::chrono::microseconds took{0};
 };

@@ -218,6 +218,20 @@ TEST(InstallLogs, have_one_line_that_says_most) {
   EXPECT_EQ(telling_install_line(""), "");
   EXPECT_EQ(telling_install_line("E: \x1b[31mred at http://user:word@host/\n"), "E: \\x1b[31mred at http://***@host/");
   EXPECT_LT(telling_install_line("E: " + std::string(5000, 'x')).size(), 500u);
+  EXPECT_EQ(telling_install_line("ERROR: no x==9 (from versions: 0.1, 0.2rc1, 0.2, 1.0, 1.1)"),
+            "ERROR: no x==9 (from versions: ..., 0.2, 1.0, 1.1)");
+  EXPECT_EQ(with_few_versions("no x (from versions: 1, 2, 3) but (from versions: none)"),
+            "no x (from versions: 1, 2, 3) but (from versions: none)");
+}
+
+TEST(InstallLogs, are_shown_by_their_end) {
+  EXPECT_EQ(end_of_log("", "x"), "");
+  EXPECT_EQ(end_of_log("one\ntwo \x1b\n\n", "x"), "one\ntwo \\x1b\n");
+  std::string log;
+  for (int line = 1; line <= 21; ++line) log += std::to_string(line) + "\n";
+  const std::string shown = end_of_log(log, "out/install.log");
+  EXPECT_TRUE(shown.starts_with("the last 20 of 21 lines of the installer; all: out/install.log:\n2\n3\n")) << shown;
+  EXPECT_TRUE(shown.ends_with("\n21\n")) << shown;
 }
 
 // Settings of the person who runs the tests are not there.

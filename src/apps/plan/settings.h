@@ -18,6 +18,8 @@ struct PlanSettings {
   std::string executor = "native";
   std::string pull = "missing";     ///< docker: when the daemon asks a registry
   std::optional<RootRequest> root;  ///< native, not host: gets the job's root
+  std::string user;                 ///< with a root: in the words of the image; "": its own
+  bool user_chosen = false;         ///< by --user: what the image says of it doesn't count
   Job job;                          ///< without command; docker: with the image by its name
   InstallRequest install;
   PlanRunOptions options;  ///< without base, selection and done
