@@ -54,7 +54,7 @@ void read_install_table(const PlanTable& table, const std::string& tool, Install
   install.packages = table.texts({"packages", "package", "package_name"});
   name_package(install, tool);
   const std::string version = table.text({"version", "package_version"});
-  if (!version.empty() && install.packages.size() == 1 && takes_packages(install.strategy))
+  if (!version.empty() && install.packages.size() == 1 && install.strategy != "archive" && install.strategy != "script")
     install.packages.front() = with_version(install.strategy, install.packages.front(), version);
   install.source = table.text({"source", "url", "path", "file", "archive", "install_command", "command", "script"});
   if (install.strategy.empty() && install.packages.empty() && table.find({"command", "script"})) install.strategy = "script";

@@ -145,9 +145,9 @@ struct StepResult {
 struct CaseResult {
   PlanStatus status = PlanStatus::not_run;
   std::string reason;
-  std::string difference;         ///< lines: from what was recorded; "" none, or nothing was compared
   std::vector<StepResult> steps;  ///< one for each of PlanCase::steps
   std::chrono::microseconds took{0};
+  std::string difference;  ///< lines: from what was recorded; "" none, or nothing was compared
 };
 
 /// What came of a plan; cases, set-up and tear-down in the plan's order.

@@ -401,7 +401,7 @@ TEST_F(ToolInstallation, a_network_that_is_cut_is_tried_again) {
     EXPECT_NE(done->log.find("casemate's try 3:"), std::string::npos);
     EXPECT_TRUE(std::any_of(told.begin(), told.end(),
                             [](const std::string& line) { return line.find("once more in 20 ms") != std::string::npos; }));
-    EXPECT_EQ(told.back(), "installing tool by archive, try 3 of 4");
+    EXPECT_EQ(std::count(told.begin(), told.end(), "installing tool by archive, try 3 of 4"), 1);
   }
   {
     const Server server(tar, 99);
