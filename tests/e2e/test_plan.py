@@ -316,7 +316,7 @@ def test_results_of_two_runs_do_not_mix(plans):
         assert plans(*again).returncode == 0
         names = sorted(path.name for path in out.iterdir())
         plan = "plan.yaml" if many in again else "plan.json"
-        assert names == ["artifacts", "junit.xml", "notes.txt", plan, "report.html", "results.json"]
+        assert names == ["artifacts", "install.log", "junit.xml", "notes.txt", plan, "report.html", "results.json"]
         cases = sorted(path.name for path in (out / "artifacts").iterdir())
         assert cases == (["001-c1", "002-c2", "003-c3"] if many in again else ["001-c1"]) + ["casemate-plan.artifacts"]
 

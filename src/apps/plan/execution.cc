@@ -121,6 +121,7 @@ class PlanCommand {
       plan_.notes.push_back("this run is not kept in the database: " + opened.error().what);
     }
     if (request_.action == Action::verify) TRY(find_recording());
+    if (recording_) plan_.notes.push_back("compared with " + recording_->name);
     if (!request_.output.empty()) {
       TRY_ASSIGN(auto directory, ResultsDirectory::open(request_.output));
       directory_.emplace(std::move(directory));
@@ -174,10 +175,7 @@ class PlanCommand {
     if (const std::string problem = events_.begin(start); !problem.empty()) return fail(ErrorCode::system, problem);
     keeper_.emplace(expecting(), *normaliser_, events_, PlanReportRun{request_.plan, start.directory, shown, start.slots, 0});
     if (directory_) keeper_->write_to(*directory_);
-    if (recording_) {
-      keeper_->compare_with(*recording_, mode_);
-      plan_.notes.push_back("compared with " + recording_->name);
-    }
+    if (recording_) keeper_->compare_with(*recording_, mode_);
     TRY(begin_in_history());
     events_.collected(selected_, plan_.cases.size() - selected_);
     for (const std::string& note : plan_.notes) events_.note(note);
