@@ -373,6 +373,24 @@ def test_a_thousand_cases(plans):
     assert [case["stdout"] for case in results["cases"]] == [f"{index}\n" for index in range(1000)]
 
 
+def test_the_schema_of_plans():
+    text = (TREE / "docs" / "schema" / "plan.schema.json").read_text(encoding="utf-8")
+    schema = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    guide = (TREE / "docs" / "guide" / "plan-format.md").read_text(encoding="utf-8")
+    examples = [path.read_text(encoding="utf-8") for path in sorted((TREE / "examples" / "plan").glob("*.yaml"))]
+    for example in [*examples, *re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)]:
+        jsonschema.validate(yaml.safe_load(example), schema)
+    for wrong in ({"tool_name": "x"}, {"tool_name": "x", "test_cases": [{"timeout": []}]}, {"test_cases": [{}]}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+    source = "".join((TREE / "src" / "testplan" / f"{name}_reading.cc").read_text() for name in ("plan", "case", "install"))
+    reads = r"(?:\.(?:find|text|texts|whole|truth|seconds|environment)\(|(?:number|read_global|expected_texts)\(table, |Names k\w+ = )\{([^{}]*)\}"
+    read = {name for names in re.findall(reads, source) for name in re.findall(r'"(\w+)"', names)}
+    assert len(read) > 100
+    assert [name for name in sorted(read) if f'"{name}":' not in text] == []
+
+
 def guide_commands():
     text = (TREE / "docs" / "guide" / "plan.md").read_text(encoding="utf-8")
     return [line[2:] for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines() if line.startswith("$ ")]
