@@ -206,7 +206,8 @@ TEST_F(PlanHistoryTest, pruning_keeps_the_newest_recording_of_each_case) {
   const std::string last = ran(history, "x");
   ASSERT_TRUE(history.prune(1));
   std::vector<std::string> left;
-  for (const PlanRunRow& run : history.runs("", 100).value()) left.push_back(run.id);
+  const auto runs = history.runs("", 100).value();
+  for (const PlanRunRow& run : runs) left.push_back(run.id);
   EXPECT_EQ(left, (std::vector{last, part, whole}));
   EXPECT_EQ(history.cases(whole).value().size(), 2u);
 }
