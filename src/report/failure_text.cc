@@ -108,7 +108,7 @@ std::vector<std::uint64_t> shares(const std::vector<std::uint64_t>& sizes, std::
   return given;
 }
 
-std::string failure_text(const TestResult& result, std::uint64_t limit, std::size_t columns, bool colors) {
+std::string failure_text(const TestResult& result, std::uint64_t limit, std::size_t columns, bool colors, bool of_plan) {
   const std::vector<Piece> pieces = pieces_of(result);
   std::vector<std::uint64_t> sizes;
   for (const Piece& piece : pieces) sizes.push_back(piece.text.size());
@@ -117,7 +117,7 @@ std::string failure_text(const TestResult& result, std::uint64_t limit, std::siz
   const Label label = attempt_label(result);
   std::string all =
       painted(rule(fmt::format("{}  {}", label.word, printable_name(result.test.id)), '_', columns), label.sgr, colors) + "\n";
-  if (process_failed(result)) all += painted("its process: " + printable_name(words(result.outcome)), "31", colors) + "\n";
+  if (process_failed(result) && !of_plan) all += painted("its process: " + printable_name(words(result.outcome)), "31", colors) + "\n";
   const bool explained =
       std::any_of(pieces.begin(), pieces.end(), [](const Piece& piece) { return piece.traceback && !piece.text.empty(); });
   if (!explained && !result.reason.empty()) all += printable(with_newlines(result.reason));
@@ -128,7 +128,7 @@ std::string failure_text(const TestResult& result, std::uint64_t limit, std::siz
     all += piece.traceback && colors ? with_marks(text) : text;
   }
   if (result.output.truncated) all += "[the test wrote more than was kept]\n";
-  if (!result.leftovers.empty()) all += "leak: " + leftovers_line(result) + "\n";
+  if (!result.leftovers.empty() && !of_plan) all += "leak: " + leftovers_line(result) + "\n";
   for (const std::string& note : result.notes) all += "note: " + printable_line(note) + "\n";
   return all;
 }

@@ -22,7 +22,9 @@ namespace casemate {
 [[nodiscard]] std::vector<std::uint64_t> shares(const std::vector<std::uint64_t>& sizes, std::uint64_t limit);
 
 /// A heading of pytest's kind, then the texts of what failed, captured sections (each once), what went past the capture, the end of its
-/// process, leftovers and notes. Printable, whole lines. `limit` bounds the hostile part in bytes.
-[[nodiscard]] std::string failure_text(const TestResult& result, std::uint64_t limit, std::size_t columns, bool colors);
+/// process, leftovers and notes. Printable, whole lines. `limit` bounds the hostile part in bytes. `of_plan`: a plan's case, whose reason
+/// says how its command ended, and whose commands may leave something running.
+[[nodiscard]] std::string failure_text(const TestResult& result, std::uint64_t limit, std::size_t columns, bool colors,
+                                       bool of_plan = false);
 
 }  // namespace casemate

@@ -66,6 +66,7 @@ class JunitReport : public Sink {
   std::optional<ReportFile> file_;
   std::uint64_t suite_at_ = 0;  // where the suite's tag goes, once its counts are known
   std::uint64_t suites_end_ = 0;
+  std::string plan_of_;  // the tool, in a run of a plan; "" else
   std::chrono::system_clock::time_point began_;
   std::size_t tests_ = 0;
   std::size_t failures_ = 0;

@@ -69,6 +69,15 @@ Result<ReportFile> ReportFile::begin(const std::string& path) {
   return file;
 }
 
+Result<void> ReportFile::keep_owner_and_mode() {
+  struct stat info{}, own{};
+  if (special_ || ::stat(target_.c_str(), &info) != 0) return {};
+  if (::fstat(fd_.get(), &own) < 0) return failure(errno);
+  // Only root can give a file away; who may write a file of another's gets one of his own, as an editor's user does.
+  if (info.st_uid != own.st_uid || info.st_gid != own.st_gid) (void)!::fchown(fd_.get(), info.st_uid, info.st_gid);
+  return ::fchmod(fd_.get(), info.st_mode & 07777) == 0 ? Result<void>() : failure(errno);
+}
+
 ReportFile& ReportFile::operator=(ReportFile&& other) noexcept {
   discard();
   path_ = std::move(other.path_);

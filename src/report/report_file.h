@@ -25,6 +25,8 @@ class ReportFile {
   ~ReportFile();
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
+  /// What is published will have those of the file that it replaces, if there is one.
+  [[nodiscard]] Result<void> keep_owner_and_mode();
   [[nodiscard]] Result<void> add(std::string_view text);
   /// Writes over `text.size()` bytes that were added before.
   [[nodiscard]] Result<void> put_at(std::uint64_t offset, std::string_view text);

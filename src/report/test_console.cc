@@ -50,6 +50,9 @@ TestConsole::~TestConsole() {
   if (area_.shown()) out_.add_own(area_.clear());
 }
 
+// What a plan's commands leave running is there for the next.
+bool TestConsole::leaks(const TestResult& result) const { return !options_.of_plan && !result.leftovers.empty(); }
+
 std::size_t TestConsole::columns() const { return out_.terminal() ? std::max<std::size_t>(screen_of(options_.fd).columns, 20) : 80; }
 
 void TestConsole::print(const std::string& text) {
@@ -127,7 +130,11 @@ void TestConsole::collected(const Collected& collected) {
   state_.now = std::max(state_.now, collected.took);
   state_.progress.clear();
   deselected_ = collected.deselected;
-  if (!quiet() && options_.verbosity >= 0 && !plain_maelstrom()) {
+  if (!quiet() && options_.of_plan) {
+    print(fmt::format("{} {}{}{}\n", collected.selected, collected.selected == 1 ? "case" : "cases",
+                      collected.deselected > 0 ? fmt::format(", {} deselected", collected.deselected) : "",
+                      slots_ > 1 ? fmt::format(", up to {} at a time", slots_) : ""));
+  } else if (!quiet() && options_.verbosity >= 0 && !plain_maelstrom()) {
     std::string line = fmt::format("collected {} {}", collected.selected, collected.selected == 1 ? "test" : "tests");
     if (collected.deselected > 0) line += fmt::format(", {} deselected", collected.deselected);
     if (collected.ignored > 0) line += fmt::format(", {} ignored", collected.ignored);
@@ -165,7 +172,7 @@ void TestConsole::count(const TestResult& result) {
 
 void TestConsole::keep(const TestResult& result, std::string text) {
   Kept kept{label_of(result, options_.tries), printable_name(result.test.id), why(result), ""};
-  if (!is_bad(result.verdict) && !result.leftovers.empty()) {
+  if (!is_bad(result.verdict) && leaks(result)) {
     kept.label = {"LEAK", kLeakColor};
     kept.why = leftovers_line(result);
   }
@@ -179,11 +186,13 @@ void TestConsole::keep(const TestResult& result, std::string text) {
 void TestConsole::show_result(const TestResult& result) {
   if (plain_maelstrom()) return show_maelstrom_result(result);
   const bool bad = is_bad(result.verdict);
-  const bool noteworthy = bad || !result.last || result.flaky || !result.leftovers.empty();
+  const bool skipped = options_.of_plan && result.verdict == Verdict::skipped;
+  const bool noteworthy = bad || !result.last || result.flaky || leaks(result) || skipped;
   const bool line = simple() ? options_.verbosity >= 0 || (noteworthy && !bad) : fancy() && noteworthy && !bad;
   const bool with_text = bad && (result.last || options_.verbosity >= 0);
-  std::string text = with_text ? failure_text(result, options_.inline_limit, columns(), colors_) : "";
-  if (result.last && (bad || result.flaky || !result.leftovers.empty())) keep(result, simple() && options_.verbosity >= 0 ? text : "");
+  std::string text = with_text ? failure_text(result, options_.inline_limit, columns(), colors_, options_.of_plan) : "";
+  const bool again = simple() && options_.verbosity >= 0 && !options_.of_plan;
+  if (result.last && (bad || result.flaky || leaks(result) || skipped)) keep(result, again ? text : "");
   if (quiet()) return;
   print((line ? result_line(result) + more_lines(result) : "") + text);
 }
@@ -215,12 +224,13 @@ std::string TestConsole::result_line(const TestResult& result) const {
 
 std::string TestConsole::more_lines(const TestResult& result) const {
   std::string lines;
-  if (!result.leftovers.empty())
+  if (leaks(result))
     lines += fmt::format("   {} {} {}: {}\n", painted("LEAK", kLeakColor, colors_), clock_of(result.duration),
                          printable_name(result.test.id), leftovers_line(result));
   if (options_.verbosity < 1) return lines;
   for (const auto& [name, value] : result.properties)
-    lines += indented(fmt::format("property: {} = {}", printable_name(name), printable_name(value)));
+    lines +=
+        indented(options_.of_plan ? printable_name(value) : fmt::format("property: {} = {}", printable_name(name), printable_name(value)));
   if (!is_bad(result.verdict)) {
     for (const std::string& note : result.notes) lines += indented("note: " + printable_line(note));
   }
@@ -276,7 +286,7 @@ std::string TestConsole::ending(const RunEnd& end) const {
   for (const Kept& kept : kept_) all += kept.text;
   if (warnings_.count() > 0 && !quiet() && options_.verbosity >= 0) all += heading("warnings summary") + warnings_.text();
   all += printable(end.coverage);
-  if (!kept_.empty()) all += heading("short test summary") + short_summary();
+  if (!kept_.empty()) all += heading(options_.of_plan ? "did not pass" : "short test summary") + short_summary();
   if (!end.stopped_because.empty()) all += painted(rule(printable_line(end.stopped_because), '!', width), "33", colors_) + "\n";
   const bool bad = end.exit_status != 0;
   const std::string counts = fmt::format(" {} in {} ", counts_line(end, deselected_, warnings_.count(), colors_), seconds(end.took));

@@ -27,6 +27,7 @@ struct ConsoleOptions {
   int fd = 1;  ///< borrowed
   Display display = Display::simple;
   bool as_maelstrom = false;  ///< lines and summary of maelstrom-pytest in the simple and the quiet display
+  bool of_plan = false;       ///< cases of a plan: none of pytest's words, failures once, what was skipped is in the summary
   bool on_github = false;     ///< a runner of GitHub Actions reads: no line of a test may be a workflow command
   Color color = Color::automatic;
   int verbosity = 0;                             ///< -1: only failures and summary; 1: reasons, properties, notes; 2: resources
@@ -69,6 +70,7 @@ class TestConsole : public Sink {
   [[nodiscard]] bool fancy() const { return options_.display == ConsoleOptions::Display::fancy; }
   [[nodiscard]] bool quiet() const { return options_.display == ConsoleOptions::Display::quiet; }
   [[nodiscard]] bool plain_maelstrom() const { return options_.as_maelstrom && !fancy(); }
+  [[nodiscard]] bool leaks(const TestResult& result) const;
   [[nodiscard]] std::size_t columns() const;
   void print(const std::string& text);
   void draw();

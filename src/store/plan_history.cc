@@ -203,8 +203,22 @@ struct PlanHistory::Parts {
     return {};
   }
 
-  // The numbers of runs that are beyond the newest `keep` of their path and don't run.
+  // The numbers of the recordings that verifying takes a case from: the newest of each case of a path.
+  [[nodiscard]] Result<std::set<std::int64_t>> recordings() const {
+    TRY_ASSIGN(Statement rows, database.prepare("SELECT DISTINCT newest FROM (SELECT MAX(r.number) AS newest FROM runs r JOIN cases c ON "
+                                                "c.run = r.number WHERE r.mode = 'record' AND r.state = 'finished' AND c.id <> '' AND "
+                                                "c.status NOT IN ('not_run', 'skipped') GROUP BY r.path, c.id)"));
+    std::set<std::int64_t> numbers;
+    for (;;) {
+      TRY_ASSIGN(const bool row, rows.step());
+      if (!row) return numbers;
+      numbers.insert(rows.number(0));
+    }
+  }
+
+  // The numbers of runs that are beyond the newest `keep` of their path, don't run, and that nobody compares with.
   [[nodiscard]] Result<std::vector<std::int64_t>> old_runs(std::size_t keep) const {
+    TRY_ASSIGN(const std::set<std::int64_t> recorded, recordings());
     TRY_ASSIGN(Statement rows, database.prepare("SELECT number, path, id, state FROM runs ORDER BY number DESC"));
     std::map<std::string, std::size_t> kept;
     std::vector<std::int64_t> old;
@@ -212,7 +226,7 @@ struct PlanHistory::Parts {
       TRY_ASSIGN(const bool row, rows.step());
       if (!row) return old;
       if (++kept[rows.text(1)] <= keep || (rows.text(3) == "running" && lives(rows.text(2)))) continue;
-      old.push_back(rows.number(0));
+      if (!recorded.contains(rows.number(0))) old.push_back(rows.number(0));
     }
   }
 

@@ -77,7 +77,8 @@ class PlanHistory {
   Result<std::optional<PlanRunRow>> unfinished(const std::string& plan) const;
   /// Microseconds by PlanCaseRow::id, each from the newest of the last five runs of this path that has it.
   Result<std::map<std::string, std::int64_t>> times(const std::string& path) const;
-  /// Keeps the newest `keep` runs of each path, and those that are running; artifacts that no run has any more go, unless another process
+  /// Keeps the newest `keep` runs of each path, those that are running, and of each case that was ever recorded the newest recording which
+  /// has it; artifacts that no run has any more go, unless another process
   /// is just keeping one: then they wait for the next prune.
   Result<void> prune(std::size_t keep);
 

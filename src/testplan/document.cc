@@ -77,6 +77,16 @@ std::optional<std::size_t> first_bad_byte(std::string_view text) {
   return static_cast<std::size_t>(differ.first - text.begin());
 }
 
+// Of the first line that has any: one to eight blanks, or a tab.
+std::string indent_of(std::string_view text) {
+  const auto line = text.find('\n');
+  if (line == std::string_view::npos) return "  ";
+  const std::string_view rest = text.substr(line + 1);
+  if (rest.starts_with('\t')) return "\t";
+  const std::size_t blanks = std::min(rest.find_first_not_of(' '), rest.size());
+  return blanks >= 1 && blanks <= 8 ? std::string(blanks, ' ') : "  ";
+}
+
 }  // namespace
 
 DocumentFormat format_of(const std::string& path, std::string_view text) {
@@ -91,9 +101,10 @@ Result<Document> parse_document(std::string_view text, const std::string& name, 
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
     return fail(ErrorCode::invalid_input, fmt::format("{}: is empty", printable_name(name)));
   if (const auto bad = first_bad_byte(text)) return wrong(name, line_at(text, *bad), "a byte that is no UTF-8");
-  Document document{.value = {}, .format = format};
+  Document document{.value = {}, .format = format, .indent = "  "};
   if (format == DocumentFormat::json) {
     TRY_ASSIGN(document.value, parse_json(text, name));
+    document.indent = indent_of(text);
   } else {
     auto value = parse_yaml(text);
     if (!value) return wrong(name, value.error().line, value.error().what);
@@ -109,7 +120,9 @@ Result<Document> read_plan_document(const std::string& path) {
 
 std::string to_text(const Document& document) {
   if (document.format == DocumentFormat::yaml) return yaml_text(document.value);
-  return document.value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return document.value.dump(static_cast<int>(document.indent.size()), document.indent.empty() ? ' ' : document.indent[0], false,
+                             Json::error_handler_t::replace) +
+         "\n";
 }
 
 }  // namespace casemate

@@ -17,6 +17,7 @@ enum class DocumentFormat { json, yaml };
 struct Document {
   nlohmann::ordered_json value;
   DocumentFormat format = DocumentFormat::json;
+  std::string indent = "  ";  ///< of JSON: blanks or a tab
 };
 
 /// Reads at most 64 MiB. invalid_input: "FILE:LINE: ..." for what is neither; a key that comes twice; an alias that makes a document of
@@ -28,8 +29,8 @@ Result<Document> parse_document(std::string_view text, const std::string& name, 
 [[nodiscard]] DocumentFormat format_of(const std::string& path, std::string_view text);
 /// What of a file is read at most, in bytes; one more tells that there is more.
 inline constexpr std::size_t kMostOfDocument = 64u << 20;
-/// As it is written: JSON with two spaces, or YAML whose texts of several lines are blocks. Bytes that are no UTF-8 must have been replaced
-/// before.
+/// As it is written: JSON with its indentation, or YAML whose texts of several lines are blocks. Bytes that are no UTF-8 must have been
+/// replaced before.
 [[nodiscard]] std::string to_text(const Document& document);
 
 }  // namespace casemate

@@ -63,6 +63,12 @@ bool is_common(const HelpOption& option) {
   return option.name == "--help" || option.name == "-h" || option.name == "--version" || option.name == "-V" || option.name == "-?";
 }
 
+// The first that says anything, for a person.
+std::string first_line(std::string_view text) {
+  const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
+  return printable_line(text.substr(begin, std::min<std::size_t>(text.find_first_of("\r\n", begin), begin + 300) - begin));
+}
+
 class Asking {
  public:
   Asking(const FirstPlanRequest& request, const AskTool& ask) : request_(request), ask_(ask), word_(join_shell_words({request.tool})) {}
@@ -144,7 +150,7 @@ class Asking {
   Result<void> help() {
     TRY_ASSIGN(const auto answer, first_good({word_ + " --help", word_ + " -h", word_ + " help"}));
     if (!answer) {
-      const std::string said = refusal_ ? printable_line(refusal_->text().substr(0, 300)) : "";
+      const std::string said = refusal_ ? first_line(refusal_->text()) : "";
       return fail(
           ErrorCode::refused,
           fmt::format("{} has no help that could be read (--help, -h, help): {}", request_.tool,
@@ -177,9 +183,19 @@ class Asking {
       const std::string says = command.description.empty() ? "" : fmt::format("Its help says: \"{}\". ", command.description);
       add("help-" + id_part(command.name), fmt::format("{}: says how it is used", command.name),
           fmt::format("{}Complete: add cases that run '{} {}' for real.", says, request_.tool, command.name), *answer,
-          {"usage", command.name}, {"help", "command"});
+          {"usage", name_in(answer->text(), command.name)}, {"help", "command"});
     }
     return {};
+  }
+
+  // A sub-command as its help names it: behind the tool where it does, for a short name is a part of many words.
+  [[nodiscard]] std::string name_in(std::string_view text, const std::string& command) const {
+    const std::string said = ascii_lower(text);
+    for (const char* joint : {" ", "-"}) {
+      std::string whole = request_.tool + joint + command;
+      if (contains(said, ascii_lower(whole))) return whole;
+    }
+    return command;
   }
 
   Result<void> flags() {

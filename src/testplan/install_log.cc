@@ -51,12 +51,30 @@ constexpr std::array kTelling = {
 std::string_view end_of(std::string_view log) { return log.size() > kLooked ? log.substr(log.size() - kLooked) : log; }
 
 std::string shown(std::string_view line) {
-  std::string text = redacted(printable_name(line));
+  std::string text = with_few_versions(redacted(printable_name(line)));
   if (text.size() > kMostLine) text = printable_name(to_utf8(text.substr(0, kMostLine))) + "...";
   return text;
 }
 
 }  // namespace
+
+std::string with_few_versions(std::string text) {
+  static const RE2 all(R"(\(from versions: [^()]*, ([^(), ]+, [^(), ]+, [^(), ]+)\))");
+  RE2::GlobalReplace(&text, all, R"((from versions: ..., \1))");
+  return text;
+}
+
+std::string end_of_log(std::string_view log, std::string_view rest) {
+  constexpr std::size_t kShown = 20;
+  while (log.ends_with('\n')) log.remove_suffix(1);
+  if (log.empty()) return "";
+  const auto lines = static_cast<std::size_t>(std::count(log.begin(), log.end(), '\n')) + 1;
+  if (lines <= kShown) return fmt::format("{}\n", printable(log));
+  std::size_t from = log.size();
+  for (std::size_t shown = 0; shown < kShown; ++shown) from = log.rfind('\n', from - 1);
+  return fmt::format("the last {} of {} lines of the installer{}{}:\n{}\n", kShown, lines, rest.empty() ? "" : "; all: ", rest,
+                     printable(log.substr(from + 1)));
+}
 
 bool may_be_retried(std::string_view log) {
   static const RE2 final(kFinal);

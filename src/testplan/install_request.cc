@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
@@ -19,11 +20,11 @@ constexpr std::size_t kMostScriptBytes = 64 << 10;
 
 std::string listed() { return fmt::format("{}", fmt::join(install_strategies(), ", ")); }
 
-Result<void> add_source(InstallRequest& request, const std::string& value, const std::string& word) {
-  if (!request.source.empty())
-    return fail(ErrorCode::invalid_input, fmt::format("--install {}: one {} is all that can be installed", word, request.strategy));
+Result<void> add_source(InstallRequest& request, const std::string& value, const std::string& place) {
+  if (!request.source.empty() || !request.file.empty())
+    return fail(ErrorCode::invalid_input, fmt::format("{}: one {} is all that can be installed", place, request.strategy));
   if (request.strategy == "script") {
-    TRY_ASSIGN(request.source, read_file(value, kMostScriptBytes));
+    request.file = value;
     return {};
   }
   const std::size_t hash = value.rfind("#sha256=");
@@ -143,25 +144,35 @@ std::string install_strategy(std::string_view word) {
   return found == std::end(kOther) ? "" : std::string(found->second);
 }
 
-Result<InstallRequest> parse_install(const std::vector<std::string>& words) {
+Result<InstallRequest> parse_install(const std::vector<std::string>& words, std::string_view option) {
   InstallRequest request;
   for (const std::string& word : words) {
     const std::size_t colon = word.find(':');
     const std::string strategy = install_strategy(word.substr(0, colon));
     const std::string value = colon == std::string::npos ? "" : word.substr(colon + 1);
-    const std::string shown = printable_line(word);
+    const std::string place = fmt::format("{}'{}'", option, printable_line(word));
     if (strategy.empty() || (value.empty() != (strategy == "none")))
       return fail(ErrorCode::invalid_input,
-                  fmt::format("--install '{}': give STRATEGY:PACKAGE, the strategy one of {}, or 'none' alone", shown, listed()));
+                  fmt::format("{}: give STRATEGY:PACKAGE, the strategy one of {}, or 'none' alone", place, listed()));
     if (!request.strategy.empty() && request.strategy != strategy)
       return fail(ErrorCode::invalid_input,
-                  fmt::format("--install '{}': one strategy is all a tool can have, and '{}' was given before", shown, request.strategy));
+                  fmt::format("{}: one strategy is all a tool can have, and '{}' was given before", place, request.strategy));
     request.strategy = strategy;
     if (strategy == "archive" || strategy == "script") {
-      TRY(add_source(request, value, shown));
+      TRY(add_source(request, value, place));
     } else if (strategy != "none") {
       request.packages.push_back(value);
     }
+  }
+  return request;
+}
+
+Result<InstallRequest> with_files(InstallRequest request, const std::string& directory) {
+  const auto below = [&](const std::string& path) { return (std::filesystem::path(directory) / path).string(); };
+  if (!request.file.empty()) {
+    TRY_ASSIGN(request.source, read_file(below(std::exchange(request.file, "")), kMostScriptBytes));
+  } else if (request.strategy == "archive" && !request.source.empty() && request.source.find("://") == std::string::npos) {
+    request.source = below(request.source);
   }
   return request;
 }

@@ -141,6 +141,8 @@ class Installing {
     InstallRequest found;
     if (result.outcome.succeeded()) {
       found.strategy = "none";
+      if (!request_.source.empty())
+        installed_.notes.push_back(fmt::format("{} is there already: the plan's install_command is not run", tool_));
     } else if (request_.packages.empty() && !request_.source.empty()) {
       found = parse_install_command(request_.source);
     } else {
@@ -231,6 +233,7 @@ class Installing {
   Result<void> try_until_it_works() {
     auto pause = around_.wait;
     for (unsigned tries = 1;; ++tries) {
+      if (tries > 1) trying_ = fmt::format("{}, try {} of {}", label_, tries, around_.retries + 1);
       auto done = native() ? try_in_cell() : try_in_container();
       if (done) return {};
       Error error = std::move(done.error());
@@ -249,7 +252,10 @@ class Installing {
     if (around_.progress) around_.progress(without_secrets(line));
   }
   Lines lines() const {
-    return Lines([this](std::string_view line) { tell(line); }, label_);
+    const auto pass_on = [this](std::string_view line) {
+      if (around_.output) around_.output(without_secrets(line));
+    };
+    return {pass_on, label_};
   }
 
   // Between half and one and a half of it, so that many who failed together don't come back together.
@@ -325,7 +331,7 @@ class Installing {
           TRY_ASSIGN(Job job, installing_job());
           job.collect = {"/"};
           job.collect_to = directory;
-          tell(label_);
+          tell(trying_.empty() ? label_ : trying_);
           Lines heard = lines();
           auto result = run(job, &heard);
           // Archives and scripts of this host need no network; the others' failure says what was missing.
@@ -354,7 +360,7 @@ class Installing {
   Result<void> try_in_container() {
     again_may_help_ = false;
     TRY_ASSIGN(Job job, installing_job());
-    tell(label_);
+    tell(trying_.empty() ? label_ : trying_);
     Lines heard = lines();
     auto kept = around_.engine.keep(std::move(job), key_, &heard);
     if (!kept)
@@ -438,6 +444,7 @@ class Installing {
   Registries registries_;
   InstalledTool installed_;
   std::string label_;
+  std::string trying_;  // the same with the number of the try, after the first
   std::string key_;
   std::string detection_;  // key of what was found out, to be remembered
   std::string log_;
@@ -465,7 +472,7 @@ std::expected<InstalledTool, InstallFailure> install_tool(const InstallRequest& 
   Installing installing(request, tool, std::move(base), surroundings);
   auto done = installing.install();
   if (!done) {
-    done.error().what = installing.without_secrets(done.error().what);
+    done.error().what = with_few_versions(installing.without_secrets(done.error().what));
     return std::unexpected(InstallFailure{std::move(done.error()), installing.log()});
   }
   return std::move(*done);

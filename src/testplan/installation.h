@@ -25,8 +25,10 @@ namespace casemate {
 [[nodiscard]] std::string install_strategy(std::string_view word);
 
 /// Reads `--install`: "apt:jq", "pip:httpie==3.2.2", "archive:URL#sha256=HEX", "script:PATH", "none"; several of one strategy are one
-/// request. invalid_input otherwise, with the strategies there are. A script's text is read here.
-Result<InstallRequest> parse_install(const std::vector<std::string>& words);
+/// request. invalid_input otherwise, with the strategies there are; errors begin with `option`. No file is touched.
+Result<InstallRequest> parse_install(const std::vector<std::string>& words, std::string_view option = "--install ");
+/// A request with the host's files that it names: below `directory`, where they are not absolute, an archive by its path, a script read.
+Result<InstallRequest> with_files(InstallRequest request, const std::string& directory);
 /// What a plan's `install_command` asks for: "pip install httpie", "sudo apt-get update && apt-get install -y jq", "npm i -g prettier",
 /// "cargo install ripgrep --version 14.1.0", "go install MODULE@v1", "gem install X -v 1.2". Anything else is a script of that text; "" is
 /// an empty request. Never fails. install_tool() asks it about scripts too, since plans have such commands there.
@@ -50,6 +52,11 @@ inline constexpr std::string_view kInstallationPlace = "/casemate/installation";
 [[nodiscard]] bool may_be_retried(std::string_view log);
 /// The line of an installer's log that says most, printable ("E: Unable to locate package foo").
 [[nodiscard]] std::string telling_install_line(std::string_view log);
+/// The last 20 lines of an installer's log under a heading that says how many there are, and `rest`: where the others can be read, "" for
+/// nowhere; "" for an empty log.
+[[nodiscard]] std::string end_of_log(std::string_view log, std::string_view rest);
+/// pip names all the versions that there are: the last three of them.
+[[nodiscard]] std::string with_few_versions(std::string text);
 
 /// A root with the tool in it.
 struct InstalledTool {
@@ -82,7 +89,8 @@ struct InstallSurroundings {
   std::chrono::milliseconds wait = std::chrono::seconds(1);  ///< before the first retry, then doubling, with jitter
   Limits limits = installation_limits();                     ///< of one try; beyond wall the try has failed
   bool again = false;                                        ///< what was kept before doesn't count
-  std::function<void(std::string_view line)> progress;
+  std::function<void(std::string_view line)> progress;       ///< what is begun, each try with its number
+  std::function<void(std::string_view line)> output;         ///< what the installer says meanwhile, not all of it
 };
 
 /// `base`: the job of the bare root, with Job::executor; its mounts are not there while installing, its environment is (and is a part of

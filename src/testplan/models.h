@@ -90,7 +90,8 @@ struct PlanCase {
 struct InstallRequest {
   std::string strategy;               ///< apt, pip, npm, cargo, go, gem, archive, script, none; "": to be found out
   std::vector<std::string> packages;  ///< "jq", "httpie==3.2.2", as the strategy's own tool spells versions
-  std::string source;                 ///< archive: path or URL; script: the text of `install_command`
+  std::string source;                 ///< archive: path or URL; script, or no strategy: the text of `install_command`
+  std::string file;                   ///< script: where its text is, until with_files() reads it; "" else
   std::string digest;                 ///< archive: "sha256:<hex>"
   std::string verify;                 ///< command; "": TOOL --version
   std::string verify_pattern;         ///< RE2 that its output must contain; "": none
@@ -146,6 +147,7 @@ struct CaseResult {
   std::string reason;
   std::vector<StepResult> steps;  ///< one for each of PlanCase::steps
   std::chrono::microseconds took{0};
+  std::string difference;  ///< lines: from what was recorded; "" none, or nothing was compared
 };
 
 /// What came of a plan; cases, set-up and tear-down in the plan's order.

@@ -11,8 +11,7 @@
 #include "base/nearest.h"
 #include "base/terminal.h"
 #include "testplan/case_reading.h"
-#include "testplan/installation.h"
-#include "testplan/pattern.h"
+#include "testplan/install_reading.h"
 #include "testplan/plan_references.h"
 #include "testplan/plan_table.h"
 
@@ -22,69 +21,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMostCases = 100'000;
-
-// The strategy that people mean by a word; the word itself if it is none of ours; "": it is to be found out.
-std::string strategy_of(const std::string& word) {
-  if (ascii_lower(word) == "auto") return "";
-  const std::string strategy = install_strategy(word);
-  return strategy.empty() ? word : strategy;
-}
-
-bool is_strategy(const std::string& word) {
-  const auto& all = install_strategies();
-  return std::find(all.begin(), all.end(), word) != all.end();
-}
-
-// A version beside one package, as the strategy's own tool spells it.
-std::string with_version(const std::string& strategy, const std::string& package, const std::string& version) {
-  if (strategy == "pip") return package + "==" + version;
-  if (strategy == "npm" || strategy == "cargo" || strategy == "go") return package + "@" + version;
-  if (strategy == "gem") return package + ":" + version;
-  return package + "=" + version;
-}
-
-void read_install_table(const PlanTable& table, InstallRequest& install) {
-  const auto strategy = table.find({"strategy", "method", "type", "installer", "package_manager"});
-  if (strategy) {
-    install.strategy = strategy_of(table.text({strategy.name}));
-    if (!install.strategy.empty() && !is_strategy(install.strategy)) {
-      const auto& all = install_strategies();
-      table.problem(strategy.name, fmt::format("there is no way of installation '{}'{}", install.strategy,
-                                               did_you_mean(install.strategy, {all.begin(), all.end()})));
-    }
-  }
-  install.packages = table.texts({"packages", "package", "package_name"});
-  const std::string version = table.text({"version", "package_version"});
-  if (!version.empty() && install.packages.size() == 1 && install.strategy != "archive" && install.strategy != "script")
-    install.packages.front() = with_version(install.strategy, install.packages.front(), version);
-  install.source = table.text({"source", "url", "path", "archive", "install_command", "command", "script"});
-  if (install.strategy.empty() && install.packages.empty() && table.find({"install_command", "command", "script"}))
-    install.strategy = "script";
-  install.digest = table.text({"digest", "checksum", "sha256"});
-  if (!install.digest.empty() && !install.digest.contains(':')) install.digest = "sha256:" + install.digest;
-  install.verify = table.text({"verify", "verify_command", "verification_command", "version_command"});
-  install.verify_pattern = table.text({"verify_pattern", "expected_pattern", "version_pattern"});
-  if (const auto pattern = make_pattern(install.verify_pattern); !pattern) table.problem("verify_pattern", pattern.error().what);
-  install.needs = table.texts({"needs", "requires", "dependencies", "system_packages"});
-}
-
-void read_install(const PlanTable& table, InstallRequest& install) {
-  const auto member = table.find({"install", "installation"});
-  if (member && member.value->is_object()) {
-    read_install_table(PlanTable(*member.value, below(table.pointer(), member.name), table.log()), install);
-  } else if (member && member.value->is_string()) {
-    const std::string text = member.value->get<std::string>();
-    install.strategy = strategy_of(text);
-    if (!install.strategy.empty() && !is_strategy(install.strategy)) {  // "apt-get install -y jq"
-      install.strategy = "script";
-      install.source = text;
-    }
-  } else if (member) {
-    table.is_no(member.name, *member.value, "way of installation: an object or a command");
-  }
-  const std::string command = table.text({"install_command", "installation_command"});
-  if (!command.empty() && install == InstallRequest{}) install = {.strategy = "script", .source = command};
-}
 
 // An option of `execution:`: where the table says nothing, what is there stays.
 template <class T>
@@ -191,9 +127,9 @@ Result<TestPlan> read_plan(const Document& document, const std::string& name) {
   plan.tool = read_tool(table);
   plan.description = table.text({"description"});
   plan.version = table.text({"version"});
-  read_install(table, plan.install);
+  plan.install = read_install(table, plan.tool);
   if (const auto metadata = table.find({"metadata"}); metadata && metadata.value->is_object() && plan.install == InstallRequest{})
-    read_install(PlanTable(*metadata.value, below(table.pointer(), metadata.name), log), plan.install);
+    plan.install = read_install(PlanTable(*metadata.value, below(table.pointer(), metadata.name), log), plan.tool);
   if (const auto execution = table.find({"execution"})) {
     if (execution.value->is_object()) {
       read_execution_table(PlanTable(*execution.value, below(table.pointer(), execution.name), log), plan.execution);

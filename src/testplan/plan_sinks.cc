@@ -37,7 +37,6 @@ void put_sections(const PlanStep& step, const StepResult& result, TestReport& re
   if (!result.err.empty()) report.sections.emplace_back("stderr of " + id, ending(result.err));
 }
 
-// What happened, in a report of the phase that JUnit's words come from: an error is a set-up that failed.
 TestReport report_of(const PlanCase& one, const CaseResult& result) {
   TestReport report{.when = "call", .outcome = "passed", .duration = result.took};
   const std::string reason = to_utf8(result.reason);
@@ -49,7 +48,6 @@ TestReport report_of(const PlanCase& one, const CaseResult& result) {
   }
   const bool good = result.status == PlanStatus::passed;
   if (!good) {
-    report.when = result.status == PlanStatus::failed ? "call" : "setup";
     report.outcome = "failed";
     report.message = reason;
   }
@@ -62,6 +60,7 @@ TestReport report_of(const PlanCase& one, const CaseResult& result) {
     report.text += fmt::format("{}: {}\n", word(ended.status), to_utf8(ended.reason));
   }
   if (!good && report.text.empty()) report.text = reason + "\n";
+  if (!result.difference.empty()) report.text += "\n" + to_utf8(result.difference);
   return report;
 }
 

@@ -119,6 +119,7 @@ Json case_json(const PlanCase& one, const CaseResult& result, const Normaliser& 
   object["command_line"] = one.main && *one.main < one.steps.size() ? Json(to_utf8(one.steps[*one.main].command)) : Json(nullptr);
   object["status"] = word(result.status);
   object["error_message"] = text_or_null(result.reason);
+  if (!result.difference.empty()) object["difference"] = to_utf8(result.difference);
   object["duration_ms"] = milliseconds(result.took);
   put_ended(object, ran ? result.steps[*one.main] : kNone, normaliser);
   object["steps"] = steps_json(one.steps, result.steps, one.main, normaliser);

@@ -32,15 +32,14 @@ Result<void> check_known(const TestPlan& plan, const PlanSelection& selection) {
   }
   for (const std::string& id : selection.ids) {
     if (ids.contains(id) || names.contains(id)) continue;
-    std::set<std::string_view> known = ids;
-    if (nearest(id, {ids.begin(), ids.end()}).empty()) known.insert(names.begin(), names.end());
-    return fail(ErrorCode::invalid_input, fmt::format("no case has the id or name '{}'{}", printable_line(id), hint(id, known)));
+    const bool is_name = nearest(id, {ids.begin(), ids.end()}).empty() && !nearest(id, {names.begin(), names.end()}).empty();
+    return fail(ErrorCode::invalid_input,
+                fmt::format("no case has the id or name '{}'{}", printable_line(id), hint(id, is_name ? names : ids)));
   }
-  for (const auto* words : {&selection.tags, &selection.not_tags}) {
-    for (const std::string& tag : *words) {
-      if (tags.contains(tag)) continue;
+  // A tag that no case has excludes none.
+  for (const std::string& tag : selection.tags) {
+    if (!tags.contains(tag))
       return fail(ErrorCode::invalid_input, fmt::format("no case has the tag '{}'{}", printable_line(tag), hint(tag, tags)));
-    }
   }
   return {};
 }

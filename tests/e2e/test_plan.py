@@ -156,6 +156,37 @@ def test_installation_by_archive_and_script(plans):
     assert by_id(again)["c1"]["stdout"] != by_id(first)["c1"]["stdout"]
 
 
+def test_what_a_plan_says_of_its_installation(plans):
+    case = [{"id": "c1", "name": "x", "description": "x", "command_line": "echo b | sort"}]
+    there = plans.write("there.yaml", tool_name="sort", install={}, install_command="pip install pyyaml; true", test_cases=case)
+    done = plans("run", there)
+    assert done.returncode == 0, done.err
+    assert "sort is there already: the plan's install_command is not run" in done.out
+    directory = plans.directory / "beside"
+    directory.mkdir()
+    path, digest = release(directory)
+    case = [{"id": "c1", "name": "x", "description": "x", "command_line": "greet you", "expected_output_contains": ["hello you"]}]
+    for index, install in enumerate(({"strategy": "archive", "file": path.name, "digest": digest}, f"archive:{path.name}#sha256={digest}")):
+        plan = plans.write(f"beside/{index}.yaml", tool_name="greet", install=install, test_cases=case)
+        results = plans.results(plan, "--image", image_layout("python3.11"))
+        assert by_id(results)["c1"]["stdout"] == "hello you\n"
+
+
+def test_a_failed_installation_is_told_shortly(plans):
+    case = [{"id": "c1", "name": "x", "description": "x", "command_line": "true"}]
+    plan = plans.write(tool_name="greet", install="for i in $(seq 2000); do echo line $i; done; echo 'E: no such thing'; exit 1", test_cases=case)
+    words = ("run", plan, "--image", image_layout("python3.11"))
+    done = plans(*words)
+    assert done.returncode == 125
+    assert "the last 20 of 2001 lines of the installer; all: 'casemate plan export" in done.err
+    assert "line 1982\n" in done.err and "line 1981\n" not in done.err + done.out
+    assert "installing greet by script: line" not in done.out
+    quiet = plans(*words, "-q")
+    assert (quiet.err.count("\n"), quiet.err.count("no such thing")) == (1, 1), quiet.err
+    both = plans(*words, "-q", capture_output=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert both.out.count("no such thing") == 1, both.out
+
+
 def test_installation_is_verified(plans):
     layout = image_layout("python3.11")
     path, digest = release(plans.directory)
@@ -228,6 +259,7 @@ def test_outputs_are_normalised_and_compared(plans):
     assert plans("record", plan).returncode == 0
     same = plans("verify", plan)
     assert same.returncode == 0, same.out + same.err
+    assert f"compared with run {json.loads(plans('list', '--json').out)[1]['run']}" in same.out
     recorded = plans.read()
     recorded["test_cases"][0]["command_line"] = "date -Ins; echo other; mktemp -u"
     recorded["test_cases"][1]["command_line"] = "echo '{\"a\": [1,2], \"b\": 1}'"
@@ -236,8 +268,12 @@ def test_outputs_are_normalised_and_compared(plans):
     assert other.returncode == 1
     assert "-same\n" in other.out and "+other\n" in other.out
     assert "stdout is not as recorded" in other.out
+    assert "-same\n" in plans("show", "latest").out
+    assert plans("export", "latest", "exported").returncode == 0
+    assert "-same" in (plans.directory / "exported" / "junit.xml").read_text()
     as_json = plans("verify", plan, "--compare", "json", "--json")
     cases = by_id(json.loads(as_json.out))
+    assert "-same\n" in cases["c1"]["difference"] and "difference" not in cases["c2"]
     assert (cases["c1"]["status"], cases["c2"]["status"]) == ("failed", "passed")
     forgiven = plans("verify", plan, "--compare", "json", "--rule", "word=same|other=<word>")
     assert forgiven.returncode == 0, forgiven.out
@@ -266,6 +302,43 @@ def test_artifacts_are_stored_and_given_out(plans):
     listed = json.loads(plans("list", "--json").out)
     assert [row["state"] for row in listed] == ["finished", "finished"]
     assert plans("list", plan).out.count("plan.yaml") == 2
+
+
+def test_results_of_two_runs_do_not_mix(plans):
+    many = plans.cases("echo a", "echo b", "echo c > f")
+    one = plans.cases("echo other", name="one.json")
+    out = plans.directory / "out"
+    assert plans("run", many, "--output", "out").returncode == 0
+    (out / "notes.txt").write_text("mine")
+    for again in (("run", one, "--output", "out"), ("run", many, "--output", "out"), ("export", "latest", "out")):
+        if again[0] == "export":
+            assert plans("run", one).returncode == 0
+        assert plans(*again).returncode == 0
+        names = sorted(path.name for path in out.iterdir())
+        plan = "plan.yaml" if many in again else "plan.json"
+        assert names == ["artifacts", "install.log", "junit.xml", "notes.txt", plan, "report.html", "results.json"]
+        cases = sorted(path.name for path in (out / "artifacts").iterdir())
+        assert cases == (["001-c1", "002-c2", "003-c3"] if many in again else ["001-c1"]) + ["casemate-plan.artifacts"]
+
+
+def test_a_file_that_is_written_keeps_what_it_is(plans):
+    plan = plans.cases("echo hi", name="plan.json")
+    path = plans.directory / plan
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=4))
+    path.chmod(0o600)
+    assert plans("run", plan, "--write").returncode == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text().startswith('{\n    "tool_name"')
+    path.chmod(0o444)
+    text = path.read_text()
+    for words in (("run", plan, "--write"), ("record", plan, "--write"), ("record", plan, "-o", plan)):
+        done = plans(*words)
+        assert (done.returncode, done.out, "it is read-only" in done.err) == (2, "", True), done.err
+    assert path.read_text() == text
+    for words in (("record", plan, "-o", "none/x.yaml"), ("init", "sort", "-o", "none/x.yaml")):
+        done = plans(*words)
+        assert (done.returncode, done.err.count("\n"), "there is no directory none" in done.err) == (2, 1, True), done.err
+    assert not (plans.directory / "none").exists()
 
 
 MALFORMED = {
@@ -298,6 +371,24 @@ def test_a_thousand_cases(plans):
     results = plans.results(plan, "--parallel", "4", timeout=600)
     assert results["totals"]["passed"] == 1000
     assert [case["stdout"] for case in results["cases"]] == [f"{index}\n" for index in range(1000)]
+
+
+def test_the_schema_of_plans():
+    text = (TREE / "docs" / "schema" / "plan.schema.json").read_text(encoding="utf-8")
+    schema = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    guide = (TREE / "docs" / "guide" / "plan-format.md").read_text(encoding="utf-8")
+    examples = [path.read_text(encoding="utf-8") for path in sorted((TREE / "examples" / "plan").glob("*.yaml"))]
+    for example in [*examples, *re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)]:
+        jsonschema.validate(yaml.safe_load(example), schema)
+    for wrong in ({"tool_name": "x"}, {"tool_name": "x", "test_cases": [{"timeout": []}]}, {"test_cases": [{}]}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+    source = "".join((TREE / "src" / "testplan" / f"{name}_reading.cc").read_text() for name in ("plan", "case", "install"))
+    reads = r"(?:\.(?:find|text|texts|whole|truth|seconds|environment)\(|(?:number|read_global|expected_texts)\(table, |Names k\w+ = )\{([^{}]*)\}"
+    read = {name for names in re.findall(reads, source) for name in re.findall(r'"(\w+)"', names)}
+    assert len(read) > 100
+    assert [name for name in sorted(read) if f'"{name}":' not in text] == []
 
 
 def guide_commands():
@@ -384,13 +475,28 @@ def test_a_killed_run_goes_on(plans):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert gone("4713")
-    assert [row["state"] for row in json.loads(plans("list", "--json").out)] == ["killed"]
+    (row,) = json.loads(plans("list", "--json").out)
+    assert (row["state"], row["total"], row["passed"], row["not_run"]) == ("killed", 4, 2, 2)
+    assert row["duration_ms"] > 0
+    assert "2 of 4 passed, 2 not run" in plans("show", "latest").out
     (mark / "go").touch()
     results = plans.results(plan, *words, "--resume", "--output", "after")
     assert (plans.directory / "after" / "artifacts" / "001-c1" / "files" / "app" / "made").read_text() == "made\n"
     assert [case["status"] for case in results["cases"]] == ["passed"] * 4
     assert (mark / "log").read_text().split() == ["one", "two", "three", "three", "four"]
     assert [row["state"] for row in json.loads(plans("list", "--json").out)] == ["finished", "killed"]
+
+
+def test_a_plan_that_has_changed_is_run_anew(plans):
+    process = plans.start("run", plans.cases("true", "sleep 4716"))
+    wait_for_process("4716")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert gone("4716")
+    killed = json.loads(plans("list", "--json").out)[0]["run"]
+    done = plans("run", plans.cases("true", "true"), "--resume")
+    assert done.returncode == 0, done.err
+    assert f"nothing to resume: the plan has changed since run {killed} was killed; all is run" in done.out
 
 
 def test_only_a_run_goes_on_as_a_run(plans):
@@ -402,7 +508,7 @@ def test_only_a_run_goes_on_as_a_run(plans):
     assert gone("4715")
     done = plans("run", plan, "--resume", "--case", "c1")
     assert done.returncode == 1  # what was recorded of c1 had no expectations
-    assert "nothing to resume" in done.out
+    assert "nothing to resume: run" in done.out and "is a 'record'" in done.out
 
 
 def test_an_interrupted_run_tears_down(plans):
@@ -519,6 +625,9 @@ def test_init_writes_a_plan_that_passes(plans):
         (["--config", "missing.yaml"], "missing.yaml"),
         (["--match", "["], "["),
         (["--tag", "no-such-tag"], "no-such-tag"),
+        (["--case", "nobody"], "no case has the id or name 'nobody'; known are c1\n"),
+        (["-v", "/nonexistent:/x"], "there is no /nonexistent to be mounted at /x"),
+        (["--user", "nobody"], "give numbers"),
         (["--parallel", "0"], "parallel"),
         (["--isolate", "none"], "isolate"),
         (["--outptu", "x"], "did you mean '--output'"),
@@ -581,6 +690,55 @@ def test_showing(plans):
     assert (missing.returncode, "c7" in missing.err) == (2, True)
     assert plans("list", "-n", "0").returncode == 2
     assert plans("export", "ffff", "x").returncode == 2
+
+
+def test_what_commands_are_and_may_write(plans):
+    plan = plans.cases("id -u; id -g; touch mine", "touch /elsewhere 2>/dev/null || touch /tmp/fine")
+    cases = by_id(plans.results(plan, "--user", "1000:1001", "--read-only"))
+    assert cases["c1"]["stdout"] == "1000\n1001\n"
+    named = by_id(plans.results(plans.cases("id -un; touch /x || echo no"), "--image", image_layout("python3.11"), "--user", "nobody", "--read-only"))
+    assert named["c1"]["stdout"] == "nobody\nno\n"
+
+
+def test_what_is_asked_for_and_not_there_is_one_line(plans):
+    plan = plans.cases("true", "true")
+    done = plans("run", plan, "--shell", "/bin/nope", "-q")
+    assert (done.returncode, done.err.count("\n"), "there is no program /bin/nope" in done.err) == (125, 1, True), done.err
+    assert "2 not run" in plans("show", "latest").out
+    assert plans("run", plan, "--shell", "/bin/bash").returncode == 0
+    done = plans("run", plan, "-e", "NOT_SET_ANYWHERE")
+    assert (done.returncode, "--env NOT_SET_ANYWHERE: the caller has no such variable" in done.out) == (0, True)
+    assert plans("run", plan, "--not-tag", "nothing-has-it").returncode == 0
+    missing = plans("list", "nofile.yaml")
+    assert (missing.returncode, missing.out, "there is no file nofile.yaml" in missing.err) == (2, "", True)
+    export = plans("export", "latest", "out")
+    assert "is in out: results.json" in export.err
+
+
+def test_what_a_run_says(plans):
+    plan = plans.cases(
+        {"command_line": "sleep 4717 & sleep 0.3; echo $!", "name": "serves"},
+        {"command_line": "echo said; echo oops >&2; exit 3"},
+        {"command_line": "true", "depends_on": ["c2"]},
+        {"command_line": "sleep 9", "timeout": 1},
+    )
+    done = plans("run", plan, "--output", "out")
+    assert done.returncode == 1
+    assert done.out.startswith("4 cases\n"), done.out
+    assert "    serves\n" in done.out
+    assert done.out.count("$ echo said; echo oops") == 1
+    for word in ("property:", "collected", "LEAK", "leak:", "its process", "setup of", "FAILURES", "short test summary"):
+        assert word not in done.out
+    quiet = plans("run", plan, "-q")
+    assert [line.split()[:2] for line in quiet.out.splitlines()[1:-1]] == [["FAIL", f"{plan}::c2"], ["SKIP", f"{plan}::c3"], ["TIMEOUT", f"{plan}::c4"]]
+    suites = xml.etree.ElementTree.parse(plans.directory / "out" / "junit.xml").getroot()
+    assert (suites.get("name"), suites[0].get("name")) == ("casemate plan", "sh")
+    case = suites[0].find("testcase[@name='c2']")
+    assert (case.findtext("system-out"), case.findtext("system-err")) == ("said\n", "oops\n")
+    assert suites[0].find("testcase[@name='c4']/error").get("message").startswith("timed out")
+    assert plans("export", json.loads(plans("list", "--json").out)[1]["run"], "exported").returncode == 0
+    exported = xml.etree.ElementTree.parse(plans.directory / "exported" / "junit.xml").getroot()
+    assert {case.get("classname") for case in exported.iter("testcase")} == {case.get("classname") for case in suites.iter("testcase")} == {plan}
 
 
 def test_the_database_of_somebody_else(plans):

@@ -257,6 +257,7 @@ TEST_F(ToolInstallation, a_script_has_its_own_interpreter_and_no_secret_comes_ou
   std::string told;
   InstallSurroundings heard = around();
   heard.progress = [&](std::string_view line) { told += fmt::format("{}\n", line); };
+  heard.output = heard.progress;
   fails(install_tool({.strategy = "script", .source = "echo \"error: $CARGO_REGISTRY_TOKEN\"; exit 1"}, "tool", bare(), heard),
         ErrorCode::refused, "failed: error: ***");
   EXPECT_NE(told.find("error: ***\n"), std::string::npos) << told;
@@ -400,6 +401,7 @@ TEST_F(ToolInstallation, a_network_that_is_cut_is_tried_again) {
     EXPECT_NE(done->log.find("casemate's try 3:"), std::string::npos);
     EXPECT_TRUE(std::any_of(told.begin(), told.end(),
                             [](const std::string& line) { return line.find("once more in 20 ms") != std::string::npos; }));
+    EXPECT_EQ(std::count(told.begin(), told.end(), "installing tool by archive, try 3 of 4"), 1);
   }
   {
     const Server server(tar, 99);

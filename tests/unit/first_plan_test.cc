@@ -284,6 +284,7 @@ TEST(FirstPlans, have_what_the_tool_says_of_itself) {
   EXPECT_EQ(ids, (Strings{"version", "help", "help-grind", "help-sieve", "flag-list-mills", "flag-colours", "unknown-option"}));
   EXPECT_EQ(cases["version"]["expected_output_contains"], Strings{"2.10.1"});
   EXPECT_EQ(cases["help"]["expected_output_contains"], (Strings{"usage", "grind", "sieve", "lost"}));
+  EXPECT_EQ(cases["help-grind"]["expected_output_contains"], (Strings{"usage", "mill grind"}));
   EXPECT_EQ(cases["help-sieve"]["command_line"], "mill help sieve");
   EXPECT_EQ(cases["help-sieve"]["expected_error_contains"], (Strings{"usage", "sieve"}));
   EXPECT_EQ(cases["unknown-option"]["expected_exit_code"], 2);
@@ -334,6 +335,9 @@ TEST(FirstPlans, of_tools_that_say_little) {
   EXPECT_TRUE(
       none.error().what.starts_with("mute has no help that could be read (--help, -h, help): 'mute --version' ended with 'exited 2': "))
       << none.error().what;
+  Tool wordy;
+  wordy.says("wordy --version", 1, "", "\nwordy: bad option\nUsage: wordy\n");
+  EXPECT_TRUE(first_plan({.tool = "wordy"}, wordy.ask()).error().what.ends_with("ended with 'exited 1': wordy: bad option"));
   Tool many;
   std::string help = "Usage: many COMMAND\n\nCommands:\n";
   for (int i = 0; i < 9; ++i) {

@@ -24,7 +24,9 @@ std::string script_of(const std::string& word, const std::string& tool = "tool")
 }
 
 std::string problem_of(const Strings& words, const std::string& tool = "tool") {
-  const auto request = parse_install(words);
+  const auto parsed = parse_install(words);
+  if (!parsed) return parsed.error().what;
+  const auto request = with_files(*parsed, "");
   if (!request) return request.error().what;
   const auto script = install_script(*request, tool);
   return script ? "" : script.error().what;
@@ -64,6 +66,20 @@ TEST(InstallRequests, that_make_no_sense_are_told_what_would) {
             "there is no installation strategy 'brew': give one of apt, pip, npm, cargo, go, gem, archive, script, none");
   EXPECT_TRUE(has(install_script({.strategy = "apt"}, "tool").error().what, "strategy apt needs a package ('apt:tool')"));
   EXPECT_TRUE(has(install_script({.strategy = "none", .needs = {"-y"}}, "tool").error().what, "'-y' is no package"));
+}
+
+TEST(InstallRequests, have_files_below_a_directory) {
+  const fs::path directory = fs::temp_directory_path() / ("casemate-with-files-" + std::to_string(::getpid()));
+  fs::create_directory(directory);
+  std::ofstream(directory / "get.sh") << "make install";
+  EXPECT_EQ(*with_files(*parse_install({"script:get.sh"}), directory.string()),
+            (InstallRequest{.strategy = "script", .source = "make install"}));
+  EXPECT_EQ(with_files(*parse_install({"archive:x.tgz"}), "/plans")->source, "/plans/x.tgz");
+  EXPECT_EQ(with_files(*parse_install({"archive:/x.tgz"}), "/plans")->source, "/x.tgz");
+  EXPECT_EQ(with_files(*parse_install({"archive:x.tgz"}), "")->source, "x.tgz");
+  EXPECT_EQ(with_files(*parse_install({"archive:https://h/x.tgz"}), "/plans")->source, "https://h/x.tgz");
+  EXPECT_EQ(*with_files({.source = "make"}, "/plans"), InstallRequest{.source = "make"});
+  fs::remove_all(directory);
 }
 
 TEST(InstallRequests, names_are_never_options_or_shell) {
@@ -202,6 +218,20 @@ TEST(InstallLogs, have_one_line_that_says_most) {
   EXPECT_EQ(telling_install_line(""), "");
   EXPECT_EQ(telling_install_line("E: \x1b[31mred at http://user:word@host/\n"), "E: \\x1b[31mred at http://***@host/");
   EXPECT_LT(telling_install_line("E: " + std::string(5000, 'x')).size(), 500u);
+  EXPECT_EQ(telling_install_line("ERROR: no x==9 (from versions: 0.1, 0.2rc1, 0.2, 1.0, 1.1)"),
+            "ERROR: no x==9 (from versions: ..., 0.2, 1.0, 1.1)");
+  EXPECT_EQ(with_few_versions("no x (from versions: 1, 2, 3) but (from versions: none)"),
+            "no x (from versions: 1, 2, 3) but (from versions: none)");
+}
+
+TEST(InstallLogs, are_shown_by_their_end) {
+  EXPECT_EQ(end_of_log("", "x"), "");
+  EXPECT_EQ(end_of_log("one\ntwo \x1b\n\n", "x"), "one\ntwo \\x1b\n");
+  std::string log;
+  for (int line = 1; line <= 21; ++line) log += std::to_string(line) + "\n";
+  const std::string shown = end_of_log(log, "out/install.log");
+  EXPECT_TRUE(shown.starts_with("the last 20 of 21 lines of the installer; all: out/install.log:\n2\n3\n")) << shown;
+  EXPECT_TRUE(shown.ends_with("\n21\n")) << shown;
 }
 
 // Settings of the person who runs the tests are not there.

@@ -187,6 +187,31 @@ TEST_F(PlanHistoryTest, pruning_keeps_the_newest_runs_of_each_plan_and_their_art
   EXPECT_EQ(history.runs("", 10).value()[0].id, living);
 }
 
+TEST_F(PlanHistoryTest, pruning_keeps_the_newest_recording_of_each_case) {
+  PlanHistory history = open();
+  const auto recorded = [&](const std::vector<std::string>& ids, const std::string& state) {
+    PlanRunRow run = about();
+    run.mode = "record";
+    run.id = history.begin(run).value();
+    for (const std::string& id : ids) EXPECT_TRUE(history.add_case(run.id, one(id), {artifact(history.keep(id).value())}));
+    run.state = state;
+    EXPECT_TRUE(history.end(run));
+    return run.id;
+  };
+  recorded({"a", "b"}, "finished");
+  const std::string whole = recorded({"a", "b"}, "finished");
+  const std::string part = recorded({"a"}, "finished");
+  recorded({"b"}, "cancelled");
+  for (int i = 0; i < 5; ++i) ran(history, "x");
+  const std::string last = ran(history, "x");
+  ASSERT_TRUE(history.prune(1));
+  std::vector<std::string> left;
+  const auto runs = history.runs("", 100).value();
+  for (const PlanRunRow& run : runs) left.push_back(run.id);
+  EXPECT_EQ(left, (std::vector{last, part, whole}));
+  EXPECT_EQ(history.cases(whole).value().size(), 2u);
+}
+
 TEST_F(PlanHistoryTest, what_is_kept_and_not_named_yet_is_not_pruned_by_others) {
   PlanHistory history = open(), other = open();
   const std::string run = history.begin(about()).value();

@@ -122,7 +122,8 @@ TEST_F(PlanSelectionTest, what_they_need_comes_along) {
 
 TEST_F(PlanSelectionTest, what_no_case_has_is_told_with_what_is_near) {
   EXPECT_EQ(selected({.tags = {"smokey"}}), "no case has the tag 'smokey', did you mean 'smoke'?");
-  EXPECT_EQ(selected({.not_tags = {"sloww"}}), "no case has the tag 'sloww', did you mean 'slow'?");
+  EXPECT_EQ(selected({.not_tags = {"sloww"}}), "abcd");
+  EXPECT_EQ(selected({.ids = {"nobody"}}), "no case has the id or name 'nobody'; known are a, b, c, d");
   EXPECT_EQ(selected({.ids = {"the case x\x1b"}}), "no case has the id or name 'the case x\\x1b', did you mean 'the case a'?");
   EXPECT_NE(selected({.match = "("}).find("'(' is no pattern"), std::string::npos) << selected({.match = "("});
 }

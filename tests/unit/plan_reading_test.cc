@@ -129,7 +129,7 @@ test_plan:
       test_steps: [echo one, {command_line: echo two, env: {LANG: D}, background: true}]
 )");
   EXPECT_EQ(plan.tool, "rg");
-  EXPECT_EQ(plan.install, (InstallRequest{.strategy = "script", .source = "apt-get install -y ripgrep"}));
+  EXPECT_EQ(plan.install, (InstallRequest{.source = "apt-get install -y ripgrep"}));
   EXPECT_EQ(plan.execution.timeout, milliseconds(60'000));
   EXPECT_EQ(plan.execution.work_dir, "/w");
   EXPECT_EQ(plan.execution.use_docker, true);
@@ -282,12 +282,27 @@ TEST(PlanReading, ways_of_installation) {
   EXPECT_EQ(install("install: {strategy: archive, url: 'https://x/y.tgz', sha256: ab, needs: [xz-utils]}"),
             (InstallRequest{.strategy = "archive", .source = "https://x/y.tgz", .digest = "sha256:ab", .needs = {"xz-utils"}}));
   EXPECT_EQ(install("install: none").strategy, "none");
-  EXPECT_EQ(install("install: yarn").strategy, "npm");
+  EXPECT_EQ(install("install: yarn"), (InstallRequest{.strategy = "npm", .packages = {"t"}}));
+  EXPECT_EQ(install("install: {strategy: apt, version: 1.6-2}").packages, Ids{"t=1.6-2"});
+  EXPECT_EQ(install("install: {strategy: go}").packages, Ids{});
+  EXPECT_EQ(install("install: 'pip:httpie==3.2.2'"), (InstallRequest{.strategy = "pip", .packages = {"httpie==3.2.2"}}));
+  EXPECT_EQ(install("install: 'go:mvdan.cc/sh/v3/cmd/shfmt@v3.6.0'").packages, Ids{"mvdan.cc/sh/v3/cmd/shfmt@v3.6.0"});
+  EXPECT_EQ(install("install: 'archive:https://x/y.tgz#sha256=ab'"),
+            (InstallRequest{.strategy = "archive", .source = "https://x/y.tgz", .digest = "sha256:ab"}));
+  EXPECT_EQ(install("install: 'script:get.sh'"), (InstallRequest{.strategy = "script", .file = "get.sh"}));
+  EXPECT_EQ(install("install: 'echo a:b'").source, "echo a:b");
+  EXPECT_EQ(install("install: {strategy: archive, file: x.tgz}").source, "x.tgz");
   EXPECT_EQ(install("install: auto"), InstallRequest{});
   EXPECT_EQ(install("install: {strategy: auto, package: jq}"), InstallRequest{.packages = {"jq"}});
   EXPECT_EQ(install("install: ./install.sh"), (InstallRequest{.strategy = "script", .source = "./install.sh"}));
-  EXPECT_EQ(install("metadata: {install_command: make install}").source, "make install");
+  EXPECT_EQ(install("metadata: {install_command: make install}"), InstallRequest{.source = "make install"});
   EXPECT_EQ(install("install: {command: make}").strategy, "script");
+}
+
+TEST(PlanReading, an_installation_that_makes_no_sense_is_told_with_its_place) {
+  EXPECT_EQ(problems("tool_name: t\ntest_cases: [{command_line: t}]\ninstall: 'apt:'"),
+            "plan.yaml: install: 'apt:': give STRATEGY:PACKAGE, the strategy one of apt, pip, npm, cargo, go, gem, archive, script, none, "
+            "or 'none' alone");
 }
 
 TEST(PlanReading, all_problems_at_once_with_their_places) {

@@ -68,7 +68,9 @@ TEST(PlanSinks, junit_and_html) {
   fs::remove_all(directory);
   EXPECT_NE(xml.find(R"(errors="1" failures="1" skipped="1" tests="4")"), std::string::npos) << xml.substr(0, 500);
   EXPECT_NE(xml.find(R"(<failure message="exited 1, expected 0">$ jq &lt;in)"), std::string::npos) << xml.substr(0, 1500);
-  EXPECT_NE(xml.find("timed out"), std::string::npos);
+  EXPECT_NE(xml.find(R"(<error message="timed out">)"), std::string::npos);
+  EXPECT_NE(xml.find(R"(<testsuites name="casemate plan"><testsuite name="jq")"), std::string::npos) << xml.substr(0, 200);
+  EXPECT_NE(xml.find("<system-out>said#x1B[31m\xef\xbf\xbd</system-out><system-err>(34464 bytes before)"), std::string::npos);
   EXPECT_EQ(xml.find('\x1b'), std::string::npos);
   EXPECT_NE(page.find("plan.yaml"), std::string::npos);
 }

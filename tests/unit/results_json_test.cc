@@ -93,7 +93,8 @@ PlanResult result_with(const std::string& text) {
   result.cases = {{.status = PlanStatus::failed,
                    .reason = text,
                    .steps = {full_step(text), full_step(text), {}},
-                   .took = std::chrono::microseconds(1500)}};
+                   .took = std::chrono::microseconds(1500),
+                   .difference = text}};
   return result;
 }
 

@@ -57,6 +57,32 @@ TEST(TestConsole, a_failure_is_told_when_it_comes_and_again_at_the_end) {
                 "============================== 1 failed in 1.50s ===============================\n");
 }
 
+TEST(TestConsole, of_a_plan_says_each_thing_once) {
+  ConsoleOptions options = simple();
+  options.of_plan = true;
+  options.verbosity = 1;
+  TestResult good = passed("a.yaml::serve");
+  good.leftovers = {{7, "sleep"}};
+  good.properties = {{"name", "serves"}};
+  TestResult bad = failed("a.yaml::bad");
+  bad.outcome = {Outcome::Kind::timed_out, 0, "", ""};
+  bad.leftovers = good.leftovers;
+  TestResult skipped = passed("a.yaml::later");
+  skipped.verdict = Verdict::skipped;
+  skipped.reason = "'bad' did not pass";
+  const std::string said = shown(options, {good, bad, skipped});
+  EXPECT_TRUE(
+      said.starts_with("3 cases, up to 2 at a time\n"
+                       "   PASS [   0.012s] a.yaml::serve\n"
+                       "    serves\n"))
+      << said;
+  EXPECT_EQ(said.find("tests/test_a.py:3: AssertionError"), said.rfind("tests/test_a.py:3: AssertionError")) << said;
+  EXPECT_FALSE(contains(said, "its process") || contains(said, "LEAK") || contains(said, "leak") || contains(said, "FAILURES")) << said;
+  EXPECT_TRUE(contains(said, "TIMEOUT a.yaml::bad - AssertionError: assert 1 == 2\nSKIP a.yaml::later - 'bad' did not pass\n")) << said;
+  options.display = ConsoleOptions::Display::quiet;
+  EXPECT_TRUE(contains(shown(options, {good, skipped}), "SKIP a.yaml::later - 'bad' did not pass\n"));
+}
+
 TEST(TestConsole, q_shows_failures_once_and_the_counts) {
   ConsoleOptions options = simple();
   options.verbosity = -1;

@@ -25,7 +25,7 @@ Examples:
   casemate plan run jq.yaml --tag smoke --parallel 4 --retries 1
   casemate plan record jq.yaml
   casemate plan verify jq.yaml --rule 'build=build [0-9]+=<build>'
-  casemate plan show latest parse-an-array --normalised
+  casemate plan show latest version --normalised
 
 A plan is JSON or YAML. What it does not say of how to run it, --config and the options here do; options come before --config, that
 before the plan, that before the defaults. All of a plan's cases run in one context, one after the other, or with --parallel and
@@ -65,7 +65,8 @@ void declare_place(CLI::App& app, PlanFlags& flags, Words& words) {
       "repeated",
       "STRATEGY[:WHAT]");
   app.add_flag("--install-again", flags.install_again, "Also where it is kept from an earlier run");
-  app.add_option("--network", flags.network, "none, outbound or host [none]; installation has outbound")->option_text("KIND");
+  app.add_option("--network", flags.network, "none, outbound (also called bridge or own) or host [none]; installation has outbound")
+      ->option_text("KIND");
   app.add_option("-m,--memory", words.memory, "Of all commands of a context together [512m]; 0: no limit")->option_text("SIZE");
   app.add_option("--pids-limit", words.pids, "Processes and threads at a time [256]; 0 or -1: no limit")->option_text("N");
   app.add_option("--cpus", words.cpus, "CPU bandwidth in cores")->option_text("N");
@@ -73,6 +74,9 @@ void declare_place(CLI::App& app, PlanFlags& flags, Words& words) {
   declare_many(app, "-e,--env", words.env, "For all commands: NAME=VALUE, or NAME to pass the caller's on", "NAME[=VALUE]");
   declare_many(app, "--mount", words.mounts, "type=bind|overlay|tmpfs,source=...,target=...[,readonly]", "SPEC");
   declare_many(app, "-v,--volume", words.volumes, "Show a host path (read-only with :ro)", "SRC:DST[:ro]");
+  app.add_option("-u,--user", flags.user, "Who commands are: ids, or names of the image [0:0; of an image: its own]")
+      ->option_text("USER[:GROUP]");
+  app.add_flag("--read-only", flags.read_only, "Only /tmp, /dev/shm and mounts can be written");
   app.add_option("-w,--workdir", flags.work_dir, "Where commands begin [/app; of an image: its own]")->option_text("DIR");
 }
 
@@ -160,16 +164,18 @@ Commands declare_all(CLI::App& app, PlanRequest& request, Words& words) {
 
 // ---- what the words mean
 
-Result<void> read_environment(const std::vector<std::string>& words, std::map<std::string, std::string>& environment) {
+Result<void> read_environment(const std::vector<std::string>& words, PlanFlags& flags) {
   for (const std::string& word : words) {
     const auto equals = word.find('=');
     const std::string name = word.substr(0, equals);
     if (name.empty() || name.find_first_of(" \t\n") != std::string::npos)
       return invalid(fmt::format("--env '{}': write NAME=VALUE or NAME", name));
     if (equals != std::string::npos) {
-      environment[name] = word.substr(equals + 1);
+      flags.environment[name] = word.substr(equals + 1);
     } else if (const char* value = std::getenv(name.c_str())) {
-      environment[name] = value;
+      flags.environment[name] = value;
+    } else {
+      flags.unset.push_back(name);
     }
   }
   return {};
@@ -227,7 +233,7 @@ Result<NormalisationRule> read_rule(const std::string& word) {
 
 Result<void> settle(PlanRequest& request, const Words& words) {
   PlanFlags& flags = request.flags;
-  TRY(read_environment(words.env, flags.environment));
+  TRY(read_environment(words.env, flags));
   TRY(read_limits(words, flags.limits));
   TRY(read_mounts(words, flags.mounts));
   flags.isolate_cases = words.isolate == "case";

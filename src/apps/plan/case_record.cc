@@ -195,7 +195,9 @@ Result<CaseRecord> record_of(const PlanCase& one, const CaseResult& result, Plan
   CaseRecord record;
   record.row = {one.id, one.name, std::string(word(result.status)), result.reason, result.took.count(), ""};
   TRY_ASSIGN(Json steps, steps_json(one.id, one.steps, result.steps, history, record.artifacts));
-  record.row.result = text({{"format", 1}, {"steps", std::move(steps)}});
+  Json json = {{"format", 1}, {"steps", std::move(steps)}};
+  if (!result.difference.empty()) json["difference"] = to_utf8(result.difference);
+  record.row.result = text(json);
   return record;
 }
 
@@ -205,6 +207,7 @@ Result<CaseResult> case_of(const PlanCaseRow& row, const PlanHistory& history) {
   result.status = plan_status(row.status).value_or(PlanStatus::not_run);
   result.reason = row.reason;
   result.took = std::chrono::microseconds(row.took_us);
+  result.difference = text_in(json, "difference");
   TRY_ASSIGN(result.steps, steps_of(part_of(json, "steps"), history));
   return result;
 }

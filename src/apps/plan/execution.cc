@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "apps/plan/installed_root.h"
@@ -21,6 +22,7 @@
 #include "store/history.h"
 #include "sys/fd.h"
 #include "testplan/checks.h"
+#include "testplan/installation.h"
 #include "testplan/plan_reading.h"
 #include "testplan/results_json.h"
 
@@ -62,6 +64,13 @@ std::vector<std::string> without_values(const std::vector<std::string>& argument
   return shown;
 }
 
+// Whether what goes to one is seen where the other goes: a terminal, or one file or pipe.
+bool same_place(int one, int other) {
+  struct stat first{}, second{};
+  return ::fstat(one, &first) == 0 && ::fstat(other, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino &&
+         first.st_rdev == second.st_rdev && !(S_ISCHR(first.st_mode) && ::isatty(one) == 0);
+}
+
 /// One call of run, record or verify.
 class PlanCommand {
  public:
@@ -82,12 +91,16 @@ class PlanCommand {
   // ---- before anything is made
 
   Result<void> read() {
+    if (const std::string written = written_file(); !written.empty()) TRY(check_writable(written));
     // Once: what --write compares the file with is what was read.
     TRY_ASSIGN(text_, read_file(request_.plan, kMostOfDocument + 1));
     TRY_ASSIGN(document_, parse_document(text_, request_.plan, format_of(request_.plan, text_)));
     TRY_ASSIGN(plan_, read_plan(document_, request_.plan));
+    for (const std::string& name : request_.flags.unset)
+      plan_.notes.push_back(fmt::format("--env {}: the caller has no such variable, so commands get none", printable_name(name)));
     TRY_ASSIGN(const PlanExecution execution, plan_execution(request_.flags, plan_.execution, request_.config));
-    TRY_ASSIGN(settings_, plan_settings(request_.flags, execution, plan_.install, plan_.tool));
+    const std::string directory = std::filesystem::path(absolute(request_.plan)).parent_path().string();
+    TRY_ASSIGN(settings_, plan_settings(request_.flags, execution, plan_.install, directory, plan_.tool));
     TRY_ASSIGN(settings_.options.selected, select_cases(plan_, request_.selection));
     settings_.options.fail_fast = request_.fail_fast;
     selected_ = static_cast<std::size_t>(std::count(settings_.options.selected.begin(), settings_.options.selected.end(), true));
@@ -108,6 +121,7 @@ class PlanCommand {
       plan_.notes.push_back("this run is not kept in the database: " + opened.error().what);
     }
     if (request_.action == Action::verify) TRY(find_recording());
+    if (recording_) plan_.notes.push_back("compared with " + recording_->name);
     if (!request_.output.empty()) {
       TRY_ASSIGN(auto directory, ResultsDirectory::open(request_.output));
       directory_.emplace(std::move(directory));
@@ -174,6 +188,7 @@ class PlanCommand {
       ConsoleOptions console;
       console.display = request_.quiet ? ConsoleOptions::Display::quiet : TestConsole::display_for(STDOUT_FILENO);
       console.color = request_.color;
+      console.of_plan = true;
       console.verbosity = request_.quiet ? 0 : 1;  // with the reason of what was skipped
       console.slow_after = std::chrono::milliseconds(0);
       events_.listen(std::make_unique<TestConsole>(console));
@@ -222,7 +237,8 @@ class PlanCommand {
   Result<void> take_up() {
     TRY_ASSIGN(const auto before, history_->unfinished(row_.plan));
     if (!before || before->mode != row_.mode) {  // others expected something else
-      plan_.notes.emplace_back("there is nothing to resume: no run of this plan was killed since one finished; all is run");
+      TRY_ASSIGN(const std::string why, why_nothing_goes_on(before));
+      plan_.notes.push_back(fmt::format("there is nothing to resume: {}; all is run", why));
       return {};
     }
     TRY_ASSIGN(SavedRun saved, load_run(*history_, *before));
@@ -236,6 +252,14 @@ class PlanCommand {
     }
     plan_.notes.push_back(fmt::format("run {} goes on: {} of its cases had ended", before->id, settings_.options.done.size()));
     return {};
+  }
+
+  Result<std::string> why_nothing_goes_on(const std::optional<PlanRunRow>& before) const {
+    if (before) return fmt::format("run {}, which was {}, is a '{}'", before->id, before->state, before->mode);
+    TRY_ASSIGN(const auto runs, history_->runs(row_.path, 1));
+    if (!runs.empty() && (runs[0].state == "killed" || runs[0].state == "cancelled") && runs[0].plan != row_.plan)
+      return fmt::format("the plan has changed since run {} was {}", runs[0].id, runs[0].state);
+    return "no run of this plan was killed since one finished";
   }
 
   void tell_resumed() {
@@ -267,14 +291,20 @@ class PlanCommand {
   }
 
   Result<void> run_cases() {
-    const auto tell = [this](std::string_view line) { events_.progress(line, false); };
+    // A log gets each step once, a terminal's live line what the installer says as well.
+    const bool live = !request_.quiet && TestConsole::display_for(STDOUT_FILENO) == ConsoleOptions::Display::fancy;
+    const auto tell = [this, live](std::string_view line) { events_.progress(line, !live); };
+    const auto tell_output = [this, live](std::string_view line) {
+      if (live) events_.progress(line, false);
+    };
     PullDisplay display = PullDisplay::on_stderr(request_.quiet || request_.json, request_.color);
     TRY_ASSIGN(auto root, InstalledRoot::open(settings_, display.teller()));
     display.clear();
     root_.emplace(std::move(root));
     TRY_ASSIGN(engine_, root_->make_engine(tell));
     engine_->every(std::chrono::milliseconds(100), [this] { events_.tick(); });
-    TRY(root_->install(plan_.tool, request_.flags.install_again, tell));
+    TRY(root_->install(plan_.tool, request_.flags.install_again, tell, tell_output));
+    TRY(root_->check_shell(settings_.options.shell));
     const InstalledTool& installed = root_->installed();
     if (!installed.version.empty())
       events_.progress(fmt::format("{} {}: {}{}", printable_name(plan_.tool), installed.strategy == "none" ? "is there" : "is installed",
@@ -325,7 +355,7 @@ class PlanCommand {
     keep(end_in_history(sum));
     keep(write_plan());
     if (directory_) keep(directory_->finish(noted, result_, document_, *normaliser_, root_ ? root_->log() : ""));
-    if (own_failure_ && root_ && !root_->log().empty() && !request_.json) say(printable(root_->log()));
+    if (own_failure_ && root_ && !request_.quiet && !request_.json) say(end_of_log(root_->log(), place_of_log()));
     const std::string stopped = signal() != 0 ? fmt::format("interrupted by signal {}", signal())
                                 : request_.fail_fast && sum.failed + sum.error > 0 && sum.not_run > 0
                                     ? "stopping after one that did not pass"
@@ -336,10 +366,15 @@ class PlanCommand {
     if (!problems.empty() && status < kOwnFailure) status = kOwnFailure;
     if (printed_json) return put(kPlanProgram, results_text(results_json(noted, result_, *normaliser_)), status);
     // The console says it on stdout: who sees both needs it once.
-    const bool seen = ::isatty(STDOUT_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1;
-    if (!result_.problem.empty() && !seen) complain(kPlanProgram, result_.problem);
+    if (!result_.problem.empty() && !same_place(STDOUT_FILENO, STDERR_FILENO)) complain(kPlanProgram, result_.problem);
     if (!request_.quiet && !row_.id.empty()) say(fmt::format("run {}: 'casemate plan show {}' shows it again\n", row_.id, row_.id));
     return status;
+  }
+
+  // Where all of the installer's log is; "" nowhere.
+  [[nodiscard]] std::string place_of_log() const {
+    if (directory_) return directory_->install_log();
+    return row_.id.empty() ? "" : fmt::format("'casemate plan export {} DIR' writes it to DIR/install.log", row_.id);
   }
 
   Result<void> end_in_history(const PlanTotals& sum) {
@@ -377,9 +412,11 @@ class PlanCommand {
     (void)spool_run(run);
   }
 
+  // The plan that results or a recording go into; "" none.
+  [[nodiscard]] std::string written_file() const { return request_.write ? request_.plan : request_.output_file; }
+
   Result<void> write_plan() {
-    std::string path = request_.output_file;
-    if (request_.write) path = request_.plan;
+    const std::string path = written_file();
     if (path.empty() || own_failure_) return {};
     Document written = document_;
     if (request_.action == Action::run) write_result(plan_, result_, written.value);
@@ -391,7 +428,7 @@ class PlanCommand {
         return fail(ErrorCode::refused,
                     fmt::format("{} has changed while it was run: nothing is written into it", printable_name(request_.plan)));
     }
-    return write_whole(path, to_text(written));
+    return rewrite(path, to_text(written));
   }
 
   const PlanRequest& request_;

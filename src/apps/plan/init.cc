@@ -22,8 +22,8 @@ Result<FirstPlan> asked(const PlanRequest& request, const PlanSettings& settings
   TRY_ASSIGN(InstalledRoot root, InstalledRoot::open(settings, display.teller()));
   display.clear();
   TRY_ASSIGN(Engine* const engine, root.make_engine(tell));
-  if (auto installed = root.install(request.tool, request.flags.install_again, tell); !installed) {
-    if (!root.log().empty()) say(printable(root.log()));
+  if (auto installed = root.install(request.tool, request.flags.install_again, tell, InstalledRoot::Tell()); !installed) {
+    say(end_of_log(root.log(), ""));
     return std::unexpected(installed.error());
   }
   const FirstPlanRequest wanted{.tool = request.tool,
@@ -42,7 +42,8 @@ Result<void> check_free(const std::string& path) {
 
 Result<int> write_first_plan(const PlanRequest& request) {
   TRY(check_free(request.output_file));
-  TRY_ASSIGN(const PlanSettings settings, plan_settings(request.flags, {}, {}, request.tool));
+  if (!request.output_file.empty()) TRY(check_writable(request.output_file));
+  TRY_ASSIGN(const PlanSettings settings, plan_settings(request.flags, {}, {}, "", request.tool));
   TRY(need_executor(settings.executor));
   auto made = asked(request, settings);
   // What the user gave was right; the tool or its source is not.

@@ -25,8 +25,11 @@ class InstalledRoot {
   static Result<InstalledRoot> open(PlanSettings settings, const TellPull& tell_pull);
   /// From then on signals cancel what runs. An Error where there is no daemon, or this host makes no cells.
   Result<Engine*> make_engine(const Tell& tell);
-  /// Puts the job on the root, and the tool into it. The log of what failed is there all the same.
-  Result<void> install(const std::string& tool, bool again, const Tell& tell);
+  /// Puts the job on the root, and the tool into it. The log of what failed is there all the same. `tell_output`: what the installer says.
+  Result<void> install(const std::string& tool, bool again, const Tell& tell, const Tell& tell_output);
+
+  /// After install(): invalid_input if the root has no such program. Nothing is asked about /bin/sh.
+  Result<void> check_shell(const std::string& shell);
 
   /// After install(): the job that contexts are made of.
   [[nodiscard]] const Job& base() const { return installed_.base; }

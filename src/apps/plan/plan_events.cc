@@ -43,12 +43,11 @@ void PlanEvents::started(const TestCase& test) {
   for (const auto& sink : sinks_) sink->test_started(start);
 }
 
-void PlanEvents::finished(TestResult result, const std::string& difference, unsigned attempts) {
+void PlanEvents::finished(TestResult result, unsigned attempts) {
   ++heard_;
   result.attempt = std::max(attempts, 1U);
   result.flaky = result.verdict == Verdict::passed && attempts > 1;
   result.cell_is_its_own = false;
-  if (!difference.empty() && !result.reports.empty()) result.reports.front().text += "\n" + to_utf8(difference);
   ++end_.counts[static_cast<std::size_t>(result.verdict)];
   end_.flaky += result.flaky ? 1 : 0;
   result.began = std::max(now() - result.duration, std::chrono::microseconds(0));

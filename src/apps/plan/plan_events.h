@@ -21,8 +21,8 @@ class PlanEvents {
   void progress(std::string_view line, bool finished);
   void collected(std::size_t selected, std::size_t deselected);
   void started(const TestCase& test);
-  /// `difference`: what a comparison says beyond the reason, "" nothing; `attempts`: 1 and more, of the step that had most.
-  void finished(TestResult result, const std::string& difference, unsigned attempts);
+  /// `attempts`: 1 and more, of the step that had most.
+  void finished(TestResult result, unsigned attempts);
   void note(std::string_view line);
   void tick();
   /// The first thing that went wrong with a sink. What was selected and not heard of again is not run.

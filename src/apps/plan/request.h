@@ -30,6 +30,9 @@ struct PlanFlags {
   Limits limits;  ///< the defaults with what was said
   std::vector<Mount> mounts;
   std::map<std::string, std::string> environment;
+  std::vector<std::string> unset;  ///< of --env NAME, those that the caller does not have
+  std::string user;                ///< numbers, or names of the image; "": not said
+  bool read_only = false;          ///< but /tmp, /dev/shm, mounts and the working directory of image host
 };
 
 /// A command line, read.

@@ -1,10 +1,15 @@
 #include "apps/plan/results_directory.h"
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
+#include <sstream>
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/terminal.h"
 #include "report/report_file.h"
@@ -18,8 +23,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Says that all in the directory is ours to replace.
+// Says that all in the directory is ours to replace, and which files beside it are.
 constexpr const char* kMark = "casemate-plan.artifacts";
+constexpr const char* kMarkText =
+    "All that lies beside this is replaced by the next run (casemate plan --output, export); beside its directory these are:";
+constexpr std::size_t kLongestMark = 64 << 10;
+constexpr std::array<std::string_view, 6> kOurFiles = {"results.json", "junit.xml", "report.html", "install.log", "plan.json", "plan.yaml"};
 
 std::unexpected<Error> cannot(std::string_view what, const std::string& path, const std::error_code& problem) {
   return fail(ErrorCode::system, fmt::format("can't {} {}: {}", what, printable_name(path), problem.message()), problem.value());
@@ -39,7 +48,49 @@ Result<void> write_new(const std::string& path, std::string_view bytes) {
   return {};
 }
 
+// What a mark says is ours beside the artifacts; never a name that we do not give.
+std::vector<std::string> marked(const std::string& mark) {
+  std::vector<std::string> files;
+  const auto text = read_file(mark, kLongestMark);
+  std::istringstream lines(text ? *text : "");
+  for (std::string line; std::getline(lines, line);) {
+    if (std::find(kOurFiles.begin(), kOurFiles.end(), line) != kOurFiles.end()) files.push_back(line);
+  }
+  return files;
+}
+
+void remove_artifacts(const std::string& directory) {
+  std::error_code problem;
+  std::vector<fs::path> old;
+  for (fs::directory_iterator at(directory, problem), end; at != end && !problem; at.increment(problem)) {
+    if (at->path().filename() != kMark) old.push_back(at->path());
+  }
+  for (const fs::path& one : old) fs::remove_all(one, problem);
+}
+
 }  // namespace
+
+Result<void> check_writable(const std::string& path) {
+  const fs::path directory = fs::path(path).parent_path();
+  std::error_code problem;
+  if (!directory.empty() && !fs::is_directory(directory, problem))
+    return fail(ErrorCode::invalid_input,
+                fmt::format("can't write {}: there is no directory {}", printable_name(path), printable_name(directory.string())));
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
+  // root may write everywhere; who took the write bits away didn't want that.
+  if ((info.st_mode & 0222) == 0 || ::access(path.c_str(), W_OK) != 0)
+    return fail(ErrorCode::invalid_input, fmt::format("can't write {}: it is read-only", printable_name(path)));
+  return {};
+}
+
+Result<void> rewrite(const std::string& path, std::string_view bytes) {
+  TRY(check_writable(path));
+  TRY_ASSIGN(ReportFile file, ReportFile::begin(path));
+  TRY(file.keep_owner_and_mode());
+  TRY(file.add(bytes));
+  return file.publish();
+}
 
 Result<void> write_whole(const std::string& path, std::string_view bytes) {
   TRY_ASSIGN(ReportFile file, ReportFile::begin(path));
@@ -56,9 +107,19 @@ Result<ResultsDirectory> ResultsDirectory::open(const std::string& path) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("--output {}: its directory 'artifacts' is not casemate's; name another directory", printable_name(path)));
   TRY(make_directories(artifacts));
-  TRY(write_new(artifacts + "/" + kMark, "What lies beside this is replaced by the next run: casemate plan --output\n"));
-  fs::remove_all(made.collecting(), problem);
+  for (const std::string& file : marked(artifacts + "/" + kMark)) {
+    if (file.starts_with("plan."))
+      made.left_.push_back(file);
+    else
+      fs::remove(path + "/" + file, problem);
+  }
+  TRY(made.mark(made.left_));
+  remove_artifacts(artifacts);
   return made;
+}
+
+Result<void> ResultsDirectory::mark(const std::vector<std::string>& files) const {
+  return write_new(fmt::format("{}/artifacts/{}", path_, kMark), fmt::format("{}\n{}\n", kMarkText, fmt::join(files, "\n")));
 }
 
 std::string ResultsDirectory::case_path(const TestPlan& plan, std::size_t index) const {
@@ -117,9 +178,16 @@ Result<void> ResultsDirectory::finish(const TestPlan& plan, const PlanResult& re
                                       const std::string& install_log) const {
   std::error_code problem;
   fs::remove_all(collecting(), problem);
+  const std::string plan_file = document.format == DocumentFormat::json ? "plan.json" : "plan.yaml";
+  std::vector<std::string> files = {"results.json", "junit.xml", "report.html", plan_file};
+  if (!install_log.empty()) files.emplace_back("install.log");
+  TRY(mark(files));
+  for (const std::string& old : left_) {
+    if (old != plan_file) fs::remove(path_ + "/" + old, problem);
+  }
   TRY(write_whole(path_ + "/results.json", results_text(results_json(plan, result, normaliser))));
   write_result(plan, result, document.value);
-  TRY(write_whole(path_ + (document.format == DocumentFormat::json ? "/plan.json" : "/plan.yaml"), to_text(document)));
+  TRY(write_whole(path_ + "/" + plan_file, to_text(document)));
   if (install_log.empty()) return {};
   return write_whole(path_ + "/install.log", install_log);
 }

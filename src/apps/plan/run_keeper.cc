@@ -26,22 +26,21 @@ void RunKeeper::case_started(std::size_t index) {
 }
 
 void RunKeeper::case_finished(std::size_t index, const CaseResult& result) {
-  std::string difference;
   if (!recording_) {
     keep(index, result, {});
-    return tell(index, result, difference);
+    return tell(index, result);
   }
   CaseResult compared = result;
-  difference = compare_case(plan_.cases[index], *recording_, mode_, normaliser_, compared);
+  compared.difference = compare_case(plan_.cases[index], *recording_, mode_, normaliser_, compared);
   keep(index, compared, {});
-  tell(index, compared, difference);
+  tell(index, compared);
   for (StepResult& step : compared.steps) step.out = step.err = "";
   compared_[index] = std::move(compared);
 }
 
 void RunKeeper::resumed(std::size_t index, const CaseResult& result, std::vector<PlanArtifact> files) {
   keep(index, result, std::move(files));
-  tell(index, result, "");
+  tell(index, result);
 }
 
 void RunKeeper::note(std::string_view line) {
@@ -54,6 +53,7 @@ void RunKeeper::settle(PlanResult& result) const {
     CaseResult& one = result.cases[index];
     one.status = compared.status;
     one.reason = compared.reason;
+    one.difference = compared.difference;
     for (std::size_t at = 0; at < one.steps.size() && at < compared.steps.size(); ++at) {
       one.steps[at].status = compared.steps[at].status;
       one.steps[at].reason = compared.steps[at].reason;
@@ -102,10 +102,10 @@ Result<void> RunKeeper::add_to_history(std::size_t index, const CaseResult& resu
   return history_->add_case(run_, record.row, record.artifacts);
 }
 
-void RunKeeper::tell(std::size_t index, const CaseResult& result, const std::string& difference) {
+void RunKeeper::tell(std::size_t index, const CaseResult& result) {
   unsigned attempts = 1;
   for (const StepResult& step : result.steps) attempts = std::max(attempts, step.attempts);
-  events_.finished(test_result(told_, plan_.cases[index], result), difference, attempts);
+  events_.finished(test_result(told_, plan_.cases[index], result), attempts);
 }
 
 }  // namespace casemate

@@ -49,7 +49,7 @@ class RunKeeper final : public PlanListener {
   void keep(std::size_t index, const CaseResult& result, std::vector<PlanArtifact> files);
   Result<void> keep_in_directory(std::size_t index, const CaseResult& result, const std::vector<PlanArtifact>& files);
   Result<void> add_to_history(std::size_t index, const CaseResult& result, std::vector<PlanArtifact> files);
-  void tell(std::size_t index, const CaseResult& result, const std::string& difference);
+  void tell(std::size_t index, const CaseResult& result);
 
   const TestPlan& plan_;
   const Normaliser& normaliser_;

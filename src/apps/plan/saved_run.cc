@@ -1,5 +1,6 @@
 #include "apps/plan/saved_run.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include <fmt/format.h>
@@ -27,6 +28,7 @@ PlanResult nothing_of(const TestPlan& plan) {
 std::string text_without_results(const TestPlan& plan, Document document) {
   write_result(plan, nothing_of(plan), document.value);
   document.format = DocumentFormat::json;
+  document.indent = "  ";
   return to_text(document);
 }
 
@@ -42,8 +44,31 @@ Result<PlanRunRow> find_run(const PlanHistory& history, const std::string& id) {
   return *run;
 }
 
+Result<PlanRunRow> as_far_as_it_came(const PlanHistory& history, PlanRunRow row) {
+  if (row.state != "killed" && row.state != "running") return row;
+  TRY_ASSIGN(const auto cases, history.cases(row.id));
+  row.passed = row.failed = row.error = row.skipped = 0;
+  row.took_us = 0;
+  for (const PlanCaseRow& one : cases) {
+    if (one.id == kRemainderId) continue;
+    const PlanStatus status = plan_status(one.status).value_or(PlanStatus::not_run);
+    row.passed += status == PlanStatus::passed ? 1 : 0;
+    row.failed += status == PlanStatus::failed ? 1 : 0;
+    row.error += status == PlanStatus::error ? 1 : 0;
+    row.skipped += status == PlanStatus::skipped ? 1 : 0;
+    row.took_us += std::max<std::int64_t>(one.took_us, 0);
+  }
+  return row;
+}
+
+std::size_t not_run(const PlanRunRow& row) {
+  const std::size_t ran = row.passed + row.failed + row.error + row.skipped;
+  return row.total - std::min(ran, row.total);
+}
+
 Result<SavedRun> load_run(const PlanHistory& history, const PlanRunRow& row) {
-  SavedRun saved{.row = row};
+  SavedRun saved;
+  TRY_ASSIGN(saved.row, as_far_as_it_came(history, row));
   TRY_ASSIGN(const std::string text, history.read(row.plan));
   TRY_ASSIGN(saved.document, parse_document(text, kPlanName, DocumentFormat::json));
   TRY_ASSIGN(saved.plan, read_plan(saved.document, kPlanName));

@@ -27,6 +27,10 @@ struct SavedRun {
 
 /// `id`: any beginning of one, or "latest". not_found: there is none; corrupt: somebody changed it.
 Result<PlanRunRow> find_run(const PlanHistory& history, const std::string& id);
+/// A run that is not finished has no totals: those of the cases that have ended, and the time that they took.
+Result<PlanRunRow> as_far_as_it_came(const PlanHistory& history, PlanRunRow row);
+/// Of the chosen cases, those that nothing came of.
+[[nodiscard]] std::size_t not_run(const PlanRunRow& row);
 Result<SavedRun> load_run(const PlanHistory& history, const PlanRunRow& row);
 
 }  // namespace casemate

@@ -1,5 +1,8 @@
 #include "apps/plan/settings.h"
 
+#include <charconv>
+#include <filesystem>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -34,7 +37,7 @@ Result<Network> network_of(const std::string& word) {
   if (word.empty() || word == "none") return Network::none;
   if (word == "outbound" || word == "bridge" || word == "own") return Network::outbound;
   if (word == "host") return Network::host;
-  return invalid(fmt::format("--network '{}': choose none, outbound or host", printable_name(word)));
+  return invalid(fmt::format("--network '{}': choose none, outbound (also bridge, own) or host", printable_name(word)));
 }
 
 // Plans name images as docker does, without a transport.
@@ -50,9 +53,11 @@ std::string executor_of(const PlanFlags& flags, const PlanExecution& execution) 
   return execution.use_docker.value_or(false) ? "docker" : "native";
 }
 
-Result<InstallRequest> install_of(const PlanFlags& flags, const InstallRequest& plan) {
-  if (flags.install.empty()) return plan;
+// Files that a flag names are relative to where it was typed.
+Result<InstallRequest> install_of(const PlanFlags& flags, const InstallRequest& plan, const std::string& directory) {
+  if (flags.install.empty()) return with_files(plan, directory);
   TRY_ASSIGN(InstallRequest asked, parse_install(flags.install));
+  TRY_ASSIGN(asked, with_files(std::move(asked), ""));
   // How to see whether it runs is about the tool, wherever that comes from.
   asked.verify = plan.verify;
   asked.verify_pattern = plan.verify_pattern;
@@ -63,6 +68,42 @@ Result<InstallRequest> install_of(const PlanFlags& flags, const InstallRequest& 
 void put_on_host(Job& job, const std::string& directory) {
   job.cwd = directory.empty() ? kHostDirectory : directory;
   if (job.cwd != "/") job.mounts.push_back({.kind = Mount::Kind::overlay, .target = job.cwd, .owned = true});
+}
+
+// By number; names are an image's, whose files are not there yet.
+std::optional<User> numbered_user(const std::string& word) {
+  User user;
+  const std::string id = word.substr(0, word.find(':'));
+  const std::string group = id.size() == word.size() ? id : word.substr(id.size() + 1);
+  for (const auto& [text, number] : {std::pair(&id, &user.uid), std::pair(&group, &user.gid)}) {
+    const auto [end, problem] = std::from_chars(text->data(), text->data() + text->size(), *number);
+    if (text->empty() || problem != std::errc{} || end != text->data() + text->size()) return std::nullopt;
+  }
+  return user;
+}
+
+Result<void> set_user(PlanSettings& settings, const std::string& word) {
+  if (word.empty()) return {};
+  const auto user = numbered_user(word);
+  settings.user_chosen = true;
+  if (user) settings.job.user = *user;
+  if (settings.root) {
+    settings.user = word;
+  } else if (!user) {
+    return invalid(
+        fmt::format("--user '{}': in a container, and on the host's own files, give numbers: 1000 or 1000:1000", printable_name(word)));
+  }
+  return {};
+}
+
+// What a mount shows must be there: later it would be a set-up that failed, once for each command.
+Result<void> check_mounts(const std::vector<Mount>& mounts) {
+  for (const Mount& mount : mounts) {
+    std::error_code problem;
+    if (!mount.source.empty() && !std::filesystem::exists(mount.source, problem))
+      return invalid(fmt::format("there is no {} to be mounted at {}", printable_name(mount.source), printable_name(mount.target)));
+  }
+  return {};
 }
 
 Result<void> set_root(PlanSettings& settings, const PlanFlags& flags, const PlanExecution& execution) {
@@ -127,10 +168,10 @@ Result<PlanExecution> plan_execution(const PlanFlags& flags, PlanExecution plan,
 }
 
 Result<PlanSettings> plan_settings(const PlanFlags& flags, const PlanExecution& execution, const InstallRequest& install,
-                                   const std::string& tool) {
+                                   const std::string& directory, const std::string& tool) {
   PlanSettings settings;
   settings.executor = executor_of(flags, execution);
-  TRY_ASSIGN(settings.install, install_of(flags, install));
+  TRY_ASSIGN(settings.install, install_of(flags, install, directory));
   Job& job = settings.job;
   job.name = printable_name(tool);
   job.executor = settings.executor == "native" ? "" : settings.executor;
@@ -139,7 +180,10 @@ Result<PlanSettings> plan_settings(const PlanFlags& flags, const PlanExecution& 
   job.env = execution.environment;
   for (const auto& [name, value] : flags.environment) job.env[name] = value;
   job.mounts = flags.mounts;
+  if (settings.executor == "native") TRY(check_mounts(job.mounts));  // a daemon may be on another machine
+  job.read_only = flags.read_only;
   TRY(set_root(settings, flags, execution));
+  TRY(set_user(settings, flags.user));
   PlanRunOptions& options = settings.options;
   options.isolate_cases = flags.isolate_cases;
   options.parallel = flags.parallel.value_or(execution.parallel.value_or(1));

@@ -18,6 +18,8 @@ struct PlanSettings {
   std::string executor = "native";
   std::string pull = "missing";     ///< docker: when the daemon asks a registry
   std::optional<RootRequest> root;  ///< native, not host: gets the job's root
+  std::string user;                 ///< with a root: in the words of the image; "": its own
+  bool user_chosen = false;         ///< by --user: what the image says of it doesn't count
   Job job;                          ///< without command; docker: with the image by its name
   InstallRequest install;
   PlanRunOptions options;  ///< without base, selection and done
@@ -28,8 +30,9 @@ struct PlanSettings {
 /// invalid_input where the plan alone does. invalid_input names the place of what is wrong in the configuration.
 Result<PlanExecution> plan_execution(const PlanFlags& flags, PlanExecution plan, const std::string& configuration);
 
-/// `execution` and `install` are the plan's, with the configuration's over them. invalid_input names what was said wrong.
+/// `execution` and `install` are the plan's, with the configuration's over them; `directory`: what the plan's own files are relative to.
+/// invalid_input names what was said wrong.
 Result<PlanSettings> plan_settings(const PlanFlags& flags, const PlanExecution& execution, const InstallRequest& install,
-                                   const std::string& tool);
+                                   const std::string& directory, const std::string& tool);
 
 }  // namespace casemate

@@ -33,7 +33,8 @@ std::string duration(std::chrono::microseconds time) { return format_duration(ti
 
 std::string counts(const PlanRunRow& row) {
   std::string text = fmt::format("{} of {} passed", row.passed, row.total);
-  for (const auto& [number, word] : {std::pair(row.failed, "failed"), {row.error, "error"}, {row.skipped, "skipped"}}) {
+  for (const auto& [number, word] :
+       {std::pair(row.failed, "failed"), {row.error, "error"}, {row.skipped, "skipped"}, {not_run(row), "not run"}}) {
     if (number > 0) text += fmt::format(", {} {}", number, word);
   }
   return text;
@@ -84,6 +85,7 @@ std::string case_text(const PlanCase& one, const CaseResult& result, const Norma
   if (one.name != one.id) text += fmt::format("  {}\n", printable_name(one.name));
   for (std::size_t at = 0; at < one.steps.size() && at < result.steps.size(); ++at)
     text += step_text(one.steps[at], result.steps[at], normaliser);
+  if (!result.difference.empty()) text += "\n  from what was recorded:\n" + indented(result.difference);
   return text;
 }
 
@@ -159,7 +161,8 @@ Json to_json(const PlanRunRow& row) {
           {"passed", row.passed},
           {"failed", row.failed},
           {"error", row.error},
-          {"skipped", row.skipped}};
+          {"skipped", row.skipped},
+          {"not_run", not_run(row)}};
 }
 
 Result<std::string> listed(const PlanRequest& request) {
@@ -169,7 +172,12 @@ Result<std::string> listed(const PlanRequest& request) {
     std::error_code problem;
     path = std::filesystem::absolute(path, problem).lexically_normal().string();
   }
-  TRY_ASSIGN(const auto runs, history.runs(path, request.most));
+  TRY_ASSIGN(auto runs, history.runs(path, request.most));
+  if (std::error_code problem; runs.empty() && !path.empty() && !std::filesystem::exists(path, problem))
+    return fail(ErrorCode::not_found, fmt::format("there is no file {}, and no run of it is kept", printable_name(request.plan)));
+  for (PlanRunRow& row : runs) {
+    TRY_ASSIGN(row, as_far_as_it_came(history, std::move(row)));
+  }
   if (request.json) {
     Json all = Json::array();
     for (const PlanRunRow& row : runs) all.push_back(to_json(row));
@@ -199,6 +207,14 @@ Result<void> add_files(const ResultsDirectory& directory, const SavedRun& run, c
   return {};
 }
 
+// A plan as who is here would name it: below the working directory, else by its last part.
+std::string name_here(const std::string& path) {
+  std::error_code problem;
+  const std::filesystem::path here = std::filesystem::path(path).lexically_relative(std::filesystem::current_path(problem));
+  if (here.empty() || *here.begin() == "..") return std::filesystem::path(path).filename().string();
+  return here.string();
+}
+
 Result<void> exported(const PlanRequest& request) {
   TRY_ASSIGN(const PlanHistory history, PlanHistory::open());
   TRY_ASSIGN(SavedRun run, load(history, request.run));
@@ -212,9 +228,12 @@ Result<void> exported(const PlanRequest& request) {
   HtmlOptions options;
   options.path = directory.html();
   HtmlReport html(std::move(options));
-  PlanReportRun told{run.row.path, "/", {run.row.mode, run.row.path}, 1, run.row.passed == run.row.total ? 0 : 1};
+  const PlanReportRun told{name_here(run.row.path), "/", {run.row.mode, run.row.path}, 1, run.row.passed == run.row.total ? 0 : 1};
   const auto problems = tell_sinks(told, run.plan, run.result, {&junit, &html});
-  return problems.empty() ? Result<void>() : fail(ErrorCode::system, problems.front());
+  if (!problems.empty()) return fail(ErrorCode::system, problems.front());
+  say(fmt::format("run {} is in {}: results.json, the plan with results, junit.xml, report.html, artifacts\n", printable_name(run.row.id),
+                  printable_name(request.directory)));
+  return {};
 }
 
 int printed(const PlanRequest& request, const Result<std::string>& text) {
