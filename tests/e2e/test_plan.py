@@ -798,6 +798,42 @@ def test_recording_of_steps_and_texts(plans):
     assert plans("record", plan, "--write", "-o", "x.yaml").returncode == 2
 
 
+def test_a_results_directory_that_is_somebodys(plans):
+    plan = plans.cases("true")
+    mine = plans.directory / "mine"
+    mine.mkdir()
+    (mine / "plan.yaml").write_text("written by hand")
+    done = plans("run", plan, "--output", "mine")
+    assert (done.returncode, "no run put it there" in done.err) == (2, True), done.err
+    assert [path.name for path in mine.iterdir()] == ["plan.yaml"]
+    (mine / "plan.yaml").unlink()
+    (plans.directory / "victim").write_text("stays")
+    for name in ("results.json", "junit.xml", "artifacts"):
+        (mine / name).symlink_to(plans.directory / "victim")
+        done = plans("run", plan, "--output", "mine")
+        assert (done.returncode, "is a symlink" in done.err) == (2, True), done.err
+        (mine / name).unlink()
+    assert (plans.directory / "victim").read_text() == "stays"
+    for _ in range(2):
+        assert plans("run", plan, "--output", "mine").returncode == 0
+
+
+def test_a_disk_for_the_state_that_is_full(plans, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("mounts a file system that is small")
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", small], check=True)
+    try:
+        environment = plans.environment | {"CASEMATE_STATE_DIR": str(small / "state")}
+        full = Plans(plans.directory, environment)
+        done = full("run", full.cases("head -c 1000000 /dev/urandom", "true"), "--quiet")
+        assert done.returncode == 125, done.out + done.err
+        assert "could be kept" in done.err and "No space left" in done.err, done.err
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
 def test_a_disk_that_is_full(plans):
     plan = plans.cases("echo hi")
     done = plans("run", plan, "--output", "/dev/full/x")

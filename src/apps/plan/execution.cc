@@ -115,7 +115,7 @@ class PlanCommand {
     if (opened) {
       history_.emplace(std::move(*opened));
       if (!history_->note().empty()) plan_.notes.push_back(history_->note());
-    } else if (request_.resume || (request_.action == Action::verify && !against_file())) {
+    } else if (request_.resume || (request_.action == Action::verify && !against_file()) || records_only_there()) {
       return std::unexpected(opened.error());
     } else {
       plan_.notes.push_back("this run is not kept in the database: " + opened.error().what);
@@ -128,6 +128,10 @@ class PlanCommand {
       settings_.options.collect_to = directory_->collecting();
     }
     return {};
+  }
+
+  [[nodiscard]] bool records_only_there() const {
+    return request_.action == Action::record && request_.output.empty() && request_.output_file.empty() && !request_.write;
   }
 
   // Else it is a run of the database.
@@ -352,6 +356,7 @@ class PlanCommand {
     }
     TestPlan noted = plan_;
     noted.notes.insert(noted.notes.end(), keeper_->notes().begin(), keeper_->notes().end());
+    if (!keeper_->trouble().empty()) problems.push_back(keeper_->trouble());
     keep(end_in_history(sum));
     keep(write_plan());
     if (directory_) keep(directory_->finish(noted, result_, document_, *normaliser_, root_ ? root_->log() : ""));

@@ -59,6 +59,22 @@ std::vector<std::string> marked(const std::string& mark) {
   return files;
 }
 
+// A link leads out of a directory that others may write to; a plan that no run of ours put there is somebody's work.
+Result<void> check_place(const std::string& path, const std::vector<std::string>& ours) {
+  std::error_code problem;
+  for (const std::string_view name : {"artifacts", "results.json", "junit.xml", "report.html", "install.log", "plan.json", "plan.yaml"}) {
+    const std::string file = fmt::format("{}/{}", path, name);
+    if (fs::is_symlink(fs::symlink_status(file, problem)))
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("--output {}: its '{}' is a symlink; remove it, or name another directory", printable_name(path), name));
+    if (name.starts_with("plan.") && fs::exists(file, problem) && std::find(ours.begin(), ours.end(), name) == ours.end())
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("--output {}: its '{}' would be written over, and no run put it there; name another directory",
+                              printable_name(path), name));
+  }
+  return {};
+}
+
 void remove_artifacts(const std::string& directory) {
   std::error_code problem;
   std::vector<fs::path> old;
@@ -106,8 +122,10 @@ Result<ResultsDirectory> ResultsDirectory::open(const std::string& path) {
   if (!empty && !fs::exists(artifacts + "/" + kMark, problem))
     return fail(ErrorCode::invalid_input,
                 fmt::format("--output {}: its directory 'artifacts' is not casemate's; name another directory", printable_name(path)));
+  const std::vector<std::string> old = marked(artifacts + "/" + kMark);
+  TRY(check_place(path, old));
   TRY(make_directories(artifacts));
-  for (const std::string& file : marked(artifacts + "/" + kMark)) {
+  for (const std::string& file : old) {
     if (file.starts_with("plan."))
       made.left_.push_back(file);
     else

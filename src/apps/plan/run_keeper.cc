@@ -64,9 +64,9 @@ void RunKeeper::settle(PlanResult& result) const {
 void RunKeeper::keep(std::size_t index, const CaseResult& result, std::vector<PlanArtifact> files) {
   Result<void> kept = keep_in_directory(index, result, files);
   if (auto added = add_to_history(index, result, std::move(files)); kept && !added) kept = added;
-  if (kept || trouble_told_) return;
-  trouble_told_ = true;
-  note(fmt::format("not all of this run could be kept: {}", kept.error().what));
+  if (kept || !trouble_.empty()) return;
+  trouble_ = fmt::format("not all of this run could be kept: {}", kept.error().what);
+  notes_.push_back(trouble_);
 }
 
 Result<void> RunKeeper::keep_in_directory(std::size_t index, const CaseResult& result, const std::vector<PlanArtifact>& files) {

@@ -43,6 +43,8 @@ class RunKeeper final : public PlanListener {
   /// Puts what comparing came to into the result of the whole.
   void settle(PlanResult& result) const;
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+  /// Why not all of the run could be kept (a full disk): the first reason, "" if there is none.
+  [[nodiscard]] const std::string& trouble() const { return trouble_; }
   [[nodiscard]] const PlanReportRun& told() const { return told_; }
 
  private:
@@ -63,7 +65,7 @@ class RunKeeper final : public PlanListener {
   std::map<std::size_t, CaseResult> compared_;  // without outputs
   std::vector<std::string> notes_;
   std::uint64_t kept_files_ = 0;
-  bool trouble_told_ = false;
+  std::string trouble_;
   bool files_left_out_ = false;
 };
 

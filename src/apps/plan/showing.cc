@@ -18,8 +18,8 @@
 #include "report/result_json.h"
 #include "report/table.h"
 #include "testplan/checks.h"
-#include "testplan/plan_sinks.h"
 #include "testplan/kept_output.h"
+#include "testplan/plan_sinks.h"
 #include "testplan/results_json.h"
 
 namespace casemate {
