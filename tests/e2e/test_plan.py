@@ -627,6 +627,50 @@ def test_a_results_file_that_is_none(plans):
     assert plans("verify", plan, "--against", "out/results.json").returncode == 0
 
 
+def test_verify_tells_steps_and_cases_that_came_or_went(plans):
+    def write(*commands, **more):
+        steps = [{"id": f"s{command}", "type": "command", "description": "x", "command": f"echo {command}"} for command in commands]
+        return plans.cases({"command_line": "echo own", "steps": steps}, *more.get("others", ()))
+
+    plan = write("one", "two", others=["echo gone"])
+    assert plans("record", plan).returncode == 0
+    write("one", "three")
+    done = plans("verify", plan, "--json")
+    assert done.returncode == 1
+    results = json.loads(done.out)
+    case = by_id(results)["c1"]
+    assert (case["status"], case["steps"][1]["status"]) == ("failed", "failed")
+    assert "the step 'sthree' is not in run" in case["error_message"]
+    assert any("'c2', which run" in note and "is not in the plan any more" in note for note in results["notes"]), results["notes"]
+    write("one")
+    done = plans("verify", plan)
+    assert done.returncode == 1
+    assert "the step 'stwo', which run" in done.out and "is not there any more" in done.out
+
+
+def test_a_recording_of_one_case_leaves_the_others(plans):
+    plan = plans.cases("echo one", "echo two")
+    assert plans("record", plan).returncode == 0
+    assert plans("record", plan, "--case", "c1").returncode == 0
+    done = plans("verify", plan)
+    assert done.returncode == 0, done.out + done.err
+    plans.cases("echo one", "echo other")
+    assert plans("verify", plan).returncode == 1
+
+
+def test_cases_that_were_not_chosen_are_not_run(plans):
+    plan = plans.cases("true", "true", "true")
+    results = plans.results(plan, "--case", "c2")
+    assert [case["status"] for case in results["cases"]] == ["not_run", "passed", "not_run"]
+    assert (results["totals"]["passed"], results["totals"]["skipped"], results["totals"]["not_run"]) == (1, 0, 2)
+
+
+def test_isolated_cases_have_what_they_need(plans):
+    shutil.copy(EXAMPLE, plans.directory / "sort.yaml")
+    done = plans("run", "sort.yaml", "--isolate", "case")
+    assert done.returncode == 0, done.out + done.err
+
+
 def test_recording_of_steps_and_texts(plans):
     steps = ["echo as-text", {"id": "own", "type": "command", "description": "x", "command": "echo own; exit 2", "expected_output": "else", "should_fail": False}]
     plan = plans.cases({"command_line": None, "steps": steps}, {"command_line": "sleep 9", "timeout": 1})
