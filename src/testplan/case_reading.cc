@@ -257,6 +257,7 @@ void hand_down(const Bounds& bounds, PlanStep& step) {
 void read_command(const PlanTable& table, PlanStep& step) {
   step.terminal = table.truth({"tty", "terminal", "pty"}).value_or(false);
   step.input = table.text({"stdin", "input", "input_data"});
+  step.background = table.truth({"background", "is_background", "daemon"}).value_or(false);
 }
 
 PlanStep read_step(const Json& value, const std::string& pointer, Type by_default, ReadingLog& log) {
@@ -280,8 +281,6 @@ PlanStep read_step(const Json& value, const std::string& pointer, Type by_defaul
   read_command(table, step);
   hand_down(read_bounds(table), step);
   step.extractions = read_extractions(table);
-  step.background = table.truth({"background", "is_background", "daemon"}).value_or(false);
-  if (step.background && !table.find({"expected_exit_code"})) step.expected.exit_code.reset();
   Needs needs = read_needs(table);
   step.depends_on = std::move(needs.depends_on);
   std::move(needs.extractions.begin(), needs.extractions.end(), std::back_inserter(step.extractions));

@@ -52,6 +52,8 @@ class PlanProgress {
   [[nodiscard]] Result<std::string> value_of(const Extraction& value) const;
   /// Puts the steps of a set-up or tear-down into `kept`, unless worse ones are there.
   static void keep_worst(std::vector<StepResult>& kept, const std::vector<StepResult>& now);
+  /// What services wrote since: into `kept`, where it is empty.
+  static void add_output(std::vector<StepResult>& kept, const std::vector<StepResult>& now);
   /// Gives all that was not run its reason.
   void close();
 

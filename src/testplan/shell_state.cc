@@ -131,20 +131,33 @@ std::string as_service(const std::string& command, const std::vector<std::string
   const std::string file = "/dev/shm/.casemate-" + name;
   std::string ready;
   for (const std::string& what : listens) ready += listens_call(what) + " && ";
-  // The collector takes what comes after the first MiB as well, or a service that talks would wait for ever.
-  return fmt::format(R"({0}rm -f {1}.end
+  // The collector is dd, which writes what it reads at once. It takes what comes after that as well, or a service that talks would wait for
+  // ever.
+  return fmt::format(R"({0}rm -f {1}.end {1}.whole
 ( trap '' HUP
-{{ ( eval {2} ) 2>&1; echo $? >{1}.end; }} | {{ head -c 1048576; exec cat >/dev/null; }} >{1}.out 2>/dev/null ) </dev/null >/dev/null 2>&1 &
+{{ ( eval {2} ) 2>&1; echo $? >{1}.end; }} | {{ dd bs=1024 count=4096; cat >/dev/null; echo >{1}.whole; }} >{1}.out 2>/dev/null ) </dev/null >/dev/null 2>&1 &
 while :; do
 casemate_end=
 if [ -s {1}.end ]; then read -r casemate_end <{1}.end; fi
-if [ -n "$casemate_end" ] && [ "$casemate_end" != 0 ]; then cat {1}.out >&2; (exit "$casemate_end"); break; fi
+if [ -n "$casemate_end" ] && [ "$casemate_end" != 0 ]; then
+for casemate_try in 1 2 3 4 5 6 7 8 9; do [ -e {1}.whole ] && break; casemate_nap; done
+cat {1}.out >&2; (exit "$casemate_end"); break; fi
 {3}:  && {{ [ -n "$casemate_end" ] || [ -n "${{casemate_slept-}}" ] || [ -n "{4}" ]; }} && break
 casemate_nap; casemate_slept=1
 done
 [ -z "$casemate_end" ] || [ "$casemate_end" = 0 ] || (exit "$casemate_end")
 )",
                      kListens, file, quoted(command), ready, listens.empty() ? "" : "1");
+}
+
+std::string service_output(const std::string& name) {
+  const std::string file = "/dev/shm/.casemate-" + name;
+  return fmt::format(R"(casemate_end=
+if [ -f {0}.end ]; then read -r casemate_end <{0}.end || :; fi
+printf '%s\n' "$casemate_end"
+if [ -f {0}.out ]; then head -c {1} {0}.out; fi
+)",
+                     file, kMostOfService);
 }
 
 std::string check_needs(const std::vector<PlanDependency>& needs, unsigned patience) {

@@ -21,9 +21,15 @@ namespace casemate {
                                         const std::map<std::string, std::string>& environment);
 
 /// A command that starts `command` as a service: detached, without input, its output in a file of the context's (`name`, letters, digits,
-/// '-'; the first MiB). Ends well when all of `listens` ([HOST:]PORT) do, or where there are none when it has begun; with the service's own
-/// status, and the file on stderr, if that ended before, unless it went to the background by itself (status 0).
+/// '-': both streams, at least the first 4096 writes or 4 MiB of them). Ends well when all of `listens` ([HOST:]PORT) do, or where there
+/// are none when it has begun; with the service's own status, and the file on stderr, if that ended before, unless it went to the
+/// background by itself (status 0).
 [[nodiscard]] std::string as_service(const std::string& command, const std::vector<std::string>& listens, const std::string& name);
+
+/// A command that prints the exit status of the service `name`, "" while it runs, on a line, then what it has written, at most
+/// kMostOfService bytes.
+[[nodiscard]] std::string service_output(const std::string& name);
+inline constexpr std::size_t kMostOfService = 1 << 20;
 
 /// A command that looks for what `needs` ask of the context (not for results): status 0, or kFirstMissing + the index of the first that is
 /// not there. Services are waited for, `patience` tenths of a second. At most kMostNeeds.

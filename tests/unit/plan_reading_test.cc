@@ -156,7 +156,14 @@ test_plan:
   EXPECT_FALSE(one.steps[1].terminal);
   EXPECT_EQ(one.steps[2].environment.at("LANG"), "D");
   EXPECT_TRUE(one.steps[2].background);
-  EXPECT_FALSE(one.steps[2].expected.exit_code);
+  EXPECT_EQ(one.steps[2].expected.exit_code, 0) << "a service that ends otherwise has failed";
+}
+
+TEST(PlanReading, a_cases_own_command_can_be_a_service) {
+  const TestPlan plan = with_cases("\n  - {command_line: serve, background: true, steps: [ask]}\n");
+  EXPECT_TRUE(plan.cases.at(0).steps.at(0).background);
+  EXPECT_EQ(plan.cases[0].steps[0].expected.exit_code, 0);
+  EXPECT_FALSE(plan.cases[0].steps.at(1).background);
 }
 
 TEST(PlanReading, exit_codes_that_are_expected) {
