@@ -245,10 +245,9 @@ TEST_F(PlanRunTest, what_a_service_says_and_how_it_ends_is_its_steps) {
                             "/tmp/told ]; do sleep 0.05; done")};
   for (PlanCase& one : plan_.cases) one.main.reset();
   const PlanResult result = run_it();
-  EXPECT_EQ(
-      statuses(result),
-      "failed(step 'ends.s': the service ended with status 3, expected 0) passed passed failed(step 'at once.s': exited 7, expected 0) "
-      "passed");
+  EXPECT_EQ(statuses(result),
+            "failed(the service ended with status 3, expected 0) passed passed failed(exited 7, expected 0) "
+            "passed");
   EXPECT_EQ(out(result, 0), "one\ntwo\n");
   EXPECT_EQ(out(result, 1), "Listening\n");
   EXPECT_EQ(result.setup.at(0).out, "set-up\nmore\n");
