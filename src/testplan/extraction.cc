@@ -8,6 +8,7 @@
 #include "base/shell_words.h"
 #include "base/terminal.h"
 #include "testplan/pattern.h"
+#include "testplan/plan_table.h"
 
 namespace casemate {
 namespace {
@@ -55,6 +56,27 @@ Result<std::string> extract(const Extraction& extraction, std::string_view outpu
   if (value.contains('\0'))
     return fail(ErrorCode::invalid_input, fmt::format("the value for {} has a NUL in it, which no environment holds", variable));
   return value;
+}
+
+std::vector<std::string> value_names(std::string_view text) {
+  std::vector<std::string> names;
+  for (auto open = text.find("{{"); open != std::string_view::npos; open = text.find("{{", open + 1)) {
+    const auto close = text.find("}}", open + 2);
+    if (close == std::string_view::npos) break;
+    const std::string_view name = without_blanks(text.substr(open + 2, close - open - 2));
+    if (is_variable_name(name)) names.emplace_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> value_names(const PlanStep& step) {
+  std::vector<std::string> names = value_names(step.command);
+  const auto add = [&](const std::string& text) {
+    for (std::string& name : value_names(text)) names.push_back(std::move(name));
+  };
+  add(step.input);
+  for (const auto& [variable, value] : step.environment) add(value);
+  return names;
 }
 
 std::string with_values(std::string_view text, const PlanValues& values, bool quoted) {

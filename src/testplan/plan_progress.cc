@@ -48,6 +48,7 @@ bool cut_middle(std::string& text) {
 PlanProgress::PlanProgress(Engine& engine_, const TestPlan& plan_, const PlanRunOptions& options_, PlanListener& listener_)
     : engine(engine_), plan(plan_), options(options_), listener(listener_), needs_(case_needs(plan_)) {
   result.cases.resize(plan.cases.size());
+  variables_ = extracted_variables(plan);
   for (std::size_t index = 0; index < plan.cases.size(); ++index) {
     const PlanCase& one = plan.cases[index];
     places_.emplace(one.id, Place{index, {}});

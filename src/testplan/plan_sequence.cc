@@ -14,11 +14,11 @@ namespace {
 
 constexpr unsigned kMostLost = 3;
 
-// The first of a set-up's steps that counts against it.
-std::string problem_of(const std::vector<PlanStep>& steps, const std::vector<StepResult>& results) {
+// The first step of a set-up or tear-down that counts against it.
+std::string problem_of(std::string_view what, const std::vector<PlanStep>& steps, const std::vector<StepResult>& results) {
   for (std::size_t at = 0; at < results.size(); ++at) {
     if (results[at].status != PlanStatus::passed && !says_nothing(steps[at]))
-      return fmt::format("the set-up's step '{}': {}", printable_line(steps[at].id), results[at].reason);
+      return fmt::format("the {}'s step '{}': {}", what, printable_line(steps[at].id), results[at].reason);
   }
   return "";
 }
@@ -88,7 +88,7 @@ Task<bool> PlanSequence::open_fresh() {
   running_.clear();
   has_services_ = crowded_ = false;
   setup_ = co_await global_steps(progress_.plan.setup, false);
-  setup_problem_ = problem_of(progress_.plan.setup, setup_);
+  setup_problem_ = problem_of("set-up", progress_.plan.setup, setup_);
   PlanProgress::keep_worst(progress_.result.setup, setup_);
   co_return true;
 }
@@ -97,10 +97,12 @@ Task<bool> PlanSequence::close() {
   if (alive() && !progress_.engine.cancelled_at_once()) {
     const std::vector<StepResult> ended = co_await global_steps(progress_.plan.teardown, true);
     PlanProgress::keep_worst(progress_.result.teardown, ended);
+    if (const std::string problem = problem_of("tear-down", progress_.plan.teardown, ended); !problem.empty())
+      progress_.listener.note(problem);
     if (alive() && !crowded_) {
       co_await hear_services(progress_.plan.setup, setup_);
       PlanProgress::add_output(progress_.result.setup, setup_);
-      if (const std::string problem = problem_of(progress_.plan.setup, setup_); setup_problem_.empty() && !problem.empty())
+      if (const std::string problem = problem_of("set-up", progress_.plan.setup, setup_); setup_problem_.empty() && !problem.empty())
         progress_.listener.note(problem);
       co_await say_ended_services();
     }

@@ -80,6 +80,7 @@ class PlanSequence {
   Task<bool> try_step(const PlanStep& step, Heard heard, StepResult& result);
   Task<Lack> missing(const std::vector<PlanDependency>& needs);
   Task<std::vector<bool>> present(const std::vector<std::string>& files);
+  Task<std::vector<std::string>> contents(const std::vector<ExpectedContent>& files);
   Task<JobResult> command(ContextCommand command, Heard heard);
   Task<JobResult> look(std::string script, std::uint64_t most = 64 << 10);
 

@@ -39,6 +39,8 @@ void put_values(PlanStep& step, const PlanValues& values) {
   for (auto* texts : {&step.expected.output, &step.expected.error, &step.expected.files}) {
     for (std::string& text : *texts) text = with_values(text, values, false);
   }
+  for (ExpectedContent& content : step.expected.contents)
+    content = {with_values(content.file, values, false), with_values(content.text, values, false)};
   for (PlanDependency& need : step.depends_on) need.what = with_values(need.what, values, false);
 }
 
@@ -98,6 +100,12 @@ Task<StepResult> PlanSequence::step(const PlanStep& step, Heard heard, Before be
     result.reason = taken.error().what;
     co_return result;
   }
+  for (const std::string& name : value_names(step)) {
+    if (values_.contains(name) || !progress_.is_value(name)) continue;
+    result.status = PlanStatus::error;
+    result.reason = fmt::format("no value for {}: nothing that ran before has given it", name);
+    co_return result;
+  }
   PlanStep said = step;
   put_values(said, values_);
   Lack lack{progress_.lacks(said.depends_on, before.one, before.ended)};
@@ -119,7 +127,8 @@ Task<StepResult> PlanSequence::step(const PlanStep& step, Heard heard, Before be
       result.truncated = before.last->truncated;
     }
     const std::vector<bool> there = co_await present(said.expected.files);
-    judge(said, result, there);
+    const std::vector<std::string> in_files = co_await contents(said.expected.contents);
+    judge(said, result, there, in_files);
     take_own(said, result);
     result.outcome.reset();  // they stand at that command
     result.out.clear();
@@ -166,16 +175,17 @@ Task<bool> PlanSequence::try_step(const PlanStep& step, Heard heard, StepResult&
   result.changes = std::move(ended.changes);
   result.services = std::move(ended.leftovers);
   const std::vector<bool> there = co_await present(step.expected.files);
+  const std::vector<std::string> in_files = co_await contents(step.expected.contents);
   if (step.background && ended.outcome.succeeded()) {  // it goes on: what it writes is looked at when its case ends
     PlanStep so_far = step;
     so_far.expected.exit_code = 0;
     so_far.expected.nonzero = false;
     so_far.expected.output.clear();
     so_far.expected.error.clear();
-    judge(so_far, result, there);
+    judge(so_far, result, there, in_files);
   } else {
     if (step.background) running_.back().ended = true;
-    judge(step, result, there);
+    judge(step, result, there, in_files);
     take_own(step, result);
   }
   co_return result.status != PlanStatus::passed && !progress_.cancelled() && context_->alive();
@@ -269,6 +279,15 @@ Task<std::vector<bool>> PlanSequence::present(const std::vector<std::string>& fi
   const JobResult looked = co_await look(check_files(files));
   if (!looked.outcome.succeeded() || looked.output.out.size() != files.size()) co_return found;
   for (std::size_t at = 0; at < files.size(); ++at) found[at] = looked.output.out[at] == '1';
+  co_return found;
+}
+
+Task<std::vector<std::string>> PlanSequence::contents(const std::vector<ExpectedContent>& files) {
+  std::vector<std::string> found(files.size());
+  for (std::size_t at = 0; at < files.size() && alive(); ++at) {
+    JobResult looked = co_await look(file_content(files[at].file), kMostOfFile + 1024);
+    if (looked.outcome.succeeded()) found[at] = std::move(looked.output.out);
+  }
   co_return found;
 }
 

@@ -87,6 +87,31 @@ std::string listens_call(const std::string& what) {
   return address ? fmt::format("casemate_listens '{}' {}", address->ip.value_or(""), address->port) : "false";
 }
 
+// The file as a word of the shell's in which only * and ? mean anything.
+std::string glob_word(const std::string& file) {
+  std::string word, plain;
+  for (const char byte : file) {
+    if (byte != '*' && byte != '?') {
+      plain += byte;
+      continue;
+    }
+    if (!plain.empty()) word += join_shell_words({plain});
+    plain.clear();
+    word += byte;
+  }
+  return plain.empty() ? word : word + join_shell_words({plain});
+}
+
+// Puts the first of what `file` may mean that exists into $casemate_file.
+std::string find_file(const std::string& file) {
+  const bool whole = file.starts_with('/');
+  std::string places;
+  // "-" at the start is no option after "./".
+  for (const std::string& word : {quoted(file), glob_word(file)})
+    places += whole ? " " + word : fmt::format(" ./{0} \"$casemate_last/\"{0}", word);
+  return fmt::format("for casemate_file in{}; do [ -e \"$casemate_file\" ] && break; casemate_file=; done\n", places);
+}
+
 }  // namespace
 
 ContextCommand in_session(std::string command, const std::string& shell, const std::string& session,
@@ -190,13 +215,12 @@ std::string check_needs(const std::vector<PlanDependency>& needs, unsigned patie
 
 std::string check_files(const std::vector<std::string>& files) {
   std::string script;
-  for (const std::string& file : files) {
-    // "-" at the start is no option after "./".
-    const std::string path = file.starts_with('/') ? quoted(file) : "./" + quoted(file);
-    const std::string before = file.starts_with('/') ? "" : fmt::format(" || [ -e \"$casemate_last/\"{} ]", quoted(file));
-    script += fmt::format("if [ -e {} ]{}; then printf 1; else printf 0; fi\n", path, before);
-  }
+  for (const std::string& file : files) script += find_file(file) + "if [ -n \"$casemate_file\" ]; then printf 1; else printf 0; fi\n";
   return script;
+}
+
+std::string file_content(const std::string& file) {
+  return find_file(file) + fmt::format("if [ -f \"$casemate_file\" ]; then head -c {} -- \"$casemate_file\"; fi\n", kMostOfFile);
 }
 
 std::string words(const PlanDependency& need) {

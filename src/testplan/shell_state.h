@@ -38,8 +38,11 @@ inline constexpr int kFirstMissing = 100;
 inline constexpr std::size_t kMostNeeds = 100;
 
 /// A command that prints a byte for each of `files`: '1' if it exists, seen from the session's directory or from where the command before
-/// began, else '0'.
+/// began, else '0'. Where none has just that name, '*' and '?' are a shell's.
 [[nodiscard]] std::string check_files(const std::vector<std::string>& files);
+/// A command that prints the first kMostOfFile bytes of the first regular file that check_files() would find.
+[[nodiscard]] std::string file_content(const std::string& file);
+inline constexpr std::size_t kMostOfFile = 1 << 20;
 
 /// A need in words: "the file 'x'", "something that listens on 8080".
 [[nodiscard]] std::string words(const PlanDependency& need);

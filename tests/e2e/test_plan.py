@@ -442,11 +442,11 @@ def test_a_plan_that_changes_meanwhile_is_left_alone(plans):
 
 
 def test_record_writes_what_is_expected(plans):
-    plan = plans.cases("echo lasting; date -Ins; echo too; echo warn >&2; exit 4")
+    plan = plans.cases("echo lasting; date -Ins; echo too; echo two; echo too; echo warn >&2; exit 4")
     done = plans("record", plan, "-o", "recorded.yaml")
     assert done.returncode == 0, done.err
     case = plans.read("recorded.yaml")["test_cases"][0]
-    assert (case["expected_exit_code"], case["expected_output_contains"], case["expected_error_contains"]) == (4, ["lasting", "too"], ["warn"])
+    assert (case["expected_exit_code"], case["expected_output_contains"], case["expected_error_contains"]) == (4, ["lasting", "too", "two"], ["warn"])
     assert plans("run", "recorded.yaml").returncode == 0
     plans("run", "recorded.yaml", "--output", "out")
     against = plans("verify", plan, "--against", "out/results.json")

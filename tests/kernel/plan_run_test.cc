@@ -123,6 +123,19 @@ TEST_F(PlanRunTest, what_is_not_as_expected_fails_and_the_rest_goes_on) {
   EXPECT_EQ(result.cases[0].steps[0].err, "err\n");
 }
 
+TEST_F(PlanRunTest, files_are_found_by_patterns_and_looked_into) {
+  plan_.cases = {case_of("a", {"echo Hello > 'out 1.txt'; echo x > 'lit*'; mkdir d"}), case_of("b", {"true"})};
+  plan_.cases[0].steps[0].expected.files = {"out*.txt", "lit*", "/tmp/out ?.txt"};
+  plan_.cases[0].steps[0].expected.contents = {{"out*", "hello"}, {"lit*", "x"}};
+  plan_.cases[1].steps[0].expected.files = {"/tmp/out*.log", "$(touch /tmp/evil)*"};
+  plan_.cases[1].steps[0].expected.contents = {{"/tmp/out 1.txt", "bye"}, {"/tmp/d", ""}, {"/tmp/none", "x"}};
+  const PlanResult result = run_it();
+  EXPECT_EQ(
+      statuses(result),
+      "passed failed(there is no file '/tmp/out*.log'; there is no file '$(touch /tmp/evil)*'; the file '/tmp/out 1.txt' lacks 'bye'; "
+      "the file '/tmp/none' lacks 'x')");
+}
+
 TEST_F(PlanRunTest, after_a_step_that_fails_only_the_teardown_runs) {
   plan_.cases = {case_of("a", {"false", "echo never"})};
   plan_.cases[0].steps.push_back(step_of("t1", "echo torn", PlanStep::Type::teardown));
@@ -164,8 +177,12 @@ TEST_F(PlanRunTest, values_go_from_one_command_to_later_ones) {
   plan_.cases[1].steps[0].expected.output = {"{{FROM_SETUP}}"};
   plan_.cases[1].steps[1].extractions = {{"OF_A", "^..", "a"}};
   plan_.cases[2].steps[0].extractions = {{"NEVER", "no such", ""}};
+  plan_.cases.push_back(case_of("d", {"echo {{NEVER}}"}));
   const PlanResult result = run_it();
-  EXPECT_EQ(statuses(result), "passed passed failed(no value for NEVER: 'no such' is nowhere in the output)");
+  EXPECT_EQ(
+      statuses(result),
+      "passed passed failed(no value for NEVER: 'no such' is nowhere in the output) error(no value for NEVER: nothing that ran before "
+      "has given it)");
   EXPECT_EQ(out(result, 1), "4 2;$(reboot)\n4 2;$(reboot) set-up\n");
   EXPECT_EQ(out(result, 1, 1), "id id\n");
   EXPECT_EQ(result.cases[1].steps[0].environment.at("ID2"), "<4 2;$(reboot)>");
@@ -331,6 +348,7 @@ TEST_F(PlanRunTest, a_set_up_that_fails_is_an_error_of_each_case_and_teardown_ru
   EXPECT_EQ(result.teardown[0].status, PlanStatus::failed);
   EXPECT_EQ(result.teardown[1].status, PlanStatus::passed);
   EXPECT_EQ(log("order"), "T\n");
+  EXPECT_EQ(recorder_.notes, std::vector<std::string>{"the tear-down's step 't1': exited 1, expected 0"});
 }
 
 TEST_F(PlanRunTest, the_first_failure_ends_it_if_asked) {

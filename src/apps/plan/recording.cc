@@ -87,29 +87,20 @@ std::string key_of(const PlanCase& one, std::size_t at) { return one.main == at 
 
 // ---- writing
 
-// The parts of an output that say the same in each run, as lines that follow each other.
-std::vector<std::string> lasting_parts(const std::string& output, const Normaliser& normaliser) {
+// The lines of an output that say the same in each run, each once.
+std::vector<std::string> lasting_lines(const std::string& output, const Normaliser& normaliser) {
   constexpr std::size_t kMost = 64 << 10;
-  std::vector<std::string> parts;
-  std::string part;
-  const auto end_part = [&] {
-    while (part.ends_with('\n')) part.pop_back();
-    const auto first = part.find_first_not_of('\n');
-    if (first != std::string::npos) parts.push_back(part.substr(first));
-    part.clear();
-  };
+  std::vector<std::string> lines;
+  std::set<std::string> there;
   for (std::size_t at = 0; at < output.size() && at < kMost;) {
     const std::size_t end = std::min(output.find('\n', at), output.size());
-    const std::string line = output.substr(at, end - at);
+    std::string line = output.substr(at, end - at);
     at = end + 1;
-    if (normaliser.apply(line) == line) {
-      part += line + "\n";
-    } else {
-      end_part();
-    }
+    if (line.ends_with('\r')) line.pop_back();
+    if (!line.empty() && to_utf8(line) == line && normaliser.apply(line) == line && there.insert(line).second)
+      lines.push_back(std::move(line));
   }
-  end_part();
-  return parts;
+  return lines;
 }
 
 void set_expected(Json& object, const char* name, std::initializer_list<const char*> others, const std::vector<std::string>& parts) {
@@ -124,9 +115,9 @@ void write_step(const PlanStep& step, const StepResult& result, const Normaliser
   object["expected_exit_code"] = exit_code(result).value_or(0);
   if (result.truncated || step.background) return;
   set_expected(object, "expected_output_contains", {"expected_stdout", "expected_stdout_contains", "expected_output"},
-               lasting_parts(result.out, normaliser));
+               lasting_lines(result.out, normaliser));
   set_expected(object, "expected_error_contains", {"expected_stderr", "expected_stderr_contains", "expected_error"},
-               lasting_parts(result.err, normaliser));
+               lasting_lines(result.err, normaliser));
 }
 
 }  // namespace
