@@ -321,8 +321,8 @@ Outcome DockerContext::outcome_of(const Running& now) const {
     return {Kind::setup_failed, 0, "start the command",
             printable_line(now.plain_error.empty() ? "the daemon did not start it" : now.plain_error)};
   const Outcome plain = report.signal ? Outcome{Kind::signaled, *report.signal} : Outcome{Kind::exited, report.exit_status.value_or(0)};
-  if (plain.succeeded()) return plain;
-  if (report.oom_kills > 0)
+  if (plain.succeeded() && report.pids_refused == 0) return plain;
+  if (report.oom_kills > 0 && !plain.succeeded())
     return {Kind::out_of_memory, 0, "", fmt::format("limit {}", format_bytes(job_.limits.memory_bytes.value_or(0)))};
   if (report.pids_refused > 0)
     return {Kind::too_many_processes, plain.code, "", fmt::format("limit {}, then {}", job_.limits.pids.value_or(0), words(plain))};

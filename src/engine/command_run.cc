@@ -204,8 +204,8 @@ Outcome CommandRun::outcome(const CellReport& report, const std::string& lost) c
   if (report.over_limit == 0u) return out_of_memory;
   const int status = *report.wait_status;
   Outcome plain = WIFSIGNALED(status) ? Outcome{Kind::signaled, WTERMSIG(status)} : Outcome{Kind::exited, WEXITSTATUS(status)};
-  if (plain.succeeded()) return plain;
-  if (oom) return out_of_memory;
+  if (plain.succeeded() && !refused) return plain;
+  if (oom && !plain.succeeded()) return out_of_memory;
   if (plain.kind == Kind::signaled && plain.code == SIGXCPU && limits.cpu_time) return cpu_timed_out();
   if (refused) return many_processes(plain.code, words(plain));
   if (report.disk_full) return {Kind::disk_limit, plain.code, "", fmt::format("a writable layer was full, then {}", words(plain))};

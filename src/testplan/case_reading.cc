@@ -19,6 +19,8 @@ using Kind = PlanDependency::Kind;
 
 const Names kOtherId = {
     "depends_on_test_case_id", "depends_on_step_id", "test_case_id", "step_id", "case_id", "case", "step", "id", "of", "from"};
+// What results are written into, and a word of people's own.
+const Names kResults = {"status", "result", "actual_result", "actual_exit_code", "actual_output", "actual_error", "notes", "tag"};
 const Names kVariable = {"variable_name", "variable", "name"};
 const Names kPattern = {"extraction_pattern", "pattern", "regex"};
 
@@ -188,27 +190,37 @@ std::vector<std::string> expected_texts(const PlanTable& table, Names names) {
   return texts;
 }
 
-std::vector<std::string> expected_files(const PlanTable& table) {
-  std::vector<std::string> files;
+// Files, and what is in them.
+void expect_files(const PlanTable& table, Expectations& expected) {
   const auto member = table.find({"expected_files", "expected_file"});
-  if (!member) return files;
+  if (!member) return;
+  const auto put = [&](std::string path, const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) expected.contents.push_back({path, text});
+    expected.files.push_back(std::move(path));
+  };
   const auto take = [&](const Json& entry) {
     const PlanTable of(entry, below(table.pointer(), member.name), table.log());
     std::string path = entry.is_object() ? of.text({"path", "file", "name"}) : text_of(entry).value_or("");
-    if (path.empty() || path.contains('\0')) {
-      table.is_no(member.name, entry, "path");
-    } else {
-      files.push_back(std::move(path));
-    }
+    if (path.empty() || path.contains('\0')) return table.is_no(member.name, entry, "path");
+    if (!entry.is_object()) return put(std::move(path), {});
+    put(std::move(path), expected_texts(of, {"contains", "content", "contents", "text"}));
+    if (!of.truth({"exists"}).value_or(true)) of.problem("exists", "that a file is not there can't be expected here: use a command");
+    for (const auto& [key, meant] : of.unknown_keys({"description"})) of.note(key, "is not looked at: path and contains are");
   };
   if (member.value->is_array()) {
     std::for_each(member.value->begin(), member.value->end(), take);
   } else if (member.value->is_object() && !member.value->contains("path")) {  // {path: what is in it}
-    for (const auto& [path, content] : member.value->items()) take(Json(path));
+    for (const auto& [path, content] : member.value->items()) {
+      const Json entry = content.is_object() ? content : Json{{"contains", content}};
+      if (content.is_null() || content.is_boolean())
+        take(Json(path));
+      else
+        put(path, expected_texts(PlanTable(entry, below(below(table.pointer(), member.name), path), table.log()),
+                                 {"contains", "content", "contents", "text"}));
+    }
   } else {
     take(*member.value);
   }
-  return files;
 }
 
 Expectations read_expectations(const PlanTable& table, bool has_command) {
@@ -229,7 +241,7 @@ Expectations read_expectations(const PlanTable& table, bool has_command) {
   }
   expected.output = expected_texts(table, {"expected_output_contains", "expected_stdout", "expected_stdout_contains", "expected_output"});
   expected.error = expected_texts(table, {"expected_error_contains", "expected_stderr", "expected_stderr_contains", "expected_error"});
-  expected.files = expected_files(table);
+  expect_files(table, expected);
   return expected;
 }
 
@@ -257,6 +269,7 @@ void hand_down(const Bounds& bounds, PlanStep& step) {
 void read_command(const PlanTable& table, PlanStep& step) {
   step.terminal = table.truth({"tty", "terminal", "pty"}).value_or(false);
   step.input = table.text({"stdin", "input", "input_data"});
+  step.background = table.truth({"background", "is_background", "daemon"}).value_or(false);
 }
 
 PlanStep read_step(const Json& value, const std::string& pointer, Type by_default, ReadingLog& log) {
@@ -280,9 +293,8 @@ PlanStep read_step(const Json& value, const std::string& pointer, Type by_defaul
   read_command(table, step);
   hand_down(read_bounds(table), step);
   step.extractions = read_extractions(table);
-  step.background = table.truth({"background", "is_background", "daemon"}).value_or(false);
-  if (step.background && !table.find({"expected_exit_code"})) step.expected.exit_code.reset();
   Needs needs = read_needs(table);
+  table.note_misspelt(kResults);
   step.depends_on = std::move(needs.depends_on);
   std::move(needs.extractions.begin(), needs.extractions.end(), std::back_inserter(step.extractions));
   return step;
@@ -365,6 +377,10 @@ PlanCase read_case(const Json& value, const std::string& pointer, std::vector<Ex
   for (PlanStep& step : one.steps) hand_down(bounds, step);
   Needs needs = read_needs(table);
   one.depends_on = std::move(needs.depends_on);
+  for (const std::string_view name : {"cwd", "work_dir", "workdir", "working_directory"}) {
+    if (table.find({name})) table.note(name, "is not read here: begin the command with 'cd', or give execution.work_dir");
+  }
+  table.note_misspelt(kResults);
   taken = std::move(needs.extractions);
   return one;
 }

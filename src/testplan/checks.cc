@@ -72,7 +72,7 @@ std::optional<int> exit_code(const StepResult& result) {
 
 bool contains_ignoring_case(std::string_view text, std::string_view wanted) { return is_in(ascii_lower(text), ascii_lower(wanted)); }
 
-void judge(const PlanStep& step, StepResult& result, const std::vector<bool>& present) {
+void judge(const PlanStep& step, StepResult& result, const std::vector<bool>& present, const std::vector<std::string>& contents) {
   if (says_nothing(step)) return set(result, PlanStatus::skipped, "neither runs a command nor says what to look for");
   if (!result.outcome && !step.background)
     return set(result, PlanStatus::error, step.command.empty() ? "there is no output of a command before it" : "the command was not run");
@@ -85,6 +85,11 @@ void judge(const PlanStep& step, StepResult& result, const std::vector<bool>& pr
   lacks(step.expected.error, result.err, "stderr", result.truncated, reasons);
   for (std::size_t at = 0; at < step.expected.files.size(); ++at) {
     if (at >= present.size() || !present[at]) reasons.push_back(fmt::format("there is no file {}", quoted(step.expected.files[at])));
+  }
+  for (std::size_t at = 0; at < step.expected.contents.size(); ++at) {
+    const auto& [file, text] = step.expected.contents[at];
+    if (at >= contents.size() || !contains_ignoring_case(contents[at], text))
+      reasons.push_back(fmt::format("the file {} lacks {}", quoted(file), quoted(text)));
   }
   set(result, reasons.empty() ? PlanStatus::passed : PlanStatus::failed, fmt::format("{}", fmt::join(reasons, "; ")));
 }

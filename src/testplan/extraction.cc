@@ -7,6 +7,7 @@
 
 #include "base/terminal.h"
 #include "testplan/pattern.h"
+#include "testplan/plan_table.h"
 
 namespace casemate {
 namespace {
@@ -65,6 +66,26 @@ std::optional<Placeholder> placeholder_at(std::string_view text, std::size_t at,
   const auto found = values.find(std::string(without_blanks(text.substr(0, close))));
   if (found == values.end()) return std::nullopt;
   return Placeholder{close + 4, found};
+}
+
+std::vector<std::string> value_names(std::string_view text) {
+  std::vector<std::string> names;
+  for (auto open = text.find("{{"); open != std::string_view::npos; open = text.find("{{", open + 1)) {
+    const std::string_view rest = text.substr(open + 2, kLongestName);
+    const std::string_view name = without_blanks(rest.substr(0, rest.find("}}")));
+    if (rest.contains("}}") && is_variable_name(name)) names.emplace_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> value_names(const PlanStep& step) {
+  std::vector<std::string> names = value_names(step.command);
+  const auto add = [&](const std::string& text) {
+    for (std::string& name : value_names(text)) names.push_back(std::move(name));
+  };
+  add(step.input);
+  for (const auto& [variable, value] : step.environment) add(value);
+  return names;
 }
 
 std::string with_values(std::string_view text, const PlanValues& values) {

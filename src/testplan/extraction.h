@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "casemate/result.h"
 #include "testplan/models.h"
@@ -25,5 +26,9 @@ struct Placeholder {
 [[nodiscard]] std::optional<Placeholder> placeholder_at(std::string_view text, std::size_t at, const PlanValues& values);
 /// `text` with each placeholder replaced by its value. Others stay; for what a shell reads: with_references() (testplan/shell_values.h).
 [[nodiscard]] std::string with_values(std::string_view text, const PlanValues& values);
+/// The NAMEs of the {{NAME}}s in a text, those that could be a variable's (is_variable_name()).
+[[nodiscard]] std::vector<std::string> value_names(std::string_view text);
+/// The same of a step's command, input and environment.
+[[nodiscard]] std::vector<std::string> value_names(const PlanStep& step);
 
 }  // namespace casemate

@@ -24,13 +24,21 @@ enum class PlanStatus {
 [[nodiscard]] std::string_view word(PlanStatus status);
 [[nodiscard]] std::optional<PlanStatus> plan_status(std::string_view word);
 
+/// A text that is to be in a file.
+struct ExpectedContent {
+  std::string file;
+  std::string text;
+  bool operator==(const ExpectedContent&) const = default;
+};
+
 /// What is expected of one command; unset: anything. All "contains" ignore case (ASCII).
 struct Expectations {
   std::optional<int> exit_code;
   bool nonzero = false;             ///< `should_fail`: any status but 0
   std::vector<std::string> output;  ///< each is contained in stdout
   std::vector<std::string> error;   ///< each is contained in stderr
-  std::vector<std::string> files;   ///< each exists afterwards (absolute, or below the command's directory)
+  std::vector<std::string> files;   ///< each exists afterwards (absolute, or below the command's directory); '*' and '?' as in a shell
+  std::vector<ExpectedContent> contents;  ///< of the first MiB of files
   bool operator==(const Expectations&) const = default;
 };
 

@@ -80,6 +80,10 @@ void join_by_variables(const TestPlan& plan, const std::vector<std::size_t>& ord
       for (const auto* texts : {&step.expected.output, &step.expected.error, &step.expected.files}) {
         for (const std::string& text : *texts) for_each_name(text, use);
       }
+      for (const ExpectedContent& content : step.expected.contents) {
+        for_each_name(content.file, use);
+        for_each_name(content.text, use);
+      }
     }
   }
 }
@@ -104,6 +108,19 @@ std::vector<std::vector<std::size_t>> case_needs(const TestPlan& plan) {
     own.erase(std::unique(own.begin(), own.end()), own.end());
   }
   return needs;
+}
+
+std::set<std::string_view> extracted_variables(const TestPlan& plan) {
+  std::set<std::string_view> names;
+  const auto take = [&](const std::vector<PlanStep>& steps) {
+    for (const PlanStep& step : steps) {
+      for (const Extraction& value : step.extractions) names.insert(value.variable);
+    }
+  };
+  take(plan.setup);
+  for (const PlanCase& one : plan.cases) take(one.steps);
+  take(plan.teardown);
+  return names;
 }
 
 std::vector<std::size_t> case_order(const TestPlan& plan, const std::vector<bool>& wanted) {

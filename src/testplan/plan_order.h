@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cstddef>
 #include <map>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "testplan/models.h"
@@ -13,6 +15,9 @@ namespace casemate {
 
 /// By a case's place in the plan: the cases that must have passed before it, or whose output it takes a value from, without itself.
 [[nodiscard]] std::vector<std::vector<std::size_t>> case_needs(const TestPlan& plan);
+
+/// The names that steps of the plan take values for.
+[[nodiscard]] std::set<std::string_view> extracted_variables(const TestPlan& plan);
 
 /// The cases of `wanted` (a flag a case) as they run: by execution_order, those without one after those with, then as the document has
 /// them; but none before what it needs. What is in a circle comes last.

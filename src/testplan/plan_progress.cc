@@ -32,6 +32,7 @@ std::string_view what_happened(PlanStatus status) {
 PlanProgress::PlanProgress(Engine& engine_, const TestPlan& plan_, const PlanRunOptions& options_, PlanListener& listener_)
     : engine(engine_), plan(plan_), options(options_), listener(listener_), needs_(case_needs(plan_)) {
   result.cases.resize(plan.cases.size());
+  variables_ = extracted_variables(plan);
   for (std::size_t index = 0; index < plan.cases.size(); ++index) {
     const PlanCase& one = plan.cases[index];
     places_.emplace(one.id, Place{index, {}});
@@ -53,7 +54,7 @@ PlanProgress::PlanProgress(Engine& engine_, const TestPlan& plan_, const PlanRun
   selected.resize(plan.cases.size());
   order = case_order(plan, selected);
   for (std::size_t index = 0; index < plan.cases.size(); ++index) {
-    if (!selected[index]) result.cases[index] = {PlanStatus::skipped, "not selected", std::move(result.cases[index].steps), {}};
+    if (!selected[index]) result.cases[index].reason = "not chosen";
   }
 }
 
@@ -135,6 +136,15 @@ void PlanProgress::keep_worst(std::vector<StepResult>& kept, const std::vector<S
     return std::all_of(steps.begin(), steps.end(), [](const StepResult& step) { return step.status == PlanStatus::passed; });
   };
   if (kept.empty() || (passed(kept) && !passed(now))) kept = now;
+}
+
+void PlanProgress::add_output(std::vector<StepResult>& kept, const std::vector<StepResult>& now) {
+  for (std::size_t at = 0; at < kept.size() && at < now.size(); ++at) {
+    if (kept[at].out.empty()) kept[at].out = now[at].out;
+    if (kept[at].status != PlanStatus::passed || now[at].status == PlanStatus::passed) continue;
+    kept[at].status = now[at].status;
+    kept[at].reason = now[at].reason;
+  }
 }
 
 void PlanProgress::close() {

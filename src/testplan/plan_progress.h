@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -49,17 +50,20 @@ class PlanProgress {
   void resume(std::size_t index);
   /// Its outputs are those that others take their values of.
   void take_values(std::size_t index, const CaseResult& ended);
+  /// Whether any step of the plan gives that value.
+  [[nodiscard]] bool is_value(const std::string& name) const { return variables_.contains(name); }
   /// The value of an Extraction of another case; not_found if that has no output.
   [[nodiscard]] Result<std::string> value_of(const Extraction& value) const;
   /// Puts the steps of a set-up or tear-down into `kept`, unless worse ones are there.
   static void keep_worst(std::vector<StepResult>& kept, const std::vector<StepResult>& now);
+  /// What services wrote since: into `kept`, where it is empty.
+  static void add_output(std::vector<StepResult>& kept, const std::vector<StepResult>& now);
   /// Gives all that was not run its reason.
   void close();
 
   std::vector<std::size_t> order;
 
  private:
-
   struct Place {
     std::size_t index = 0;
     std::optional<std::size_t> step;
@@ -68,6 +72,7 @@ class PlanProgress {
   std::vector<std::vector<std::size_t>> needs_;
   std::unordered_map<std::string_view, std::vector<const Extraction*>> wanted_;  // by Extraction::of
   std::unordered_map<const Extraction*, Result<std::string>> values_;
+  std::set<std::string_view> variables_;  // of all extractions
   std::string stopped_;
   KeptOutput kept_;
   bool cancelled_ = false;

@@ -11,7 +11,9 @@
 #include "base/nearest.h"
 #include "base/terminal.h"
 #include "testplan/case_reading.h"
+#include "testplan/extraction.h"
 #include "testplan/install_reading.h"
+#include "testplan/plan_order.h"
 #include "testplan/plan_references.h"
 #include "testplan/plan_table.h"
 
@@ -56,6 +58,15 @@ void read_execution_table(const PlanTable& table, PlanExecution& execution) {
   }
   for (auto& [name, value] : table.environment({"environment", "env", "environment_variables", "env_vars"}))
     execution.environment[name] = value;
+}
+
+// How outputs are compared, where the plan itself says that.
+void note_comparison(const PlanTable& table) {
+  const auto member = table.find({"compare"});
+  if (!member) return;
+  const std::string word = text_of(*member.value).value_or("");
+  if (word != "exact" && word != "contains" && word != "json")
+    table.note(member.name, fmt::format("'{}' is none of exact, contains, json", word));
 }
 
 std::vector<PlanStep> read_global(const PlanTable& table, Names names, PlanStep::Type type) {
@@ -115,6 +126,22 @@ void read_cases(const PlanTable& table, TestPlan& plan, std::map<std::size_t, st
   }
 }
 
+// A tool may have templates of its own, so this is no more than a note.
+void note_unknown_values(const TestPlan& plan, ReadingLog& log) {
+  const auto known = extracted_variables(plan);
+  const auto look = [&](const std::vector<PlanStep>& steps) {
+    for (const PlanStep& step : steps) {
+      for (const std::string& name : value_names(step)) {
+        if (!known.contains(name))
+          log.note(place_of(step.pointer), fmt::format("the plan extracts no value {0}: {{{{{0}}}}} stays as it is", name));
+      }
+    }
+  };
+  look(plan.setup);
+  for (const PlanCase& one : plan.cases) look(one.steps);
+  look(plan.teardown);
+}
+
 }  // namespace
 
 Result<TestPlan> read_plan(const Document& document, const std::string& name) {
@@ -132,7 +159,10 @@ Result<TestPlan> read_plan(const Document& document, const std::string& name) {
     plan.install = read_install(PlanTable(*metadata.value, below(table.pointer(), metadata.name), log), plan.tool);
   if (const auto execution = table.find({"execution"})) {
     if (execution.value->is_object()) {
-      read_execution_table(PlanTable(*execution.value, below(table.pointer(), execution.name), log), plan.execution);
+      const PlanTable of(*execution.value, below(table.pointer(), execution.name), log);
+      read_execution_table(of, plan.execution);
+      note_comparison(of);
+      of.note_misspelt({});
     } else {
       table.is_no(execution.name, *execution.value, "object");
     }
@@ -141,8 +171,11 @@ Result<TestPlan> read_plan(const Document& document, const std::string& name) {
   plan.teardown = read_global(table, {"global_teardown", "teardown"}, PlanStep::Type::teardown);
   std::map<std::size_t, std::vector<Extraction>> taken;
   read_cases(table, plan, taken);
+  note_comparison(table);
   read_order(table, plan.cases);
+  table.note_misspelt({"created_at", "updated_at", "created_by", "model_used", "notes", "tag"});
   settle_references(plan, std::move(taken), log);
+  note_unknown_values(plan, log);
   TRY(log.result());
   if (log.more_notes > 0) log.notes.push_back(fmt::format("and {} more", log.more_notes));
   plan.notes = std::move(log.notes);
@@ -153,7 +186,10 @@ Result<void> read_execution(const Json& table, const std::string& name, PlanExec
   ReadingLog log{.name = name};
   PlanExecution read = execution;
   if (!table.is_object()) return fail(ErrorCode::invalid_input, fmt::format("{}: execution: is no table", printable_name(name)));
-  read_execution_table(PlanTable(table, "/execution", log), read);
+  const PlanTable of(table, "/execution", log);
+  read_execution_table(of, read);
+  for (const auto& [key, meant] : of.unknown_keys({}))
+    of.problem(key, fmt::format("is not known{}", meant.empty() ? "" : fmt::format(", did you mean '{}'?", meant)));
   TRY(log.result());
   execution = std::move(read);
   return {};

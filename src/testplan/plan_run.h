@@ -60,10 +60,10 @@ struct PlanListener {
 /// Runs it. Each context: global_setup, its cases, global_teardown (always, also after a failure, a time-out or a cancel; not after
 /// `lost`). A context that is lost makes the case that ran in it an error, and a fresh one takes the rest, at most 3 times; then the rest
 /// is not_run with the reason. The cases that one needs are run in its context before it where they weren't (a fresh one, or they are
-/// `done`), unheard; isolated cases have what they need of others in values alone. After a step that did not pass a case's others are
-/// skipped, but teardown. cancelled: by a signal (Engine::cancel_on_signals()); the result has what finished, the case that ran is not_run.
-/// Of outputs beyond a bound (testplan/kept_output.h) the result has the first and last parts; case_finished() gets them as PlanRunOptions::capture_bytes has
-/// it. Fails only for options that make no sense.
+/// `done`, or cases are isolated), unheard. After a command that hit the limit on processes a fresh context takes the rest. After a step
+/// that did not pass a case's others are skipped, but teardown. cancelled: by a signal (Engine::cancel_on_signals()); the result has what
+/// finished, the case that ran is not_run. Of outputs beyond a bound (testplan/kept_output.h) the result has the first and last parts;
+/// case_finished() gets them as PlanRunOptions::capture_bytes has it. Fails only for options that make no sense.
 Result<PlanResult> run_plan(Engine& engine, const TestPlan& plan, const PlanRunOptions& options, PlanListener& listener);
 
 }  // namespace casemate

@@ -14,11 +14,11 @@ namespace {
 
 constexpr unsigned kMostLost = 3;
 
-// The first of a set-up's steps that counts against it.
-std::string problem_of(const std::vector<PlanStep>& steps, const std::vector<StepResult>& results) {
+// The first step of a set-up or tear-down that counts against it.
+std::string problem_of(std::string_view what, const std::vector<PlanStep>& steps, const std::vector<StepResult>& results) {
   for (std::size_t at = 0; at < results.size(); ++at) {
     if (results[at].status != PlanStatus::passed && !says_nothing(steps[at]))
-      return fmt::format("the set-up's step '{}': {}", printable_line(steps[at].id), results[at].reason);
+      return fmt::format("the {}'s step '{}': {}", what, printable_line(steps[at].id), results[at].reason);
   }
   return "";
 }
@@ -85,9 +85,10 @@ PlanTask<bool> PlanSequence::open_fresh() {
   context_ = std::move(*context);
   ++opened_;
   present_.clear();
-  has_services_ = false;
+  running_.clear();
+  has_services_ = crowded_ = false;
   setup_ = co_await global_steps(progress_.plan.setup, false);
-  setup_problem_ = problem_of(progress_.plan.setup, setup_);
+  setup_problem_ = problem_of("set-up", progress_.plan.setup, setup_);
   PlanProgress::keep_worst(progress_.result.setup, setup_);
   co_return true;
 }
@@ -96,6 +97,15 @@ PlanTask<bool> PlanSequence::close() {
   if (alive() && !progress_.engine.cancelled_at_once()) {
     const std::vector<StepResult> ended = co_await global_steps(progress_.plan.teardown, true);
     PlanProgress::keep_worst(progress_.result.teardown, ended);
+    if (const std::string problem = problem_of("tear-down", progress_.plan.teardown, ended); !problem.empty())
+      progress_.listener.note(problem);
+    if (alive() && !crowded_) {
+      co_await hear_services(progress_.plan.setup, setup_);
+      PlanProgress::add_output(progress_.result.setup, setup_);
+      if (const std::string problem = problem_of("set-up", progress_.plan.setup, setup_); setup_problem_.empty() && !problem.empty())
+        progress_.listener.note(problem);
+      co_await say_ended_services();
+    }
   }
   context_.reset();
   co_return true;
@@ -125,7 +135,7 @@ PlanTask<std::vector<StepResult>> PlanSequence::global_steps(const std::vector<P
 PlanTask<bool> PlanSequence::one_case(std::size_t index) {
   const PlanCase& one = progress_.plan.cases[index];
   progress_.listener.case_started(index);
-  if (progress_.options.isolate_cases) co_await close();
+  if (progress_.options.isolate_cases || crowded_) co_await close();
   CaseResult ended = co_await attempts(index);
   ended.steps.resize(one.steps.size());
   if (progress_.cancelled()) co_return false;  // it is not_run, as if it had never begun
@@ -140,6 +150,8 @@ PlanTask<bool> PlanSequence::one_case(std::size_t index) {
     co_return false;
   }
   if (alive() && !progress_.options.collect_to.empty()) co_await collect(index, ended);
+  if (alive() && crowded_)
+    progress_.listener.note(fmt::format("'{}' hit the limit on processes: the rest runs in a fresh context", printable_line(one.id)));
   if (ended.status == PlanStatus::passed) present_.insert(index);
   progress_.finish(index, std::move(ended));
   co_return true;
@@ -178,7 +190,7 @@ PlanTask<CaseResult> PlanSequence::attempts(std::size_t index) {
 // Runs again what `index` needs and this context hasn't seen; why that can't be, "" if it is done.
 PlanTask<std::string> PlanSequence::catch_up(std::size_t index) {
   const auto& done = progress_.options.done;
-  if ((opened_ <= 1 && done.empty()) || progress_.options.isolate_cases) co_return "";
+  if (opened_ <= 1 && done.empty()) co_return "";
   for (const std::size_t other : progress_.needed_by(index)) {
     const PlanCase& needed = progress_.plan.cases[other];
     if (present_.contains(other) || progress_.result.cases[other].status != PlanStatus::passed) continue;
@@ -220,6 +232,7 @@ PlanTask<CaseResult> PlanSequence::attempt(std::size_t index, bool heard) {
     if (ended.steps[at].status != PlanStatus::passed && !says_nothing(each) && skipped_for.empty())
       skipped_for = fmt::format("'{}' did not pass", printable_line(each.id));
   }
+  if (alive() && !progress_.cancelled()) co_await hear_services(one.steps, ended.steps);
   judge(one, ended);
   ended.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
   co_return ended;

@@ -43,6 +43,13 @@ class PlanSequence {
     std::optional<std::size_t> index;  // of a case; nullopt: nobody hears it
     std::size_t step = 0;
   };
+  // A service that a step started.
+  struct Service {
+    std::string step;             // its id
+    std::string name;             // as_service()'s
+    std::optional<int> expected;  // unset: any
+    bool ended = false;
+  };
   // What a case or step needs and hasn't.
   struct Lack {
     std::string why;  // "" if all is there
@@ -67,11 +74,15 @@ class PlanSequence {
   PlanTask<bool> collect(std::size_t index, const CaseResult& ended);
 
   PlanTask<StepResult> step(const PlanStep& step, Heard heard, Before before);
+  PlanTask<bool> hear_services(const std::vector<PlanStep>& steps, std::vector<StepResult>& results);
+  PlanTask<std::string> hear_service(Service& service, StepResult* result);
+  PlanTask<bool> say_ended_services();
   PlanTask<bool> try_step(const PlanStep& step, Heard heard, StepResult& result);
   PlanTask<Lack> missing(const std::vector<PlanDependency>& needs);
   PlanTask<std::vector<bool>> present(const std::vector<std::string>& files);
+  PlanTask<std::vector<std::string>> contents(const std::vector<ExpectedContent>& files);
   PlanTask<JobResult> command(ContextCommand command, Heard heard);
-  PlanTask<JobResult> look(std::string script);
+  PlanTask<JobResult> look(std::string script, std::uint64_t most = 64 << 10);
 
   Result<void> take_from_others(const PlanStep& step, const Before& before, StepResult& result);
   void take_own(const PlanStep& step, StepResult& result) const;
@@ -87,8 +98,10 @@ class PlanSequence {
   std::vector<StepResult> setup_;  // of this context
   std::set<std::size_t> present_;  // cases that ran in this context, and passed
   PlanValues values_;              // that steps have given, the latest of each name
+  std::vector<Service> running_;   // that this context's steps started
   bool has_services_ = false;
-  unsigned opened_ = 0, lost_ = 0, services_ = 0;
+  bool crowded_ = false;  // a command hit the limit on processes: those that are left may take all the places
+  unsigned opened_ = 0, lost_ = 0, started_services_ = 0;
   std::optional<PlanTask<bool>> life_;  // last: it ends first
 };
 

@@ -1,5 +1,7 @@
 // The steps of a sequence: what they need, their words with values in them, the command, what is looked at afterwards.
 #include <algorithm>
+#include <charconv>
+#include <csignal>
 #include <utility>
 
 #include <fmt/format.h>
@@ -38,6 +40,7 @@ void put_values(PlanStep& step, const PlanValues& values) {
   for (auto* texts : {&step.expected.output, &step.expected.error, &step.expected.files}) {
     for (std::string& text : *texts) text = with_values(text, values);
   }
+  for (ExpectedContent& content : step.expected.contents) content = {with_values(content.file, values), with_values(content.text, values)};
   for (PlanDependency& need : step.depends_on) need.what = with_values(need.what, values);
 }
 
@@ -97,6 +100,12 @@ PlanTask<StepResult> PlanSequence::step(const PlanStep& step, Heard heard, Befor
     result.reason = taken.error().what;
     co_return result;
   }
+  for (const std::string& name : value_names(step)) {
+    if (values_.contains(name) || !progress_.is_value(name)) continue;
+    result.status = PlanStatus::error;
+    result.reason = fmt::format("no value for {}: nothing that ran before has given it", name);
+    co_return result;
+  }
   PlanStep said = step;
   put_values(said, values_);
   Lack lack{progress_.lacks(said.depends_on, before.one, before.ended)};
@@ -118,7 +127,8 @@ PlanTask<StepResult> PlanSequence::step(const PlanStep& step, Heard heard, Befor
       result.truncated = before.last->truncated;
     }
     const std::vector<bool> there = co_await present(said.expected.files);
-    judge(said, result, there);
+    const std::vector<std::string> in_files = co_await contents(said.expected.contents);
+    judge(said, result, there, in_files);
     take_own(said, result);
     result.outcome.reset();  // they stand at that command
     result.out.clear();
@@ -146,7 +156,10 @@ PlanTask<bool> PlanSequence::try_step(const PlanStep& step, Heard heard, StepRes
   for (const auto& [name, value] : step.environment) result.environment[name] = value;
 
   std::string words = step.command;
-  if (step.background) words = as_service(words, services_of(step.depends_on), fmt::format("service{}", ++services_));
+  if (step.background) {
+    running_.push_back({step.id, fmt::format("service{}", ++started_services_), step.expected.exit_code});
+    words = as_service(words, services_of(step.depends_on), running_.back().name);
+  }
   ContextCommand next = in_session(std::move(words), progress_.options.shell, std::string(kSession), result.environment);
   next.terminal = step.terminal;
   next.input = step.input;
@@ -162,9 +175,77 @@ PlanTask<bool> PlanSequence::try_step(const PlanStep& step, Heard heard, StepRes
   result.changes = std::move(ended.changes);
   result.services = std::move(ended.leftovers);
   const std::vector<bool> there = co_await present(step.expected.files);
-  judge(step, result, there);
-  take_own(step, result);
+  const std::vector<std::string> in_files = co_await contents(step.expected.contents);
+  if (step.background && ended.outcome.succeeded()) {  // it goes on: what it writes is looked at when its case ends
+    PlanStep so_far = step;
+    so_far.expected.exit_code = 0;
+    so_far.expected.nonzero = false;
+    so_far.expected.output.clear();
+    so_far.expected.error.clear();
+    judge(so_far, result, there, in_files);
+  } else {
+    if (step.background) running_.back().ended = true;
+    judge(step, result, there, in_files);
+    take_own(step, result);
+  }
   co_return result.status != PlanStatus::passed && !progress_.cancelled() && context_->alive();
+}
+
+// ---- services
+
+// What those of a case's steps have written until it ends, or of the set-up's until the context does; one that ended otherwise than it was
+// to fails its step.
+PlanTask<bool> PlanSequence::hear_services(const std::vector<PlanStep>& steps, std::vector<StepResult>& results) {
+  for (std::size_t at = 0; at < steps.size() && at < results.size(); ++at) {
+    if (!steps[at].background || results[at].status != PlanStatus::passed) continue;
+    const auto service = std::find_if(running_.rbegin(), running_.rend(), [&](const Service& one) { return one.step == steps[at].id; });
+    if (service == running_.rend() || service->ended || !alive()) continue;
+    const std::string problem = co_await hear_service(*service, &results[at]);
+    PlanStep said = steps[at];
+    put_values(said, values_);
+    auto& wanted = said.expected;
+    wanted = {.output = std::move(wanted.output), .error = std::move(wanted.error)};
+    wanted.output.insert(wanted.output.end(), wanted.error.begin(), wanted.error.end());  // both streams are one
+    wanted.error.clear();
+    judge(said, results[at], {});
+    take_own(said, results[at]);
+    remember(results[at]);
+    if (problem.empty()) continue;
+    results[at].status = PlanStatus::failed;
+    results[at].reason = problem;
+  }
+  co_return true;
+}
+
+// Its output so far; why it is not as it should be, "" else. One that a signal of people's stopped (HUP, INT, KILL, TERM) is.
+PlanTask<std::string> PlanSequence::hear_service(Service& service, StepResult* result) {
+  const JobResult looked = co_await look(service_output(service.name), kMostOfService + 1024);
+  const std::string& all = looked.output.out;
+  const auto line = all.find('\n');
+  if (!looked.outcome.succeeded() || line == std::string::npos) co_return "";
+  if (result) {
+    result->out = all.substr(line + 1);
+    result->truncated = result->out.size() >= kMostOfService;
+  }
+  int status = 0;
+  const auto [end, wrong] = std::from_chars(all.data(), all.data() + line, status);
+  if (wrong != std::errc{} || end != all.data() + line) co_return "";
+  service.ended = true;
+  const auto stopped = [&](int signal) { return status == 128 + signal; };
+  if (status == 0 || !service.expected || status == service.expected || stopped(SIGHUP) || stopped(SIGINT) || stopped(SIGKILL) ||
+      stopped(SIGTERM))
+    co_return "";
+  co_return fmt::format("the service ended with status {}, expected {}", status, *service.expected);
+}
+
+// Those that nobody else hears of any more: their cases have ended.
+PlanTask<bool> PlanSequence::say_ended_services() {
+  for (Service& service : running_) {
+    if (service.ended || !alive()) continue;
+    const std::string problem = co_await hear_service(service, nullptr);
+    if (!problem.empty()) progress_.listener.note(fmt::format("'{}', after its case: {}", printable_line(service.step), problem));
+  }
+  co_return true;
 }
 
 // The first of what the context has to have and hasn't.
@@ -201,10 +282,19 @@ PlanTask<std::vector<bool>> PlanSequence::present(const std::vector<std::string>
   co_return found;
 }
 
-PlanTask<JobResult> PlanSequence::look(std::string script) {
+PlanTask<std::vector<std::string>> PlanSequence::contents(const std::vector<ExpectedContent>& files) {
+  std::vector<std::string> found(files.size());
+  for (std::size_t at = 0; at < files.size() && alive(); ++at) {
+    JobResult looked = co_await look(file_content(files[at].file), kMostOfFile + 1024);
+    if (looked.outcome.succeeded()) found[at] = std::move(looked.output.out);
+  }
+  co_return found;
+}
+
+PlanTask<JobResult> PlanSequence::look(std::string script, std::uint64_t most) {
   ContextCommand asks = in_session(std::move(script), progress_.options.shell, std::string(kSession), {});
   asks.wall = kLookTime;
-  asks.capture_bytes = 64 << 10;
+  asks.capture_bytes = most;
   asks.changes = false;
   JobResult looked = co_await command(std::move(asks), Heard{});
   co_return looked;
@@ -227,6 +317,7 @@ PlanTask<JobResult> PlanSequence::command(ContextCommand command, Heard heard) {
   ended = std::move(*brought_->ended);
   brought_->ended.reset();
   if (ended.outcome.kind == Outcome::Kind::cancelled) progress_.cancel();
+  crowded_ |= ended.outcome.kind == Outcome::Kind::too_many_processes;
   co_return ended;
 }
 

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/ascii.h"
+#include "base/nearest.h"
 #include "base/terminal.h"
 #include "base/units.h"
 
@@ -88,11 +90,30 @@ bool is_variable_name(std::string_view name) {
 }
 
 PlanTable::Member PlanTable::find(Names names) const {
+  asked_.insert(asked_.end(), names.begin(), names.end());
   for (const std::string_view name : names) {
     const auto found = object_.find(name);
     if (found != object_.end() && !found->is_null()) return {&*found, name};
   }
   return {};
+}
+
+std::vector<std::pair<std::string, std::string>> PlanTable::unknown_keys(Names more) const {
+  std::vector<std::pair<std::string, std::string>> unknown;
+  std::vector<std::string_view> missing;  // what is there is not what somebody meant who wrote another key
+  std::copy_if(asked_.begin(), asked_.end(), std::back_inserter(missing), [&](std::string_view name) { return !object_.contains(name); });
+  for (const auto& [key, value] : object_.items()) {
+    const auto is_key = [&key = key](std::string_view name) { return name == key; };
+    if (std::any_of(asked_.begin(), asked_.end(), is_key) || std::any_of(more.begin(), more.end(), is_key)) continue;
+    unknown.emplace_back(key, nearest(key, missing));
+  }
+  return unknown;
+}
+
+void PlanTable::note_misspelt(Names more) const {
+  for (const auto& [key, meant] : unknown_keys(more)) {
+    if (!meant.empty()) note(key, fmt::format("is not known, did you mean '{}'?", meant));
+  }
 }
 
 void PlanTable::problem(std::string_view name, std::string_view what) const {

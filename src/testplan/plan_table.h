@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -47,7 +48,7 @@ class PlanTable {
   PlanTable(const nlohmann::ordered_json& object, std::string pointer, ReadingLog& log)
       : object_(object), pointer_(std::move(pointer)), log_(log) {}
 
-  /// A member by the first of its names that is there.
+  /// A member by the first of its names that is there. Names are literals.
   struct Member {
     const nlohmann::ordered_json* value = nullptr;
     std::string_view name;
@@ -66,6 +67,12 @@ class PlanTable {
   /// An object of names and values, or a list of "NAME=VALUE".
   [[nodiscard]] std::map<std::string, std::string> environment(Names names) const;
 
+  /// The keys that nobody has asked for, and that are not among `more`, each with the nearest one that was asked for and is not there; "":
+  /// none is near.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> unknown_keys(Names more) const;
+  /// A note for each of them that is near to one: people's own keys are none of our business.
+  void note_misspelt(Names more) const;
+
   void problem(std::string_view name, std::string_view what) const;
   void note(std::string_view name, std::string_view what) const;
   /// "'soon' is no WANTED".
@@ -78,6 +85,7 @@ class PlanTable {
   const nlohmann::ordered_json& object_;
   std::string pointer_;
   ReadingLog& log_;
+  mutable std::vector<std::string_view> asked_;  // literals
 };
 
 /// A text, number or truth value as text; nullopt for anything else.

@@ -89,6 +89,31 @@ std::string listens_call(const std::string& what) {
   return address ? fmt::format("casemate_listens '{}' {}", address->ip.value_or(""), address->port) : "false";
 }
 
+// The file as a word of the shell's in which only * and ? mean anything.
+std::string glob_word(const std::string& file) {
+  std::string word, plain;
+  for (const char byte : file) {
+    if (byte != '*' && byte != '?') {
+      plain += byte;
+      continue;
+    }
+    if (!plain.empty()) word += join_shell_words({plain});
+    plain.clear();
+    word += byte;
+  }
+  return plain.empty() ? word : word + join_shell_words({plain});
+}
+
+// Puts the first of what `file` may mean that exists into $casemate_file.
+std::string find_file(const std::string& file) {
+  const bool whole = file.starts_with('/');
+  std::string places;
+  // "-" at the start is no option after "./".
+  for (const std::string& word : {quoted(file), glob_word(file)})
+    places += whole ? " " + word : fmt::format(" ./{0} \"$casemate_last/\"{0}", word);
+  return fmt::format("for casemate_file in{}; do [ -e \"$casemate_file\" ] && break; casemate_file=; done\n", places);
+}
+
 }  // namespace
 
 ContextCommand in_session(std::string command, const std::string& shell, const std::string& session,
@@ -138,20 +163,33 @@ std::string as_service(const std::string& command, const std::vector<std::string
   const std::string file = "/dev/shm/.casemate-" + name;
   std::string ready;
   for (const std::string& what : listens) ready += listens_call(what) + " && ";
-  // The collector takes what comes after the first MiB as well, or a service that talks would wait for ever.
-  return fmt::format(R"({0}rm -f {1}.end
+  // The collector is dd, which writes what it reads at once. It takes what comes after that as well, or a service that talks would wait for
+  // ever.
+  return fmt::format(R"({0}rm -f {1}.end {1}.whole
 ( trap '' HUP
-{{ ( eval {2} ) 2>&1; echo $? >{1}.end; }} | {{ head -c 1048576; exec cat >/dev/null; }} >{1}.out 2>/dev/null ) </dev/null >/dev/null 2>&1 &
+{{ ( eval {2} ) 2>&1; echo $? >{1}.end; }} | {{ dd bs=1024 count=4096; cat >/dev/null; echo >{1}.whole; }} >{1}.out 2>/dev/null ) </dev/null >/dev/null 2>&1 &
 while :; do
 casemate_end=
 if [ -s {1}.end ]; then read -r casemate_end <{1}.end; fi
-if [ -n "$casemate_end" ] && [ "$casemate_end" != 0 ]; then cat {1}.out >&2; (exit "$casemate_end"); break; fi
+if [ -n "$casemate_end" ] && [ "$casemate_end" != 0 ]; then
+for casemate_try in 1 2 3 4 5 6 7 8 9; do [ -e {1}.whole ] && break; casemate_nap; done
+cat {1}.out >&2; (exit "$casemate_end"); break; fi
 {3}:  && {{ [ -n "$casemate_end" ] || [ -n "${{casemate_slept-}}" ] || [ -n "{4}" ]; }} && break
 casemate_nap; casemate_slept=1
 done
 [ -z "$casemate_end" ] || [ "$casemate_end" = 0 ] || (exit "$casemate_end")
 )",
                      kListens, file, quoted(command), ready, listens.empty() ? "" : "1");
+}
+
+std::string service_output(const std::string& name) {
+  const std::string file = "/dev/shm/.casemate-" + name;
+  return fmt::format(R"(casemate_end=
+if [ -f {0}.end ]; then read -r casemate_end <{0}.end || :; fi
+printf '%s\n' "$casemate_end"
+if [ -f {0}.out ]; then head -c {1} {0}.out; fi
+)",
+                     file, kMostOfService);
 }
 
 std::string check_needs(const std::vector<PlanDependency>& needs, unsigned patience) {
@@ -184,13 +222,12 @@ std::string check_needs(const std::vector<PlanDependency>& needs, unsigned patie
 
 std::string check_files(const std::vector<std::string>& files) {
   std::string script;
-  for (const std::string& file : files) {
-    // "-" at the start is no option after "./".
-    const std::string path = file.starts_with('/') ? quoted(file) : "./" + quoted(file);
-    const std::string before = file.starts_with('/') ? "" : fmt::format(" || [ -e \"$casemate_last/\"{} ]", quoted(file));
-    script += fmt::format("if [ -e {} ]{}; then printf 1; else printf 0; fi\n", path, before);
-  }
+  for (const std::string& file : files) script += find_file(file) + "if [ -n \"$casemate_file\" ]; then printf 1; else printf 0; fi\n";
   return script;
+}
+
+std::string file_content(const std::string& file) {
+  return find_file(file) + fmt::format("if [ -f \"$casemate_file\" ]; then head -c {} -- \"$casemate_file\"; fi\n", kMostOfFile);
 }
 
 std::string words(const PlanDependency& need) {

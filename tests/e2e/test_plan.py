@@ -226,9 +226,7 @@ def test_context_is_kept_between_commands(plans):
         {"command_line": "echo $ID {{ID}}", "expected_output_contains": ["42 42"], "depends_on": ["c3"]},
     )
     assert plans.results(plan)["totals"]["passed"] == 4
-    apart = plans.results(plan, "--isolate", "case", status=1)
-    assert by_id(apart)["c2"]["status"] == "failed"
-    assert by_id(apart)["c4"]["status"] == "passed"
+    assert plans.results(plan, "--isolate", "case")["totals"]["passed"] == 4
 
 
 def test_timeouts_end_what_runs_away(plans):
@@ -548,11 +546,11 @@ def test_a_plan_that_changes_meanwhile_is_left_alone(plans):
 
 
 def test_record_writes_what_is_expected(plans):
-    plan = plans.cases("echo lasting; date -Ins; echo too; echo warn >&2; exit 4")
+    plan = plans.cases("echo lasting; date -Ins; echo too; echo two; echo too; echo warn >&2; exit 4")
     done = plans("record", plan, "-o", "recorded.yaml")
     assert done.returncode == 0, done.err
     case = plans.read("recorded.yaml")["test_cases"][0]
-    assert (case["expected_exit_code"], case["expected_output_contains"], case["expected_error_contains"]) == (4, ["lasting", "too"], ["warn"])
+    assert (case["expected_exit_code"], case["expected_output_contains"], case["expected_error_contains"]) == (4, ["lasting", "too", "two"], ["warn"])
     assert plans("run", "recorded.yaml").returncode == 0
     plans("run", "recorded.yaml", "--output", "out")
     against = plans("verify", plan, "--against", "out/results.json")
@@ -783,6 +781,50 @@ def test_a_results_file_that_is_none(plans):
     assert "has no such case" in odd.out
     assert plans("run", plan, "--output", "out").returncode == 0
     assert plans("verify", plan, "--against", "out/results.json").returncode == 0
+
+
+def test_verify_tells_steps_and_cases_that_came_or_went(plans):
+    def write(*commands, **more):
+        steps = [{"id": f"s{command}", "type": "command", "description": "x", "command": f"echo {command}"} for command in commands]
+        return plans.cases({"command_line": "echo own", "steps": steps}, *more.get("others", ()))
+
+    plan = write("one", "two", others=["echo gone"])
+    assert plans("record", plan).returncode == 0
+    write("one", "three")
+    done = plans("verify", plan, "--json")
+    assert done.returncode == 1
+    results = json.loads(done.out)
+    case = by_id(results)["c1"]
+    assert (case["status"], case["steps"][1]["status"]) == ("failed", "failed")
+    assert "the step 'sthree' is not in run" in case["error_message"]
+    assert any("'c2', which run" in note and "is not in the plan any more" in note for note in results["notes"]), results["notes"]
+    write("one")
+    done = plans("verify", plan)
+    assert done.returncode == 1
+    assert "the step 'stwo', which run" in done.out and "is not there any more" in done.out
+
+
+def test_a_recording_of_one_case_leaves_the_others(plans):
+    plan = plans.cases("echo one", "echo two")
+    assert plans("record", plan).returncode == 0
+    assert plans("record", plan, "--case", "c1").returncode == 0
+    done = plans("verify", plan)
+    assert done.returncode == 0, done.out + done.err
+    plans.cases("echo one", "echo other")
+    assert plans("verify", plan).returncode == 1
+
+
+def test_cases_that_were_not_chosen_are_not_run(plans):
+    plan = plans.cases("true", "true", "true")
+    results = plans.results(plan, "--case", "c2")
+    assert [case["status"] for case in results["cases"]] == ["not_run", "passed", "not_run"]
+    assert (results["totals"]["passed"], results["totals"]["skipped"], results["totals"]["not_run"]) == (1, 0, 2)
+
+
+def test_isolated_cases_have_what_they_need(plans):
+    shutil.copy(EXAMPLE, plans.directory / "sort.yaml")
+    done = plans("run", "sort.yaml", "--isolate", "case")
+    assert done.returncode == 0, done.out + done.err
 
 
 def test_recording_of_steps_and_texts(plans):

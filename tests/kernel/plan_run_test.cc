@@ -123,6 +123,19 @@ TEST_F(PlanRunTest, what_is_not_as_expected_fails_and_the_rest_goes_on) {
   EXPECT_EQ(result.cases[0].steps[0].err, "err\n");
 }
 
+TEST_F(PlanRunTest, files_are_found_by_patterns_and_looked_into) {
+  plan_.cases = {case_of("a", {"echo Hello > 'out 1.txt'; echo x > 'lit*'; mkdir d"}), case_of("b", {"true"})};
+  plan_.cases[0].steps[0].expected.files = {"out*.txt", "lit*", "/tmp/out ?.txt"};
+  plan_.cases[0].steps[0].expected.contents = {{"out*", "hello"}, {"lit*", "x"}};
+  plan_.cases[1].steps[0].expected.files = {"/tmp/out*.log", "$(touch /tmp/evil)*"};
+  plan_.cases[1].steps[0].expected.contents = {{"/tmp/out 1.txt", "bye"}, {"/tmp/d", ""}, {"/tmp/none", "x"}};
+  const PlanResult result = run_it();
+  EXPECT_EQ(
+      statuses(result),
+      "passed failed(there is no file '/tmp/out*.log'; there is no file '$(touch /tmp/evil)*'; the file '/tmp/out 1.txt' lacks 'bye'; "
+      "the file '/tmp/none' lacks 'x')");
+}
+
 TEST_F(PlanRunTest, after_a_step_that_fails_only_the_teardown_runs) {
   plan_.cases = {case_of("a", {"false", "echo never"})};
   plan_.cases[0].steps.push_back(step_of("t1", "echo torn", PlanStep::Type::teardown));
@@ -164,8 +177,12 @@ TEST_F(PlanRunTest, values_go_from_one_command_to_later_ones) {
   plan_.cases[1].steps[0].expected.output = {"{{FROM_SETUP}}"};
   plan_.cases[1].steps[1].extractions = {{"OF_A", "^..", "a"}};
   plan_.cases[2].steps[0].extractions = {{"NEVER", "no such", ""}};
+  plan_.cases.push_back(case_of("d", {"echo {{NEVER}}"}));
   const PlanResult result = run_it();
-  EXPECT_EQ(statuses(result), "passed passed failed(no value for NEVER: 'no such' is nowhere in the output)");
+  EXPECT_EQ(
+      statuses(result),
+      "passed passed failed(no value for NEVER: 'no such' is nowhere in the output) error(no value for NEVER: nothing that ran before "
+      "has given it)");
   EXPECT_EQ(out(result, 1), "4 2;$(reboot)\n4 2;$(reboot) set-up\n");
   EXPECT_EQ(out(result, 1, 1), "id id\n");
   EXPECT_EQ(result.cases[1].steps[0].environment.at("ID2"), "<4 2;$(reboot)>");
@@ -221,6 +238,38 @@ TEST_F(PlanRunTest, a_service_is_ready_when_it_listens_and_stays) {
   bool named = false;
   for (const Leftover& each : result.cases[0].steps[0].services) named |= each.name.starts_with("python3");
   EXPECT_TRUE(named);
+}
+
+TEST_F(PlanRunTest, what_a_service_says_and_how_it_ends_is_its_steps) {
+  const auto service = [](const std::string& id, const std::string& command, PlanStep::Type type = PlanStep::Type::command) {
+    PlanStep step = step_of(id, command, type);
+    step.background = true;
+    return step;
+  };
+  plan_.setup = {service("up", "echo set-up; while :; do sleep 0.05; [ ! -e /tmp/more ] || { echo more; > /tmp/told; sleep 1000; }; done")};
+  plan_.cases = {case_of("ends", {}), case_of("talks", {}), case_of("killed", {}), case_of("at once", {}), case_of("later", {})};
+  plan_.cases[0].steps = {service("ends.s", "echo one; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo two; exit 3"),
+                          step_of("ends.c", "touch /tmp/go; while [ ! -s /dev/shm/.casemate-service2.end ]; do sleep 0.05; done")};
+  plan_.cases[1].steps = {service("talks.s", "echo Listening >&2; exec sleep 1000"),
+                          step_of("talks.c", "while [ ! -s /dev/shm/.casemate-service3.out ]; do sleep 0.05; done")};
+  plan_.cases[1].steps[0].expected.error = {"listening"};
+  plan_.cases[2].steps = {service("killed.s", "exec sh -c 'echo $$ > /tmp/pid; exec sleep 1000'"),
+                          step_of("killed.c", "while [ ! -s /dev/shm/.casemate-service4.end ]; do kill $(cat /tmp/pid); sleep 0.05; done")};
+  plan_.cases[3].steps = {service("at once.s", "exit 7")};
+  plan_.cases[4].steps = {service("later.s", "while [ ! -e /tmp/end ]; do sleep 0.05; done; exit 9")};
+  plan_.teardown = {step_of("t",
+                            "touch /tmp/end /tmp/more; while [ ! -s /dev/shm/.casemate-service6.end ]; do sleep 0.05; done; while [ ! -e "
+                            "/tmp/told ]; do sleep 0.05; done")};
+  for (PlanCase& one : plan_.cases) one.main.reset();
+  const PlanResult result = run_it();
+  EXPECT_EQ(statuses(result),
+            "failed(the service ended with status 3, expected 0) passed passed failed(exited 7, expected 0) "
+            "passed");
+  EXPECT_EQ(out(result, 0), "one\ntwo\n");
+  EXPECT_EQ(out(result, 1), "Listening\n");
+  EXPECT_EQ(result.setup.at(0).out, "set-up\nmore\n");
+  ASSERT_EQ(recorder_.notes.size(), 1u);
+  EXPECT_EQ(recorder_.notes[0], "'later.s', after its case: the service ended with status 9, expected 0");
 }
 
 TEST_F(PlanRunTest, input_ends_a_terminal_is_one_and_a_daemon_is_named) {
@@ -280,11 +329,12 @@ TEST_F(PlanRunTest, isolated_cases_have_a_context_each) {
   plan_.setup = {step_of("s", "echo S >> /log/order; touch /tmp/setup")};
   plan_.teardown = {step_of("t", "echo T >> /log/order")};
   plan_.cases = {case_of("a", {"touch /tmp/a; test -e /tmp/setup; echo token"}),
-                 case_of("b", {"test ! -e /tmp/a; test $V = token"}, {on("a")})};
+                 case_of("b", {"test -e /tmp/a && test $V = token"}, {on("a")}), case_of("c", {"test ! -e /tmp/a"})};
   plan_.cases[0].steps[0].extractions = {{"V", "", ""}};
   const PlanResult result = run_it();
-  EXPECT_EQ(statuses(result), "passed passed");
-  EXPECT_EQ(log("order"), "S\nT\nS\nT\n");
+  EXPECT_EQ(statuses(result), "passed passed passed") << "what a case needs runs before it";
+  EXPECT_EQ(log("order"), "S\nT\nS\nT\nS\nT\n");
+  EXPECT_EQ(recorder_.text, "<00><11><22>");
 }
 
 TEST_F(PlanRunTest, a_set_up_that_fails_is_an_error_of_each_case_and_teardown_runs) {
@@ -298,6 +348,7 @@ TEST_F(PlanRunTest, a_set_up_that_fails_is_an_error_of_each_case_and_teardown_ru
   EXPECT_EQ(result.teardown[0].status, PlanStatus::failed);
   EXPECT_EQ(result.teardown[1].status, PlanStatus::passed);
   EXPECT_EQ(log("order"), "T\n");
+  EXPECT_EQ(recorder_.notes, std::vector<std::string>{"the tear-down's step 't1': exited 1, expected 0"});
 }
 
 TEST_F(PlanRunTest, the_first_failure_ends_it_if_asked) {
@@ -309,12 +360,12 @@ TEST_F(PlanRunTest, the_first_failure_ends_it_if_asked) {
   EXPECT_EQ(recorder_.text, "<00><11>");
 }
 
-TEST_F(PlanRunTest, what_is_not_selected_is_skipped) {
+TEST_F(PlanRunTest, what_is_not_selected_is_not_run) {
   plan_.cases = {case_of("a", {"true"}), case_of("b", {"true"})};
   options_.selected = {false, true};
-  EXPECT_EQ(statuses(run_it()), "skipped(not selected) passed");
+  EXPECT_EQ(statuses(run_it()), "not_run(not chosen) passed");
   options_.selected = {false, false};
-  EXPECT_EQ(statuses(run_it()), "skipped(not selected) skipped(not selected)");
+  EXPECT_EQ(statuses(run_it()), "not_run(not chosen) not_run(not chosen)");
 }
 
 TEST_F(PlanRunTest, what_is_done_is_told_as_it_was_and_run_only_for_who_needs_it) {
@@ -390,6 +441,22 @@ TEST_F(PlanRunTest, a_fork_bomb_is_one_cases_trouble) {
   const PlanResult result = run_it();
   EXPECT_NE(result.cases[0].status, PlanStatus::passed);
   EXPECT_EQ(result.cases[1].status, PlanStatus::passed) << statuses(result) << ": at the latest in a context without the bomb";
+}
+
+TEST_F(PlanRunTest, what_takes_all_processes_is_an_error_and_the_rest_has_a_fresh_context) {
+  if (!open_cgroups()->support().pids) GTEST_SKIP() << "this machine's cgroups do not count processes";
+  options_.base.limits.pids = 40;
+  plan_.cases = {case_of("a", {"touch /tmp/a"}), case_of("passes", {"b() { b | b & }; b; sleep 1; echo alive"}),
+                 case_of("after", {"test -e /tmp/a; echo fine | cat"}, {on("a")}),
+                 case_of("many", {"for i in $(seq 60); do setsid sleep 1000 & done"}), case_of("last", {"echo fine | cat | cat"})};
+  const PlanResult result = run_it();
+  EXPECT_EQ(result.cases[1].status, PlanStatus::error);
+  EXPECT_TRUE(result.cases[1].reason.starts_with("too many processes (limit 40")) << result.cases[1].reason;
+  EXPECT_EQ(result.cases[2].status, PlanStatus::passed) << statuses(result);
+  EXPECT_EQ(result.cases[3].status, PlanStatus::error);
+  EXPECT_EQ(result.cases[4].status, PlanStatus::passed) << statuses(result);
+  ASSERT_EQ(recorder_.notes.size(), 2u);
+  EXPECT_EQ(recorder_.notes[0], "'passes' hit the limit on processes: the rest runs in a fresh context");
 }
 
 TEST_F(PlanRunTest, side_by_side_what_needs_each_other_stays_together) {

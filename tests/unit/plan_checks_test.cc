@@ -79,6 +79,15 @@ TEST(PlanChecks, files) {
   EXPECT_EQ(judged(expected, ended(Kind::exited, 0), {true}).status, PlanStatus::failed);
 }
 
+TEST(PlanChecks, what_is_in_files) {
+  PlanStep step{.id = "s", .command = "x", .expected = {.files = {"a"}, .contents = {{"a", "YES"}, {"a", "no"}}}};
+  StepResult result = ended(Kind::exited, 0);
+  judge(step, result, {true}, {"oh yes", "oh yes"});
+  EXPECT_EQ(result.reason, "the file 'a' lacks 'no'");
+  judge(step, result, {true}, {"no", "yes"});
+  EXPECT_EQ(result.reason, "the file 'a' lacks 'YES'; the file 'a' lacks 'no'");
+}
+
 TEST(PlanChecks, steps_without_a_command) {
   PlanStep step{.id = "s", .type = PlanStep::Type::assertion, .expected = {.output = {"a"}}};
   StepResult result = ended(Kind::exited, 1, "A");

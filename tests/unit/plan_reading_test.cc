@@ -156,7 +156,58 @@ test_plan:
   EXPECT_FALSE(one.steps[1].terminal);
   EXPECT_EQ(one.steps[2].environment.at("LANG"), "D");
   EXPECT_TRUE(one.steps[2].background);
-  EXPECT_FALSE(one.steps[2].expected.exit_code);
+  EXPECT_EQ(one.steps[2].expected.exit_code, 0) << "a service that ends otherwise has failed";
+}
+
+TEST(PlanReading, values_that_nothing_gives_are_noted) {
+  const TestPlan plan = with_cases(R"(
+  - {command_line: "echo {{HAS}} {{ NOBODY }} {{.Go}} {{", extractions: [{variable_name: HAS, extraction_pattern: x}]}
+)");
+  EXPECT_EQ(plan.notes, Ids{"test_cases[0]: the plan extracts no value NOBODY: {{NOBODY}} stays as it is"});
+}
+
+TEST(PlanReading, near_misses_are_noted_and_other_keys_are_not) {
+  const TestPlan plan = plan_of(R"(
+tool_name: jq
+model_used: m
+descripton: x
+execution: {timout: 9, compare: jsonx}
+test_cases:
+  - {command_line: a, expected_ouput_contains: b, cwd: /tmp, priority: high, status: passed, result: {}}
+  - {steps: [{command: a, expected_exit_cod: 3, whatever: 1}], expected_exit_code: 0}
+)");
+  EXPECT_EQ(plan.notes,
+            (Ids{"execution.compare: 'jsonx' is none of exact, contains, json", "execution.timout: is not known, did you mean 'timeout'?",
+                 "test_cases[0].cwd: is not read here: begin the command with 'cd', or give execution.work_dir",
+                 "test_cases[0].expected_ouput_contains: is not known, did you mean 'expected_output_contains'?",
+                 "test_cases[1].steps[0].expected_exit_cod: is not known, did you mean 'expected_exit_code'?",
+                 "descripton: is not known, did you mean 'description'?"}));
+  PlanExecution execution;
+  const auto refused = read_execution(nlohmann::ordered_json{{"timout", 9}, {"compare", "json"}}, "c.toml", execution);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().what,
+            "c.toml: execution.timout: is not known, did you mean 'timeout'?\nc.toml: execution.compare: is not known");
+}
+
+TEST(PlanReading, what_is_in_files_is_expected_too) {
+  const TestPlan plan = with_cases(R"(
+  - {command_line: a, expected_files: [{path: a.txt, contains: [x, y]}, {path: b, sha: 1}, "*.log"]}
+  - {command_line: a, expected_files: {a.txt: zzz, b: null}}
+)");
+  const Expectations& first = plan.cases.at(0).steps.at(0).expected;
+  EXPECT_EQ(first.files, (Ids{"a.txt", "b", "*.log"}));
+  EXPECT_EQ(first.contents, (std::vector<ExpectedContent>{{"a.txt", "x"}, {"a.txt", "y"}}));
+  const Expectations& second = plan.cases.at(1).steps.at(0).expected;
+  EXPECT_EQ(second.files, (Ids{"a.txt", "b"}));
+  EXPECT_EQ(second.contents, (std::vector<ExpectedContent>{{"a.txt", "zzz"}}));
+  EXPECT_EQ(plan.notes, Ids{"test_cases[0].expected_files.sha: is not looked at: path and contains are"});
+}
+
+TEST(PlanReading, a_cases_own_command_can_be_a_service) {
+  const TestPlan plan = with_cases("\n  - {command_line: serve, background: true, steps: [ask]}\n");
+  EXPECT_TRUE(plan.cases.at(0).steps.at(0).background);
+  EXPECT_EQ(plan.cases[0].steps[0].expected.exit_code, 0);
+  EXPECT_FALSE(plan.cases[0].steps.at(1).background);
 }
 
 TEST(PlanReading, exit_codes_that_are_expected) {
@@ -435,7 +486,7 @@ TEST(PlanReading, a_hundred_thousand_cases_of_one_id) {
 
 TEST(PlanReading, a_configuration_is_laid_over) {
   PlanExecution execution{.timeout = milliseconds(1), .work_dir = "/a", .environment = {{"A", "1"}, {"B", "1"}}};
-  ASSERT_TRUE(read_execution(Json{{"timeout", 2}, {"env", {{"B", 2}}}, {"unknown", 1}}, "casemate.toml", execution));
+  ASSERT_TRUE(read_execution(Json{{"timeout", 2}, {"env", {{"B", 2}}}}, "casemate.toml", execution));
   EXPECT_EQ(execution.timeout, milliseconds(2000));
   EXPECT_EQ(execution.work_dir, "/a");
   EXPECT_EQ(execution.environment, (std::map<std::string, std::string>{{"A", "1"}, {"B", "2"}}));

@@ -194,6 +194,15 @@ TEST_P(ShellStateTest, a_service_that_ends_at_once_is_told_with_its_output) {
   EXPECT_EQ(waits.status, 3) << "nothing listens, and nothing will";
 }
 
+TEST_P(ShellStateTest, what_a_service_has_written_is_there_while_it_runs) {
+  const std::string name = session_ + "-s";
+  EXPECT_EQ(run(as_service("echo begun; while [ ! -e go ]; do sleep 0.05; done; echo err >&2; exit 5", {}, name)).status, 0);
+  out("while [ ! -s /dev/shm/.casemate-" + name + ".out ]; do sleep 0.05; done");
+  EXPECT_EQ(out(service_output(name)), "\nbegun\n");
+  out("touch go; while [ ! -e /dev/shm/.casemate-" + name + ".whole ]; do sleep 0.05; done");
+  EXPECT_EQ(out(service_output(name)), "5\nbegun\nerr\n");
+}
+
 INSTANTIATE_TEST_SUITE_P(Shells, ShellStateTest, testing::Values("/bin/sh", "/bin/bash"),
                          [](const auto& info) { return std::to_string(info.index); });
 

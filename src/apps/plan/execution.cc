@@ -147,19 +147,16 @@ class PlanCommand {
       TRY_ASSIGN(recording_, read_recording(against));
       return {};
     }
-    std::optional<PlanRunRow> row;
-    if (!against.empty()) {
-      TRY_ASSIGN(row, find_run(*history_, against));
-    } else {
-      TRY_ASSIGN(const auto runs, history_->runs(absolute(request_.plan), 100'000));
-      const auto found =
-          std::find_if(runs.begin(), runs.end(), [](const PlanRunRow& one) { return one.mode == "record" && one.state == "finished"; });
-      if (found == runs.end())
+    if (against.empty()) {
+      auto newest = newest_recording(*history_, absolute(request_.plan), plan_);
+      if (!newest && newest.error().code == ErrorCode::not_found)
         return fail(ErrorCode::invalid_input, fmt::format("{} was never recorded: 'casemate plan record {}' does, or give --against",
                                                           printable_name(request_.plan), printable_name(request_.plan)));
-      row = *found;
+      TRY_ASSIGN(recording_, std::move(newest));
+      return {};
     }
-    TRY_ASSIGN(const SavedRun saved, load_run(*history_, *row));
+    TRY_ASSIGN(const PlanRunRow row, find_run(*history_, against));
+    TRY_ASSIGN(const SavedRun saved, load_run(*history_, row));
     recording_ = recording_of(saved);
     return {};
   }
@@ -179,7 +176,10 @@ class PlanCommand {
     if (const std::string problem = events_.begin(start); !problem.empty()) return fail(ErrorCode::system, problem);
     keeper_.emplace(expecting(), *normaliser_, events_, PlanReportRun{request_.plan, start.directory, shown, start.slots, 0});
     if (directory_) keeper_->write_to(*directory_);
-    if (recording_) keeper_->compare_with(*recording_, mode_);
+    if (recording_) {
+      keeper_->compare_with(*recording_, mode_);
+      for (std::string& note : gone_cases(plan_, *recording_)) plan_.notes.push_back(std::move(note));
+    }
     TRY(begin_in_history());
     events_.collected(selected_, plan_.cases.size() - selected_);
     for (const std::string& note : plan_.notes) events_.note(note);

@@ -1,6 +1,7 @@
 #include "apps/plan/recording.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -75,33 +76,31 @@ std::optional<RecordedStep> step_in(const Json& object) {
   return step;
 }
 
+// "stdout and stderr are not as recorded in run x".
+std::string not_as_recorded(const std::vector<std::string>& changed, const std::string& recording) {
+  std::string list = changed[0];
+  for (std::size_t more = 1; more < changed.size(); ++more) list += (more + 1 == changed.size() ? " and " : ", ") + changed[more];
+  return fmt::format("{} {} not as recorded in {}", list, changed.size() == 1 && changed[0] != "changed files" ? "is" : "are", recording);
+}
+
 std::string key_of(const PlanCase& one, std::size_t at) { return one.main == at ? "" : one.steps[at].id; }
 
 // ---- writing
 
-// The parts of an output that say the same in each run, as lines that follow each other.
-std::vector<std::string> lasting_parts(const std::string& output, const Normaliser& normaliser) {
+// The lines of an output that say the same in each run, each once.
+std::vector<std::string> lasting_lines(const std::string& output, const Normaliser& normaliser) {
   constexpr std::size_t kMost = 64 << 10;
-  std::vector<std::string> parts;
-  std::string part;
-  const auto end_part = [&] {
-    while (part.ends_with('\n')) part.pop_back();
-    const auto first = part.find_first_not_of('\n');
-    if (first != std::string::npos) parts.push_back(part.substr(first));
-    part.clear();
-  };
+  std::vector<std::string> lines;
+  std::set<std::string> there;
   for (std::size_t at = 0; at < output.size() && at < kMost;) {
     const std::size_t end = std::min(output.find('\n', at), output.size());
-    const std::string line = output.substr(at, end - at);
+    std::string line = output.substr(at, end - at);
     at = end + 1;
-    if (normaliser.apply(line) == line) {
-      part += line + "\n";
-    } else {
-      end_part();
-    }
+    if (line.ends_with('\r')) line.pop_back();
+    if (!line.empty() && to_utf8(line) == line && normaliser.apply(line) == line && there.insert(line).second)
+      lines.push_back(std::move(line));
   }
-  end_part();
-  return parts;
+  return lines;
 }
 
 void set_expected(Json& object, const char* name, std::initializer_list<const char*> others, const std::vector<std::string>& parts) {
@@ -109,16 +108,16 @@ void set_expected(Json& object, const char* name, std::initializer_list<const ch
   object[name] = parts;
 }
 
-void write_step(const StepResult& result, const Normaliser& normaliser, Json& object) {
+void write_step(const PlanStep& step, const StepResult& result, const Normaliser& normaliser, Json& object) {
   for (const char* other :
        {"expected_return_code", "expected_exit_status", "expected_status", "should_fail", "expect_failure", "expected_failure"})
     object.erase(other);
   object["expected_exit_code"] = exit_code(result).value_or(0);
-  if (result.truncated) return;
+  if (result.truncated || step.background) return;
   set_expected(object, "expected_output_contains", {"expected_stdout", "expected_stdout_contains", "expected_output"},
-               lasting_parts(result.out, normaliser));
+               lasting_lines(result.out, normaliser));
   set_expected(object, "expected_error_contains", {"expected_stderr", "expected_stderr_contains", "expected_error"},
-               lasting_parts(result.err, normaliser));
+               lasting_lines(result.err, normaliser));
 }
 
 }  // namespace
@@ -143,6 +142,28 @@ Recording recording_of(const SavedRun& run) {
     }
   }
   return recording;
+}
+
+Result<Recording> newest_recording(const PlanHistory& history, const std::string& path, const TestPlan& plan) {
+  constexpr std::size_t kMostRuns = 100'000;
+  TRY_ASSIGN(const auto runs, history.runs(path, kMostRuns));
+  std::optional<Recording> found;
+  const auto lacks = [&](const PlanCase& one) { return !found->cases.contains(one.id); };
+  for (const PlanRunRow& row : runs) {
+    if (row.mode != "record" || row.state != "finished") continue;
+    if (found && std::none_of(plan.cases.begin(), plan.cases.end(), lacks)) break;
+    TRY_ASSIGN(const SavedRun saved, load_run(history, row));
+    Recording one = recording_of(saved);
+    if (!found) {
+      found = std::move(one);
+      continue;
+    }
+    for (const PlanCase& wanted : plan.cases) {
+      if (const auto older = one.cases.find(wanted.id); older != one.cases.end()) found->cases.try_emplace(wanted.id, older->second);
+    }
+  }
+  if (!found) return fail(ErrorCode::not_found, fmt::format("{} was never recorded", printable_name(path)));
+  return *std::move(found);
 }
 
 Result<Recording> read_recording(const std::string& path) {
@@ -183,24 +204,43 @@ std::string compare_case(const PlanCase& one, const Recording& recording, Compar
     return "";
   }
   std::string differences;
+  const auto differs = [&](StepResult* step, std::string reason) {
+    if (result.status == PlanStatus::passed) result.reason = reason;
+    result.status = PlanStatus::failed;
+    if (!step) return;
+    step->status = PlanStatus::failed;
+    step->reason = std::move(reason);
+  };
+  std::set<std::string> there;
   for (std::size_t at = 0; at < one.steps.size() && at < result.steps.size(); ++at) {
     StepResult& step = result.steps[at];
+    if (!one.steps[at].command.empty()) there.insert(key_of(one, at));
     const auto before = recorded->second.find(key_of(one, at));
-    if (!step.outcome || one.steps[at].command.empty() || before == recorded->second.end()) continue;
+    if (!step.outcome || one.steps[at].command.empty()) continue;
+    const std::string id = printable_name(one.steps[at].id);
+    if (before == recorded->second.end()) {
+      differences += fmt::format("{}: was not recorded, is there\n", id);
+      differs(&step, fmt::format("the step '{}' is not in {}: record the plan again", id, recording.name));
+      continue;
+    }
     std::vector<std::string> changed;
     const auto code = exit_code(step);
     if (code != before->second.exit_code) {
       changed.emplace_back("exit status");
       const auto in_words = [](std::optional<int> value) { return value ? std::to_string(*value) : std::string("none"); };
-      differences += fmt::format("exit status of {}: was {}, is {}\n", printable_name(one.steps[at].id), in_words(before->second.exit_code),
-                                 in_words(code));
+      differences += fmt::format("exit status of {}: was {}, is {}\n", id, in_words(before->second.exit_code), in_words(code));
+    }
+    // What a service has written when its case ends is a matter of time.
+    if (one.steps[at].background) {
+      if (!changed.empty()) differs(&step, not_as_recorded(changed, recording.name));
+      continue;
     }
     for (const auto& [name, was, is] :
          {std::tuple("stdout", &before->second.out, &step.out), std::tuple("stderr", &before->second.err, &step.err)}) {
       const Difference difference = compare(normaliser.apply(*was), normaliser.apply(*is), mode);
       if (difference.same) continue;
       changed.emplace_back(name);
-      differences += fmt::format("{} of {}, as recorded and now:\n{}", name, printable_name(one.steps[at].id), difference.text);
+      differences += fmt::format("{} of {}, as recorded and now:\n{}", name, id, difference.text);
       if (!differences.ends_with('\n')) differences += '\n';
     }
     if (before->second.files) {
@@ -208,19 +248,29 @@ std::string compare_case(const PlanCase& one, const Recording& recording, Compar
       const Difference difference = compare(normaliser.apply(*before->second.files), normaliser.apply(files_text(step.changes)), names);
       if (!difference.same) {
         changed.emplace_back("changed files");
-        differences += fmt::format("changed files of {}, as recorded and now:\n{}", printable_name(one.steps[at].id), difference.text);
+        differences += fmt::format("changed files of {}, as recorded and now:\n{}", id, difference.text);
       }
     }
-    if (changed.empty()) continue;
-    std::string list = changed[0];
-    for (std::size_t more = 1; more < changed.size(); ++more) list += (more + 1 == changed.size() ? " and " : ", ") + changed[more];
-    step.status = PlanStatus::failed;
-    step.reason = fmt::format("{} {} not as recorded in {}", list, changed.size() == 1 && changed[0] != "changed files" ? "is" : "are",
-                              recording.name);
-    if (result.status == PlanStatus::passed) result.reason = step.reason;
-    result.status = PlanStatus::failed;
+    if (!changed.empty()) differs(&step, not_as_recorded(changed, recording.name));
+  }
+  for (const auto& [key, step] : recorded->second) {
+    if (there.contains(key)) continue;
+    const std::string which = key.empty() ? "the case's own command" : fmt::format("the step '{}'", printable_name(key));
+    differences += fmt::format("{}: was recorded, is not there\n", which);
+    differs(nullptr, fmt::format("{}, which {} has, is not there any more", which, recording.name));
   }
   return differences;
+}
+
+std::vector<std::string> gone_cases(const TestPlan& plan, const Recording& recording) {
+  std::set<std::string_view> ids;
+  for (const PlanCase& one : plan.cases) ids.insert(one.id);
+  std::vector<std::string> notes;
+  for (const auto& [id, steps] : recording.cases) {
+    if (!ids.contains(id))
+      notes.push_back(fmt::format("'{}', which {} has, is not in the plan any more", printable_line(id), recording.name));
+  }
+  return notes;
 }
 
 std::optional<CompareMode> compare_mode(const nlohmann::ordered_json& document) {
@@ -249,7 +299,7 @@ std::vector<std::string> write_recording(const TestPlan& plan, const PlanResult&
       if (!step.outcome || one.steps[at].command.empty()) continue;
       const Json::json_pointer place(one.steps[at].pointer);
       if (document.contains(place) && document[place].is_object())
-        write_step(step, normaliser, document[place]);
+        write_step(one.steps[at], step, normaliser, document[place]);
       else
         notes.push_back(fmt::format("'{}' is a text in the plan: there is no place for what it expects", printable_line(one.steps[at].id)));
     }

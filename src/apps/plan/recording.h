@@ -35,17 +35,23 @@ struct Recording {
 };
 
 [[nodiscard]] Recording recording_of(const SavedRun& run);
+/// Of the plan at `path` (absolute): its newest recording, and of cases of `plan` that are not in that the newest one that has them.
+/// not_found: there is none.
+Result<Recording> newest_recording(const PlanHistory& history, const std::string& path, const TestPlan& plan);
 /// A results file (docs/schema/plan-results.schema.json). invalid_input: it is none.
 Result<Recording> read_recording(const std::string& path);
 
 /// A plan that expects nothing: whatever its commands come to passes, but time-outs and limits.
 [[nodiscard]] TestPlan without_expectations(TestPlan plan);
 
-/// Sets status and reason of a case that ran from what was recorded of it: exit status, outputs, and which files were changed, not what is
-/// in them (json: by their names exactly). Gives the differences, for people. Outcomes that are errors
-/// stay.
+/// Sets status and reason of a case that ran from what was recorded of it: the same steps, exit status, outputs, and which files were
+/// changed, not what is in them (json: by their names exactly); of a service the exit status. Gives the differences, for people. Outcomes
+/// that are errors stay.
 std::string compare_case(const PlanCase& one, const Recording& recording, CompareMode mode, const Normaliser& normaliser,
                          CaseResult& result);
+
+/// A line for each recorded case that the plan has no more.
+[[nodiscard]] std::vector<std::string> gone_cases(const TestPlan& plan, const Recording& recording);
 
 /// What a plan says of how its outputs are compared: `execution.compare`, or `compare`; unset: nothing, or nothing that we know.
 [[nodiscard]] std::optional<CompareMode> compare_mode(const nlohmann::ordered_json& document);
