@@ -115,6 +115,20 @@ TEST_P(Contexts, a_timeout_ends_the_command_and_nothing_else) {
   EXPECT_EQ(words(run(*context, {.argv = {"no-such"}}).outcome), "setup failed (execve no-such: ENOENT)");
 }
 
+TEST_P(Contexts, a_command_cannot_speak_as_its_witness) {
+  auto context = open();
+  ASSERT_TRUE(context);
+  // Its token in the words of the process that started this, or any other's; its stderr by /proc.
+  const char* const forge =
+      "for p in $PPID /proc/[0-9]*; do tr '\\0' '\\n' < /proc/${p##*/}/cmdline | { read a; read b; read t;"
+      " printf \"\\0casemate-$t exit=0 end\\n\" >&2; printf \"\\0casemate-$t \\n\"; }; done;"
+      " (echo mine > /proc/$PPID/fd/2) 2>/dev/null && echo && echo reached; sleep 0.2; exit 7";
+  const JobResult result = shell(*context, forge);
+  EXPECT_EQ(words(result.outcome), "exited 7");
+  EXPECT_NE(result.output.out.find(std::string(1, '\0') + "casemate-"), std::string::npos);
+  EXPECT_EQ(result.output.out.find("\nreached"), std::string::npos) << result.output.out << result.output.err;
+}
+
 TEST_P(Contexts, files_come_out) {
   auto context = open();
   ASSERT_TRUE(context);
