@@ -102,7 +102,7 @@ void ContainerRun::schedule(Clock::duration after, std::function<void()> due) {
 // ---- the way up
 
 void ContainerRun::begin() {
-  creation_ = std::make_unique<ContainerCreation>(ground_, job_, ContainerUse::job, token_);
+  creation_ = std::make_unique<ContainerCreation>(ground_, job_, keep_.empty() ? ContainerUse::job : ContainerUse::kept, token_);
   creation_->begin([this](const Result<void>& made) {
     id_ = creation_->id();
     if (own_end_) return remove();
@@ -122,7 +122,8 @@ void ContainerRun::attach() {
     remove();
   });
   DockerRequest request{.method = "POST"};
-  request.path = fmt::format("/containers/{}/attach?stream=1&stdout=1&stderr=1{}", id_, job_.forward_stdin ? "&stdin=1" : "");
+  request.path =
+      fmt::format("/containers/{}/attach?stream=1&stdout=1&stderr=1{}", id_, job_.forward_stdin || !keep_.empty() ? "&stdin=1" : "");
   const auto id = std::make_shared<DockerCallId>();
   *id = ground_.api.open_stream(std::move(request), [this, id](Result<std::unique_ptr<DockerStream>> stream) {
     calls_.erase(*id);
@@ -167,6 +168,7 @@ void ContainerRun::started() {
   }
   if (creation_->spec().watch_cpu) watch_cpu();
   if (creation_->spec().watch_disk) watch_disk();
+  if (!keep_.empty()) return stream_->write(environment_text(creation_->job().env), true);
   if (job_.forward_stdin) forward_stdin();
 }
 

@@ -220,7 +220,8 @@ TEST_P(Contexts, what_a_job_changed_is_kept_and_found_again) {
   const std::string key = "key-" + std::to_string(::getpid());
   for (const bool first : {true, false}) {
     Job changes = job();
-    changes.argv = {"sh", "-c", "echo kept > /tmp/kept"};
+    changes.argv = {"sh", "-c", "[ ${#SECRET} = 6 ] && [ -z \"$(cat)\" ] && echo kept > /tmp/kept"};
+    changes.env["SECRET"] = "s3cr3t";
     std::optional<std::pair<std::optional<JobResult>, std::optional<Job>>> kept;
     ASSERT_TRUE(executor_->keep(changes, key, nobody_, [&](std::optional<JobResult> result, std::optional<Job> next) {
       kept.emplace(std::move(result), std::move(next));
@@ -228,6 +229,10 @@ TEST_P(Contexts, what_a_job_changed_is_kept_and_found_again) {
     turn_until([&] { return kept.has_value(); });
     ASSERT_TRUE(kept && kept->second) << (kept->first ? words(kept->first->outcome) : "");
     EXPECT_EQ(kept->first.has_value(), first);
+    const auto image = ask("GET", "/images/" + kept->second->image + "/json");
+    ASSERT_TRUE(image && image->status == 200);
+    EXPECT_EQ(image->body.find("s3cr3t"), std::string::npos) << image->body;
+    EXPECT_NE(image->body.find("PATH=/bin"), std::string::npos) << image->body;
     Job next = *kept->second;
     next.argv = {"cat", "/tmp/kept"};
     std::optional<JobResult> result;
