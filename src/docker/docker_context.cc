@@ -317,9 +317,10 @@ Outcome DockerContext::outcome_of(const Running& now) const {
   const WitnessReport& report = now.report;
   if (now.given_up) return *now.given_up;
   if (report.exec_errno) return {Kind::setup_failed, *report.exec_errno, "execve " + printable_name(now.command.argv[0])};
-  if (!report.ended)
-    return {Kind::setup_failed, 0, "start the command",
-            printable_line(now.plain_error.empty() ? "the daemon did not start it" : now.plain_error)};
+  // A daemon that could not start it says so.
+  if (!report.ended && (report.started || now.plain_error.empty()))
+    return {Kind::lost, 0, "", "nobody knows how it ended: what watches it in the container was killed, by itself or another there"};
+  if (!report.ended) return {Kind::setup_failed, 0, "start the command", printable_line(now.plain_error)};
   const Outcome plain = report.signal ? Outcome{Kind::signaled, *report.signal} : Outcome{Kind::exited, report.exit_status.value_or(0)};
   if (plain.succeeded()) return plain;
   if (report.oom_kills > 0)
