@@ -129,6 +129,34 @@ TEST_P(Contexts, a_command_cannot_speak_as_its_witness) {
   EXPECT_EQ(result.output.out.find("\nreached"), std::string::npos) << result.output.out << result.output.err;
 }
 
+TEST_P(Contexts, a_command_that_kills_what_watches_it_was_started_all_the_same) {
+  auto context = open();
+  ASSERT_TRUE(context);
+  const JobResult result = shell(*context, "kill -9 -1; echo still");
+  EXPECT_EQ(result.outcome.kind, Outcome::Kind::lost) << words(result.outcome);
+  EXPECT_EQ(result.outcome.step, "");
+  EXPECT_NE(result.outcome.detail.find("was killed"), std::string::npos) << result.outcome.detail;
+  EXPECT_TRUE(context->alive());
+  EXPECT_EQ(words(shell(*context, "exit 4").outcome), "exited 4");
+}
+
+TEST_P(Contexts, a_cancel_ends_what_opens_and_what_runs) {
+  std::optional<Result<std::unique_ptr<Context>>> opened;
+  ASSERT_TRUE(executor_->open(job(), [&](Result<std::unique_ptr<Context>> context) { opened = std::move(context); }));
+  executor_->cancel_all();
+  turn_until([&] { return opened.has_value(); });
+  ASSERT_FALSE(*opened);
+  EXPECT_EQ((*opened).error().code, ErrorCode::cancelled) << (*opened).error().what;
+  auto context = open();
+  ASSERT_TRUE(context);
+  std::optional<JobResult> result;
+  ASSERT_TRUE(context->start({.argv = {"sleep", "1000"}}, nobody_, [&](JobResult ended) { result = std::move(ended); }));
+  executor_->cancel_all();
+  turn_until([&] { return result.has_value(); });
+  EXPECT_EQ(result->outcome.kind, Outcome::Kind::cancelled) << words(result->outcome);
+  EXPECT_TRUE(context->alive());
+}
+
 TEST_P(Contexts, files_come_out) {
   auto context = open();
   ASSERT_TRUE(context);
@@ -189,12 +217,19 @@ TEST_P(Contexts, a_daemon_that_dies_loses_its_jobs_at_once) {
   } listener;
   Job sleeping = job();
   sleeping.argv = {"sh", "-c", "echo begun; sleep 1000"};
-  std::optional<JobResult> result;
+  std::unique_ptr<Context> context;
+  ASSERT_TRUE(executor->open(job(), [&](Result<std::unique_ptr<Context>> opened) { context = opened ? std::move(*opened) : nullptr; }));
+  turn_until([&] { return context != nullptr; });
+  std::optional<JobResult> result, of_context;
+  Hears hears;
+  ASSERT_TRUE(context->start({.argv = sleeping.argv}, hears, [&](JobResult ended) { of_context = std::move(ended); }));
   ASSERT_TRUE(executor->start(sleeping, listener, [&](JobResult ended) { result = std::move(ended); }));
-  turn_until([&] { return !listener.heard.empty() || result; });
+  turn_until([&] { return (!listener.heard.empty() && !hears.heard.empty()) || result || of_context; });
   own->stop();
-  turn_until([&] { return result.has_value(); });
-  ASSERT_TRUE(result);
+  turn_until([&] { return result.has_value() && of_context.has_value(); });
+  ASSERT_TRUE(result && of_context);
+  EXPECT_EQ(of_context->outcome.kind, Outcome::Kind::lost) << words(of_context->outcome);
+  EXPECT_EQ(of_context->outcome.step, kExecutorGone) << of_context->outcome.detail;
   EXPECT_EQ(result->outcome.kind, Outcome::Kind::lost) << words(result->outcome);
   EXPECT_EQ(result->output.out, "begun\n");
 }
