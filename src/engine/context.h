@@ -41,8 +41,9 @@ class Context {
   /// Starts a command; one at a time. `done` gets the result, later, from the reactor. Its main process's end is the command's end: what
   /// it left running stays (a service), and is named in `leftovers`. A limit on wall or output ends the command's session of processes
   /// (setsid(2)) and nothing else; a limit of the context's (memory, pids) that one command hits is that command's outcome. `lost`: the
-  /// context itself has gone (removed from outside, its first process killed, out of disk); alive() is false then and nothing can be
-  /// started any more. An Error means that nothing was started.
+  /// context itself has gone (removed from outside, its first process killed, out of disk), and alive() is false: nothing can be started
+  /// any more; or what watched the command in there was killed. kExecutorGone is its step where no other context would do better. An Error
+  /// means that nothing was started.
   virtual Result<void> start(ContextCommand command, JobListener& listener, std::function<void(JobResult)> done) = 0;
   /// Passes a signal to the running command's processes.
   virtual void signal(int number) = 0;

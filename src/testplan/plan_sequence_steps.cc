@@ -227,6 +227,7 @@ PlanTask<JobResult> PlanSequence::command(ContextCommand command, Heard heard) {
   ended = std::move(*brought_->ended);
   brought_->ended.reset();
   if (ended.outcome.kind == Outcome::Kind::cancelled) progress_.cancel();
+  if (ended.outcome.kind == Outcome::Kind::lost && ended.outcome.step == kExecutorGone) progress_.lose(ended.outcome.detail);
   co_return ended;
 }
 
