@@ -25,7 +25,8 @@ struct ContextCommand {
   std::map<std::string, std::string> env;  ///< over the context's
   std::string cwd;                         ///< absolute; "": the context's
   std::string input;                       ///< what it reads from stdin, then end of file; with `terminal` what is typed
-  bool terminal = false;                   ///< stdin, stdout and stderr are one terminal of 24x80 (pty(7)), all output is Stream::out
+  bool terminal = false;  ///< stdin, stdout and stderr are one terminal of 24x80 (pty(7)), all output is Stream::out, and TERM is xterm
+                          ///< unless `env` or the job's says
   std::optional<std::chrono::milliseconds> wall;  ///< from exec to the end of its main process
   std::optional<std::uint64_t> output_bytes;      ///< as Limits::output_bytes
   std::uint64_t capture_bytes = 16ull << 20;      ///< as Job::capture_bytes
