@@ -18,6 +18,8 @@
 namespace casemate {
 namespace {
 
+constexpr std::uint64_t kLeastOfLap = 1024;  // bytes, DockerRequest::lap
+
 using OpenedStream = std::function<void(Result<std::unique_ptr<DockerStream>>)>;
 
 // What would make a request something else than it says. Paths are percent-encoded by who makes them.
@@ -71,6 +73,7 @@ class CurlDockerApi final : public DockerApi {
   void ended(CURL* easy, CURLcode code);
   void finish(DockerCallId id, Result<DockerReply> result);
   void watch_silence(DockerCallId id, DockerCall& call);
+  static bool end_lap(DockerCall& call, Reactor::Clock::time_point now);
   void ask_soon(const std::string& path, DockerCall::Done done);
 
   Reactor& reactor_;
@@ -117,11 +120,25 @@ Result<void> CurlDockerApi::start(DockerCallId id, DockerCall& call) {
 void CurlDockerApi::watch_silence(DockerCallId id, DockerCall& call) {
   const auto silence = call.request().silence;
   if (silence.count() == 0) return;
-  call.silence_timer = reactor_.schedule(call.last_byte() + silence, [this, id, &call, silence] {
+  const auto lap = call.request().lap;
+  auto due = call.last_byte() + silence;
+  if (lap.count() > 0) due = std::min<Reactor::Clock::time_point>(due, call.lap_began.value_or(Reactor::Clock::now()) + lap);
+  call.silence_timer = reactor_.schedule(due, [this, id, &call, silence, lap] {
     call.silence_timer = 0;
-    if (Reactor::Clock::now() - call.last_byte() < silence) return watch_silence(id, call);
-    finish(id, std::unexpected(daemon_hangs(endpoint_, silence, call.doing())));
+    const auto now = Reactor::Clock::now();
+    if (now - call.last_byte() >= silence) return finish(id, std::unexpected(daemon_hangs(endpoint_, silence, call.doing())));
+    if (lap.count() > 0 && !end_lap(call, now)) return finish(id, std::unexpected(daemon_dribbles(endpoint_, lap, call.doing())));
+    watch_silence(id, call);
   });
+}
+
+// False: the answer came too slowly.
+bool CurlDockerApi::end_lap(DockerCall& call, Reactor::Clock::time_point now) {
+  if (!call.lap_began || now - *call.lap_began < call.request().lap) return true;
+  const bool slow = call.answered() - call.lap_answered < kLeastOfLap;
+  call.lap_began = now;
+  call.lap_answered = call.answered();
+  return !slow;
 }
 
 void CurlDockerApi::ended(CURL* easy, CURLcode code) {

@@ -26,7 +26,9 @@ struct DockerRequest {
   std::string content_type = "application/json";
   std::vector<std::string> headers;  ///< "X-Registry-Auth: ..."
   std::chrono::milliseconds silence =
-      std::chrono::seconds(30);            ///< no byte for so long: the daemon hangs; 0: may take for ever (wait, events)
+      std::chrono::seconds(30);  ///< no byte for so long: the daemon hangs; 0: may take for ever (wait, events)
+  /// Once an answer has begun, each so long of it brings 1 KiB at least, or the daemon hangs; 0: it may dribble (progress of pulls).
+  std::chrono::milliseconds lap = std::chrono::seconds(30);
   std::uint64_t most_bytes = 16ull << 20;  ///< of an answer that is not streamed
   /// The body instead of `body`, in pieces ("" at its end): a tar, a build's context. Called in the engine's thread.
   std::function<Result<std::string>()> produce;

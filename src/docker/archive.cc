@@ -185,8 +185,9 @@ Result<void> StagedTree::begin(const TarEntry& entry) {
   const auto slash = inside->find('/');
   const std::string below = slash == std::string::npos ? "" : inside->substr(slash + 1);
   const std::string path = below.empty() ? place_ : place_.empty() ? below : place_ + "/" + below;
-  if (path.empty()) return {};                          // the root itself
-  if (++entries_ > bounds_.max_entries + 1) return {};  // collect() stops before
+  if (path.empty()) return {};               // the root itself
+  if (++entries_ > bounds_.max_entries + 1)  // collect() stops before
+    return fail(ErrorCode::exhausted, fmt::format("more than {} entries", bounds_.max_entries));
   if (path.size() >= PATH_MAX) return {};
   if (entry.type == TarEntry::Type::file) {
     if (entry.size > bounds_.max_file_bytes || entry.size > bounds_.max_total_bytes - std::min(total_, bounds_.max_total_bytes)) {

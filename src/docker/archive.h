@@ -60,8 +60,10 @@ class StagedTree {
   TarReader reader(const std::string& place);
   /// The path of the file that ended the last reader for its size, with that; "" none.
   [[nodiscard]] const std::string& oversized() const { return oversized_; }
-  /// Entries taken so far; more than the bound's are dropped.
+  /// Entries that came so far.
   [[nodiscard]] std::uint64_t entries() const { return entries_; }
+  /// More came than the bounds allow: readers end with an Error.
+  [[nodiscard]] bool full() const { return entries_ > bounds_.max_entries + 1; }
 
   /// Something that is there and can't be had: stands as a socket (what archives leave out), or as an empty file of that size.
   void put_socket(const std::string& path);

@@ -102,13 +102,16 @@ bool DockerCall::take_body(std::string_view bytes) {
 std::size_t DockerCall::on_body(char* bytes, std::size_t, std::size_t count, void* self) {
   auto& call = *static_cast<DockerCall*>(self);
   call.last_byte_ = Reactor::Clock::now();
+  call.answered_ += count;
   return !call.muted_ && call.take_body({bytes, count}) ? count : 0;
 }
 
 std::size_t DockerCall::on_header(char* bytes, std::size_t, std::size_t count, void* self) {
   auto& call = *static_cast<DockerCall*>(self);
   call.last_byte_ = Reactor::Clock::now();
+  if (!call.lap_began) call.lap_began = call.last_byte_;
   call.header_bytes_ += count;
+  call.answered_ += count;
   if (call.header_bytes_ > kMostHeaderBytes) {
     call.nonsense_ = fmt::format("answers with more than {} of headers", format_bytes(kMostHeaderBytes));
     return 0;

@@ -31,13 +31,17 @@ class DockerCall {
   [[nodiscard]] std::string doing() const { return request_.method + " " + request_.path.substr(0, request_.path.find('?')); }
   /// When a byte last went one way or the other.
   [[nodiscard]] Reactor::Clock::time_point last_byte() const { return last_byte_; }
+  /// Bytes of the answer, with its head.
+  [[nodiscard]] std::uint64_t answered() const { return answered_; }
   [[nodiscard]] Done take_done() { return std::move(done_); }
   /// From here on nothing that comes is handed on, and the transfer ends by itself.
   void mute() { muted_ = true; }
   [[nodiscard]] bool muted() const { return muted_; }
 
   Reactor::TimerId silence_timer = 0;
-  bool added = false;  ///< to the loop
+  std::optional<Reactor::Clock::time_point> lap_began;  ///< DockerRequest::lap; the first with the answer
+  std::uint64_t lap_answered = 0;                       ///< answered() then
+  bool added = false;                                   ///< to the loop
 
  private:
   static std::size_t on_body(char* bytes, std::size_t, std::size_t count, void* self);
@@ -53,6 +57,7 @@ class DockerCall {
   std::array<char, CURL_ERROR_SIZE> reason_{};
   DockerReply reply_;
   std::size_t header_bytes_ = 0;
+  std::uint64_t answered_ = 0;
   std::optional<Error> failed_;  // of our own making, and why the transfer was ended
   std::string nonsense_;         // the same, where the daemon is at fault
   std::string produced_;

@@ -200,6 +200,8 @@ void Collection::got(const Task& task, const Result<DockerReply>& reply) {
     if (const auto whole = reader_->finish(); !whole) problem(whole.error().what);
   } else if (reply) {
     problem(docker_failure(*reply, fmt::format("read {} of the container", printable_name("/" + task.fetch.path))).what);
+  } else if (tree.full()) {
+    result_.changes_truncated = true;
   } else if (!tree.oversized().empty()) {
     // The rest of that directory in smaller parts.
     const std::string prefix = task.fetch.path + "/";

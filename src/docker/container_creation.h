@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "docker/api.h"
@@ -14,6 +15,9 @@
 
 namespace casemate {
 
+class ContainerOpening;
+class Context;
+
 /// Lives as long as the executor.
 struct DockerGround {
   DockerApi& api;
@@ -23,9 +27,11 @@ struct DockerGround {
   TellDocker tell;
   std::optional<ConfigUse> config;  ///< as DockerOptions
   std::string user;
-  std::string label_value;      ///< of kDockerLabel, on all we make
-  std::string witness;          ///< host path of the witness's program
-  bool witness_is_seen = true;  ///< the daemon can mount it; false: it is uploaded into each container
+  std::string label_value;               ///< of kDockerLabel, on all we make
+  std::string witness;                   ///< host path of the witness's program
+  bool witness_is_seen = true;           ///< the daemon can mount it; false: it is uploaded into each container
+  std::set<ContainerOpening*> openings;  ///< under way
+  std::set<Context*> contexts;           ///< that are open
   [[nodiscard]] bool podman() const { return api.version().name == "podman"; }
 };
 

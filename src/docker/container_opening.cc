@@ -7,11 +7,13 @@
 namespace casemate {
 
 void remove_container(DockerGround& ground, const std::string& id) {
-  DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id), .silence = std::chrono::seconds(5)};
+  DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id)};
+  remove.silence = remove.lap = std::chrono::seconds(5);
   (void)call_and_wait(ground.api, ground.reactor, std::move(remove));
 }
 
 ContainerOpening::~ContainerOpening() {
+  ground_.openings.erase(this);
   if (call_) ground_.api.forget(*call_);
   if (end_) ground_.reactor.cancel(*end_);
   search_.reset();
@@ -31,6 +33,8 @@ void ContainerOpening::begin(Done done) {
     find_layer();
   });
 }
+
+void ContainerOpening::cancel() { end(fail(ErrorCode::cancelled, "cancelled while the container was made ready")); }
 
 // Podman's storage is none of Docker's.
 void ContainerOpening::find_layer() {
@@ -56,7 +60,7 @@ void ContainerOpening::attached(std::unique_ptr<DockerStream> hold) {
   container_.hold = std::move(hold);
   container_.hold->listen(
       [](std::string_view) {},
-      [this](const Result<void>&) { end(fail(ErrorCode::system, "the container ended at its start", 0, "docker daemon")); });
+      [this](const Result<void>&) { end(fail(ErrorCode::system, "the container ended at its start")); });
   start();
 }
 

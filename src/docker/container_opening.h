@@ -27,11 +27,15 @@ class ContainerOpening {
   /// Called once, later. What keeps the opening alive may be in it.
   using Done = std::function<void(Result<OpenContainer>)>;
   ContainerOpening(DockerGround& ground, const Job& job)
-      : ground_(ground), creation_(std::make_unique<ContainerCreation>(ground, job, ContainerUse::context, random_token())) {}
+      : ground_(ground), creation_(std::make_unique<ContainerCreation>(ground, job, ContainerUse::context, random_token())) {
+    ground.openings.insert(this);
+  }
   ~ContainerOpening();
   ContainerOpening(const ContainerOpening&) = delete;
   ContainerOpening& operator=(const ContainerOpening&) = delete;
   void begin(Done done);
+  /// It ends with Error cancelled.
+  void cancel();
 
  private:
   void find_layer();

@@ -44,7 +44,8 @@ ContainerRun::~ContainerRun() {
   if (id_.empty() && creation_) id_ = creation_->id();
   creation_.reset();
   if (id_.empty()) return;
-  DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id_), .silence = std::chrono::seconds(5)};
+  DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id_)};
+  remove.silence = remove.lap = std::chrono::seconds(5);
   (void)call_and_wait(ground_.api, ground_.reactor, std::move(remove));
 }
 
@@ -102,7 +103,7 @@ void ContainerRun::schedule(Clock::duration after, std::function<void()> due) {
 // ---- the way up
 
 void ContainerRun::begin() {
-  creation_ = std::make_unique<ContainerCreation>(ground_, job_, ContainerUse::job, token_);
+  creation_ = std::make_unique<ContainerCreation>(ground_, job_, keep_.empty() ? ContainerUse::job : ContainerUse::kept, token_);
   creation_->begin([this](const Result<void>& made) {
     id_ = creation_->id();
     if (own_end_) return remove();
@@ -122,7 +123,8 @@ void ContainerRun::attach() {
     remove();
   });
   DockerRequest request{.method = "POST"};
-  request.path = fmt::format("/containers/{}/attach?stream=1&stdout=1&stderr=1{}", id_, job_.forward_stdin ? "&stdin=1" : "");
+  request.path =
+      fmt::format("/containers/{}/attach?stream=1&stdout=1&stderr=1{}", id_, job_.forward_stdin || !keep_.empty() ? "&stdin=1" : "");
   const auto id = std::make_shared<DockerCallId>();
   *id = ground_.api.open_stream(std::move(request), [this, id](Result<std::unique_ptr<DockerStream>> stream) {
     calls_.erase(*id);
@@ -167,6 +169,7 @@ void ContainerRun::started() {
   }
   if (creation_->spec().watch_cpu) watch_cpu();
   if (creation_->spec().watch_disk) watch_disk();
+  if (!keep_.empty()) return stream_->write(environment_text(creation_->job().env), true);
   if (job_.forward_stdin) forward_stdin();
 }
 
@@ -292,8 +295,10 @@ void ContainerRun::cancel() {
   if (collection_) collection_->stop();
   if (ending_) return;
   if (!start_) {
+    const bool again = own_end_.has_value();
     own_end_ = Outcome{Outcome::Kind::cancelled};
-    if (creation_ && creation_->image().id.empty()) creation_.reset();  // a pull may take its time; the daemon finishes it
+    if (creation_ && again) id_ = creation_->id();
+    if (creation_ && (again || creation_->image().id.empty())) creation_.reset();  // a pull may take its time; the daemon finishes it
     if (!id_.empty() || !creation_) remove();
     return;  // else the container that is being made comes to its end, and is removed
   }
@@ -483,7 +488,7 @@ void ContainerRun::remove() {
     return;
   }
   DockerRequest request{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id_)};
-  if (own_end_) request.silence = std::chrono::seconds(3);
+  if (own_end_) request.silence = request.lap = std::chrono::seconds(3);
   call(std::move(request), [this](const Result<DockerReply>& reply) {
     if (reply && reply->status >= 400 && reply->status != 404) result_.notes.push_back(docker_failure(*reply, "remove the container").what);
     id_.clear();  // what could not be removed is swept at the next start

@@ -34,7 +34,8 @@ class ContainerRun {
   ContainerRun& operator=(const ContainerRun&) = delete;
 
   void begin();
-  /// Once the job has ended well its container becomes an image with this name and label kDockerKept; kept() is its id.
+  /// Before begin(). Once the job has ended well its container becomes an image with this name and label kDockerKept; kept() is its id.
+  /// The job has no stdin, and its environment is not in the image.
   void keep(std::string key) { keep_ = std::move(key); }
   [[nodiscard]] const std::string& kept() const { return kept_; }
   void signal(int number);

@@ -81,24 +81,32 @@ class Specifier {
     body["Hostname"] = job_.hostname;
     body["User"] = setting_.user.empty() ? fmt::format("{}:{}", job_.user.uid, job_.user.gid) : setting_.user;
     body["WorkingDir"] = "/" + cwd_;
-    body["Env"] = environment();
+    if (setting_.use != ContainerUse::kept) body["Env"] = environment();
     body["Entrypoint"] = Json::array({std::string(kWitnessPlace)});
-    Json words = Json::array({setting_.use == ContainerUse::context ? "hold" : job_.report ? "report" : "job", setting_.token});
-    if (setting_.use == ContainerUse::job) {
+    Json words = Json::array({mode(), setting_.token});
+    if (!is_context()) {
       words.push_back((job_.profile == Profile::strict ? "strict" : "default") + taken_away());
       for (const std::string& word : job_.argv) words.push_back(word);
     }
     body["Cmd"] = std::move(words);
     body["Labels"] = {{std::string(kDockerLabel), setting_.label_value}};
-    const bool stdin_open = setting_.use == ContainerUse::context || job_.forward_stdin;
+    const bool stdin_open = setting_.use != ContainerUse::job || job_.forward_stdin;
     body["AttachStdin"] = stdin_open;
     body["AttachStdout"] = true;
     body["AttachStderr"] = true;
     body["OpenStdin"] = stdin_open;
-    body["StdinOnce"] = setting_.use == ContainerUse::job && stdin_open;
+    body["StdinOnce"] = !is_context() && stdin_open;
     body["Tty"] = false;
     body["Healthcheck"] = {{"Test", Json::array({"NONE"})}};
     body["HostConfig"] = std::move(host_);
+  }
+
+  [[nodiscard]] bool is_context() const { return setting_.use == ContainerUse::context; }
+
+  [[nodiscard]] const char* mode() const {
+    if (is_context()) return "hold";
+    if (setting_.use == ContainerUse::kept) return "told";
+    return job_.report ? "report" : "job";
   }
 
   // A name without "=" takes the variable away again: the image's, and what daemons put in by themselves.
@@ -116,7 +124,7 @@ class Specifier {
 
   // podman looks a name without "=" up in its own environment: there the witness takes what is not the job's away.
   [[nodiscard]] std::string taken_away() const {
-    if (!setting_.podman) return "";
+    if (!setting_.podman || setting_.use == ContainerUse::kept) return "";
     std::string names;
     std::vector<std::string> inherited = {"PATH", "HOME", "HOSTNAME", "TERM", "container"};
     for (const std::string& variable : setting_.image_env) inherited.push_back(variable.substr(0, variable.find('=')));
@@ -159,7 +167,7 @@ class Specifier {
       host_["MemorySwap"] = *limits.memory_bytes;  // memory and swap together: no swap
     }
     // The witness is one of them; where commands come by exec, each has one more.
-    if (limits.pids) host_["PidsLimit"] = *limits.pids + (setting_.use == ContainerUse::job ? 1 : 2);
+    if (limits.pids) host_["PidsLimit"] = *limits.pids + (is_context() ? 2 : 1);
     if (limits.cpus) host_["NanoCpus"] = static_cast<std::uint64_t>(std::llround(*limits.cpus * 1e9));
     ulimit("core", 0);
     ulimit("memlock", 8u << 20);
@@ -168,10 +176,9 @@ class Specifier {
     ulimit("nofile", limits.open_files.value_or(1024));
     ulimit("fsize", limits.file_bytes.value_or(1ull << 40));
     if (setting_.podman) ulimit("nproc", kMostProcesses);  // its own default may be more than its host lets it give
-    if (limits.cpu_time && setting_.use == ContainerUse::job)
-      ulimit("cpu", static_cast<std::uint64_t>(limits.cpu_time->count()) / 1000 + 1);
+    if (limits.cpu_time && !is_context()) ulimit("cpu", static_cast<std::uint64_t>(limits.cpu_time->count()) / 1000 + 1);
     host_["Ulimits"] = std::move(ulimits_);
-    spec_.watch_cpu = limits.cpu_time.has_value() && setting_.use == ContainerUse::job;
+    spec_.watch_cpu = limits.cpu_time.has_value() && !is_context();
     spec_.watch_disk = limits.disk_bytes.has_value();
     if (limits.disk_inodes && !limits.disk_bytes)
       spec_.notes.emplace_back("the limit on files of a writable layer is held on tmpfs alone: docker does not count files");

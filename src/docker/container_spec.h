@@ -28,8 +28,9 @@ struct ContainerSpecBody {
   std::vector<std::string> notes;  ///< what falls back, as Plan::notes
 };
 
-/// What the container is for.
-enum class ContainerUse { job, context };
+/// What the container is for. kept: a job whose container becomes an image; its environment is no part of the body, for it would stay in
+/// the image's config: the witness is told it (environment_text()).
+enum class ContainerUse { job, kept, context };
 
 /// What a container is made with beside its job.
 struct ContainerSetting {

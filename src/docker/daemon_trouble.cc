@@ -106,6 +106,12 @@ Error daemon_hangs(const DockerEndpoint& endpoint, std::chrono::milliseconds sil
                                                 endpoint.origin, format_duration(silence), doing));
 }
 
+Error daemon_dribbles(const DockerEndpoint& endpoint, std::chrono::milliseconds lap, std::string_view doing) {
+  return trouble(ErrorCode::system,
+                 fmt::format("the docker daemon at {} hangs: less than 1 KiB in {} for {}; is it overloaded, or stopped?", endpoint.origin,
+                             format_duration(lap), doing));
+}
+
 Error daemon_talks_nonsense(const DockerEndpoint& endpoint, std::string_view what, std::string_view doing) {
   return trouble(ErrorCode::corrupt,
                  fmt::format("what listens at {} {} ({}): is it a Docker Engine?", endpoint.origin, printable_line(what), doing));

@@ -19,6 +19,8 @@ inline constexpr const char* kDockerDaemon = "docker daemon";
                                        std::string_view doing);
 /// It has said nothing for `silence`.
 [[nodiscard]] Error daemon_hangs(const DockerEndpoint& endpoint, std::chrono::milliseconds silence, std::string_view doing);
+/// Its answer came at less than 1 KiB in a `lap`.
+[[nodiscard]] Error daemon_dribbles(const DockerEndpoint& endpoint, std::chrono::milliseconds lap, std::string_view doing);
 /// It answers, but not as a daemon does: `what` follows "the daemon at X".
 [[nodiscard]] Error daemon_talks_nonsense(const DockerEndpoint& endpoint, std::string_view what, std::string_view doing);
 

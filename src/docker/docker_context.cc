@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "base/untrusted_json.h"
 #include "docker/container_opening.h"
+#include "docker/daemon_trouble.h"
 #include "docker/frames.h"
 #include "docker/snapshot.h"
 #include "docker/step_collection.h"
@@ -27,7 +28,8 @@ constexpr std::size_t kMostServices = 64;  // streams that processes left behind
 constexpr auto kBacklogPause = std::chrono::milliseconds(5);
 constexpr auto kBeat = std::chrono::seconds(3);
 constexpr auto kHangs = std::chrono::seconds(10);
-constexpr auto kKillTime = std::chrono::seconds(5);  // then the container goes
+constexpr auto kStartTime = std::chrono::seconds(10);  // for the daemon's first word on a command
+constexpr auto kKillTime = std::chrono::seconds(5);    // then the container goes
 
 // One command while it runs.
 struct Running {
@@ -61,7 +63,7 @@ class DockerContext final : public Context {
 
   Result<void> start(ContextCommand command, JobListener& listener, std::function<void(JobResult)> done) override;
   void signal(int number) override;
-  void cancel() override { give_up({Outcome::Kind::cancelled}); }
+  void cancel() override;
   [[nodiscard]] bool alive() const override { return alive_; }
   void collect(std::vector<std::string> paths, std::string destination, std::function<void(Result<JobResult>)> done) override;
 
@@ -81,7 +83,10 @@ class DockerContext final : public Context {
   void send_signal(int number);
   void note_changes();
   void finish();
-  void lose(const std::string& why);
+  void finish_soon();
+  void lose(const std::string& why, std::string_view step = {});
+  void lose(const Error& why);
+  void hold_ended();
   void beat();
   [[nodiscard]] Outcome outcome_of(const Running& now) const;
 
@@ -101,12 +106,13 @@ class DockerContext final : public Context {
 
 DockerContext::DockerContext(DockerGround& ground, Job job, OpenContainer container)
     : ground_(ground), job_(std::move(job)), container_(std::move(container)), last_(container_.first) {
-  container_.hold->listen([](std::string_view) {},
-                          [this](const Result<void>&) { lose("the container was removed from outside, or its first process killed"); });
+  ground_.contexts.insert(this);
+  container_.hold->listen([](std::string_view) {}, [this](const Result<void>&) { hold_ended(); });
   beat();
 }
 
 DockerContext::~DockerContext() {
+  ground_.contexts.erase(this);
   for (const DockerCallId id : calls_) ground_.api.forget(id);
   for (const Reactor::TimerId timer : timers_) ground_.reactor.cancel(timer);
   taking_.reset();
@@ -139,6 +145,7 @@ void DockerContext::take_snapshot(std::function<void(Result<LayerSnapshot>)> the
   taking_ = std::make_unique<SnapshotTaking>(ground_.api, container_.id, container_.layer,
                                              [this, then = std::move(then)](Result<LayerSnapshot> taken) {
                                                schedule({}, [this, then, taken = std::move(taken)] {
+                                                 if (!taking_) return;  // cancelled
                                                  taking_.reset();
                                                  then(taken);
                                                });
@@ -181,10 +188,14 @@ void DockerContext::execute() {
   for (const auto& [name, value] : command.env) body["Env"].push_back(to_utf8(name + "=" + value));
   body["Cmd"] = {std::string(kWitnessPlace), "command", running_->token, job_.profile == Profile::strict ? "strict" : "default"};
   for (const std::string& word : command.argv) body["Cmd"].push_back(word);
-  call({.method = "POST", .path = fmt::format("/containers/{}/exec", container_.id), .body = body.dump()},
+  call({.method = "POST",
+        .path = fmt::format("/containers/{}/exec", container_.id),
+        .body = body.dump(),
+        .silence = kStartTime,
+        .lap = kStartTime},
        [this](const Result<DockerReply>& reply) {
          if (!running_ || running_->over) return;
-         if (!reply) return lose(reply.error().what);
+         if (!reply) return lose(reply.error());
          if (reply->status == 404) return lose("the container was removed from outside");
          if (reply->status != 201) return lose(docker_failure(*reply, "start a command in the container").what);
          if (const auto json = untrusted_object(reply->body)) running_->exec = text_at(*json, "Id", 64);
@@ -194,13 +205,13 @@ void DockerContext::execute() {
 
 void DockerContext::run() {
   Running& now = *running_;
-  DockerRequest request{.method = "POST", .path = fmt::format("/exec/{}/start", now.exec)};
+  DockerRequest request{.method = "POST", .path = fmt::format("/exec/{}/start", now.exec), .silence = kStartTime};
   request.body = nlohmann::json{{"Detach", false}, {"Tty", now.command.terminal}}.dump();
   const auto id = std::make_shared<DockerCallId>();
   *id = ground_.api.open_stream(std::move(request), [this, id](Result<std::unique_ptr<DockerStream>> stream) {
     calls_.erase(*id);
     if (!running_ || running_->over) return;
-    if (!stream) return lose(stream.error().what);
+    if (!stream) return lose(stream.error());
     running_->stream = std::move(*stream);
     listen();
   });
@@ -298,6 +309,28 @@ void DockerContext::send_signal(int number) {
        });
 }
 
+void DockerContext::cancel() {
+  if (const auto collected = std::exchange(collected_, nullptr)) {
+    taking_.reset();
+    collection_.reset();
+    schedule({}, [collected] { collected(fail(ErrorCode::cancelled, "cancelled while files were copied out")); });
+  }
+  if (!running_) return;
+  const bool again = running_->given_up && running_->given_up->kind == Outcome::Kind::cancelled;
+  if (!running_->over && !taking_) {
+    if (again) return lose("it was cancelled again while its processes were being ended");
+    return give_up({Outcome::Kind::cancelled});
+  }
+  // Before the command, or after it: only we are at work.
+  if (!running_->over) running_->given_up = {Outcome::Kind::cancelled};
+  if (running_->over) running_->result.collect_error = "cancelled while it was found out what the command changed";
+  running_->over = true;
+  taking_.reset();
+  collection_.reset();
+  last_.reset();
+  finish_soon();
+}
+
 void DockerContext::give_up(Outcome outcome) {
   if (!running_ || running_->over || running_->given_up) return;
   running_->given_up = std::move(outcome);
@@ -317,9 +350,10 @@ Outcome DockerContext::outcome_of(const Running& now) const {
   const WitnessReport& report = now.report;
   if (now.given_up) return *now.given_up;
   if (report.exec_errno) return {Kind::setup_failed, *report.exec_errno, "execve " + printable_name(now.command.argv[0])};
-  if (!report.ended)
-    return {Kind::setup_failed, 0, "start the command",
-            printable_line(now.plain_error.empty() ? "the daemon did not start it" : now.plain_error)};
+  // A daemon that could not start it says so.
+  if (!report.ended && (report.started || now.plain_error.empty()))
+    return {Kind::lost, 0, "", "nobody knows how it ended: what watches it in the container was killed, by itself or another there"};
+  if (!report.ended) return {Kind::setup_failed, 0, "start the command", printable_line(now.plain_error)};
   const Outcome plain = report.signal ? Outcome{Kind::signaled, *report.signal} : Outcome{Kind::exited, report.exit_status.value_or(0)};
   if (plain.succeeded() && report.pids_refused == 0) return plain;
   if (report.oom_kills > 0 && !plain.succeeded())
@@ -347,7 +381,7 @@ void DockerContext::command_ended() {
   now.err->end();
   if (now.command.changes && alive_) return note_changes();
   last_.reset();
-  schedule({}, [this] { finish(); });
+  finish_soon();
 }
 
 void DockerContext::look_again() {
@@ -355,9 +389,10 @@ void DockerContext::look_again() {
     if (!running_ || running_->over) return;
     const auto json = reply && reply->status == 200 ? untrusted_object(reply->body) : std::nullopt;
     const auto* state = json ? member_if(*json, "State", &nlohmann::json::is_object) : nullptr;
-    if (!reply) return lose(reply.error().what);
+    if (!reply) return lose(reply.error());
     if (!state || !true_at(*state, "Running")) return lose("the container was removed from outside, or its first process killed");
     running_->over = true;
+    last_.reset();
     finish();
   });
 }
@@ -395,6 +430,12 @@ void DockerContext::note_changes() {
   });
 }
 
+void DockerContext::finish_soon() {
+  schedule({}, [this, token = running_->token] {
+    if (running_ && running_->token == token) finish();
+  });
+}
+
 void DockerContext::finish() {
   const std::unique_ptr<Running> now = std::move(running_);
   JobResult result = std::move(now->result);
@@ -414,7 +455,18 @@ void DockerContext::finish() {
   now->done(std::move(result));
 }
 
-void DockerContext::lose(const std::string& why) {
+// A daemon that goes away takes the container's stream with it: is it there?
+void DockerContext::hold_ended() {
+  call({.path = "/_ping", .silence = kHangs, .lap = kHangs}, [this](const Result<DockerReply>& reply) {
+    if (!reply) return lose(reply.error());
+    lose("the container was removed from outside, or its first process killed");
+  });
+}
+
+// The daemon's own silence, or its refusal of one thing.
+void DockerContext::lose(const Error& why) { lose(why.what, why.where == kDockerDaemon ? kExecutorGone : std::string_view()); }
+
+void DockerContext::lose(const std::string& why, std::string_view step) {
   alive_ = false;
   if (collected_) {
     const auto collected = std::exchange(collected_, nullptr);
@@ -425,19 +477,17 @@ void DockerContext::lose(const std::string& why) {
   running_->over = true;
   running_->given_up = running_->given_up && running_->given_up->kind != Outcome::Kind::lost && running_->report.ended
                            ? running_->given_up
-                           : std::optional<Outcome>({Outcome::Kind::lost, 0, "", why});
+                           : std::optional<Outcome>({Outcome::Kind::lost, 0, std::string(step), why});
   running_->result.outcome = *running_->given_up;
-  schedule({}, [this] {
-    if (running_) finish();
-  });
+  finish_soon();
 }
 
 void DockerContext::beat() {
   schedule(kBeat, [this] {
     if (!alive_) return;
     if (!running_) return beat();
-    call({.path = "/_ping", .silence = kHangs}, [this](const Result<DockerReply>& reply) {
-      if (!reply) return lose(reply.error().what);
+    call({.path = "/_ping", .silence = kHangs, .lap = kHangs}, [this](const Result<DockerReply>& reply) {
+      if (!reply) return lose(reply.error());
       beat();
     });
   });
@@ -482,7 +532,10 @@ Result<void> open_docker_context(DockerGround& ground, Job job, OpenedContext op
   TRY(check_docker_job(ground, job, ContainerUse::context));
   const auto opening = std::make_shared<ContainerOpening>(ground, job);
   opening->begin([&ground, job, opening, opened = std::move(opened)](Result<OpenContainer> container) {
-    if (!container) return opened(std::unexpected(std::move(container.error())));
+    if (!container) {
+      if (container.error().where == kDockerDaemon) container.error().where = kExecutorGone;
+      return opened(std::unexpected(std::move(container.error())));
+    }
     opened(std::make_unique<DockerContext>(ground, job, std::move(*container)));
   });
   return {};

@@ -9,6 +9,7 @@
 
 #include "base/digest.h"
 #include "base/untrusted_json.h"
+#include "docker/container_opening.h"
 #include "docker/container_run.h"
 #include "docker/docker_context.h"
 #include "docker/sweep.h"
@@ -82,10 +83,14 @@ class DockerExecutor final : public Executor {
 
   void signal_all(int number) override {
     each([&](ContainerRun& run) { run.signal(number); });
+    for (Context* context : ground_.contexts) context->signal(number);
+    for (ContainerOpening* opening : ground_.openings) opening->cancel();
   }
 
   void cancel_all() override {
     each([](ContainerRun& run) { run.cancel(); });
+    for (Context* context : ground_.contexts) context->cancel();
+    for (ContainerOpening* opening : ground_.openings) opening->cancel();
   }
 
   void cancel(const JobListener& listener) override {
@@ -153,7 +158,7 @@ class DockerExecutor final : public Executor {
     beat_ = reactor_.schedule(Reactor::Clock::now() + kBeat, [this] {
       beat_.reset();
       if (running_.empty()) return;
-      ping_ = api_->call({.path = "/_ping", .silence = kHangs}, [this](Result<DockerReply> reply) {
+      ping_ = api_->call({.path = "/_ping", .silence = kHangs, .lap = kHangs}, [this](Result<DockerReply> reply) {
         ping_.reset();
         if (!reply) each([&](ContainerRun& run) { run.lose(reply.error()); });
         beat();

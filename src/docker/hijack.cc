@@ -106,8 +106,7 @@ void Hijack::receive() {
     // What comes after a head is the stream's, and stays where it is until somebody listens.
     if (answer_.find("\r\n\r\n") != std::string::npos) break;
   }
-  restart_clock();
-  take_answer(false);
+  take_answer(false);  // the clock goes on: a head that dribbles is none
 }
 
 void Hijack::take_answer(bool ended) {

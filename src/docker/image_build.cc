@@ -52,6 +52,7 @@ class RunningBuild final : public ImageBuild {
                                              {"forcerm", "1"}});
     if (const std::string all = DockerConfig::read().all(); !all.empty()) request.headers.push_back("X-Registry-Config: " + all);
     request.silence = kSilence;
+    request.lap = {};
     request.produce = [this] { return context_->next(); };
     request.stream = [this](std::string_view bytes) { return objects_.feed(bytes); };
     call_ = api_.call(std::move(request), [this](Result<DockerReply> reply) {

@@ -73,6 +73,7 @@ class RunningPull final : public ImagePull {
         "/images/create?" + docker_query({{"fromImage", image_.name}, {"tag", image_.digest.empty() ? image_.tag : image_.digest}});
     if (credentials) request.headers.push_back("X-Registry-Auth: " + auth_header(*credentials, registry_));
     request.silence = kSilence;
+    request.lap = {};
     request.stream = [this](std::string_view bytes) { return objects_.feed(bytes); };
     say(lines_.line());
     call_ = api_.call(std::move(request), [this](Result<DockerReply> reply) {

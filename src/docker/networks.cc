@@ -28,7 +28,7 @@ DockerCallId make_docker_network(DockerApi& api, const DockerNetworkOrder& order
                                {"Labels", {{std::string(kDockerLabel), order.label_value}}}};
   DockerRequest request{.method = "POST", .path = "/networks/create"};
   request.body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  request.silence = kSilence;
+  request.silence = request.lap = kSilence;
   return api.call(std::move(request), [done = std::move(done)](Result<DockerReply> reply) {
     if (!reply) return done(std::unexpected(reply.error()));
     if (reply->status != 201 && reply->status != 200) return done(std::unexpected(docker_failure(*reply, "make a network")));
@@ -41,7 +41,7 @@ DockerCallId make_docker_network(DockerApi& api, const DockerNetworkOrder& order
 
 DockerCallId remove_docker_network(DockerApi& api, const std::string& id, std::function<void(Result<void>)> done) {
   DockerRequest request{.method = "DELETE", .path = "/networks/" + (is_id(id) ? id : "-")};
-  request.silence = kSilence;
+  request.silence = request.lap = kSilence;
   return api.call(std::move(request), [done = std::move(done)](Result<DockerReply> reply) {
     if (!reply) return done(std::unexpected(reply.error()));
     if (reply->status / 100 != 2 && reply->status != 404) return done(std::unexpected(docker_failure(*reply, "remove a network")));

@@ -45,7 +45,7 @@ bool take_number(std::string_view& text, Number& value) {
 nlohmann::json listed(DockerApi& api, Reactor& reactor, const char* path) {
   const std::string filter = nlohmann::json{{"label", {std::string(kDockerLabel)}}}.dump();
   DockerRequest request{.path = fmt::format("{}?{}", path, docker_query({{"all", "1"}, {"filters", filter}}))};
-  request.silence = kMostTime;
+  request.silence = request.lap = kMostTime;
   const auto reply = call_and_wait(api, reactor, std::move(request));
   if (!reply || reply->status != 200) return nlohmann::json::array();
   auto list = nlohmann::json::parse(reply->body, nullptr, false);
@@ -70,7 +70,7 @@ Result<void> sweep_docker(DockerApi& api, Reactor& reactor) {
   const auto until = Reactor::Clock::now() + kMostTime;
   const auto remove = [&](const std::string& path) {
     if (Reactor::Clock::now() >= until) return;
-    (void)call_and_wait(api, reactor, {.method = "DELETE", .path = path, .silence = kMostTime});
+    (void)call_and_wait(api, reactor, {.method = "DELETE", .path = path, .silence = kMostTime, .lap = kMostTime});
   };
   const auto label_of = [](const nlohmann::json& each) {
     const auto* labels = member_if(each, "Labels", &nlohmann::json::is_object);

@@ -387,13 +387,34 @@ std::string take_away(const std::string& text) {
   return profile;
 }
 
+// The environment becomes what stdin says, which is empty from then on. False: it breaks off.
+bool take_environment() {
+  std::string text;
+  while (!text.ends_with(std::string(2, '\0')) && text != std::string(1, '\0')) {
+    char byte = 0;
+    const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    text += byte;
+  }
+  ::clearenv();
+  for (std::size_t at = 0; text[at] != '\0'; at = text.find('\0', at) + 1) {
+    const std::string variable = text.c_str() + at;
+    const auto equals = variable.find('=');
+    ::setenv(variable.substr(0, equals).c_str(), variable.c_str() + (equals == std::string::npos ? variable.size() : equals + 1), 1);
+  }
+  const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  return nothing && ::dup2(nothing.get(), STDIN_FILENO) == STDIN_FILENO;
+}
+
 }  // namespace
 
 int witness_main(const std::vector<std::string>& words) {
   const std::string mode = words.empty() ? "" : words[0];
   if (mode == "hold") return hold();
   if (mode == "signal" && words.size() == 3) return signal_session(std::atoi(words[1].c_str()), std::atoi(words[2].c_str()));
-  if ((mode != "job" && mode != "report" && mode != "command") || words.size() <= 3) return 125;
+  if ((mode != "job" && mode != "report" && mode != "told" && mode != "command") || words.size() <= 3) return 125;
+  if (mode == "told" && !take_environment()) return 125;
   Witness witness(words[1], take_away(words[2]) == "strict", mode != "command", {words.begin() + 3, words.end()});
   if (mode == "report") witness.pass_report_on();
   return witness.go();

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -60,11 +61,15 @@ class WitnessReader {
   bool in_line_ = false;
 };
 
+/// An environment as `told` reads it: "NAME=value" and a zero byte for each, and another zero byte.
+[[nodiscard]] std::string environment_text(const std::map<std::string, std::string>& environment);
+
 /// The program: the words after its name are
 /// `job TOKEN PROFILE[,VARIABLE...] COMMAND...` (the variables are taken away; as pid 1: runs it, reaps, passes signals on, kills what is
 /// left, reports), `report TOKEN PROFILE[,VARIABLE...] COMMAND...` (the same; what the command writes to descriptor 3 goes among the
-/// lines), `hold TOKEN` (as pid 1: reaps until its stdin ends), `command TOKEN PROFILE COMMAND...` (by exec, where another holds; what is
-/// left stays), `signal NUMBER SESSION` (to all processes of a session, as WitnessReport::started has it). Gives the exit status.
+/// lines), `told TOKEN PROFILE COMMAND...` (as job; the command's environment is what comes on stdin, as environment_text() has it, and its
+/// stdin is empty), `hold TOKEN` (as pid 1: reaps until its stdin ends), `command TOKEN PROFILE COMMAND...` (by exec, where another holds;
+/// what is left stays), `signal NUMBER SESSION` (to all processes of a session, as WitnessReport::started has it). Gives the exit status.
 int witness_main(const std::vector<std::string>& words);
 
 }  // namespace casemate

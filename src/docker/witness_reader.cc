@@ -76,6 +76,13 @@ void WitnessReport::hear(std::string_view line) {
   }
 }
 
+std::string environment_text(const std::map<std::string, std::string>& environment) {
+  std::string text;
+  for (const auto& [name, value] : environment) text.append(name).append("=").append(value).push_back('\0');
+  text.push_back('\0');
+  return text;
+}
+
 WitnessReader::WitnessReader(const std::string& token, std::function<void(std::string_view)> take,
                              std::function<void(std::string_view)> said)
     : mark_('\0' + ("casemate-" + token + " ")), take_(std::move(take)), said_(std::move(said)) {}

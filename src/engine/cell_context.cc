@@ -167,6 +167,7 @@ Job CellContext::job_of(const ContextCommand& command) const {
   job.argv = command.argv;
   job.env = job_.env;
   for (const auto& [name, value] : command.env) job.env[name] = value;
+  if (command.terminal) job.env.emplace("TERM", "xterm");
   job.cwd = command.cwd.empty() ? job_.cwd : command.cwd;
   job.limits.wall = command.wall;
   return job;

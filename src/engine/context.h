@@ -25,7 +25,8 @@ struct ContextCommand {
   std::map<std::string, std::string> env;  ///< over the context's
   std::string cwd;                         ///< absolute; "": the context's
   std::string input;                       ///< what it reads from stdin, then end of file; with `terminal` what is typed
-  bool terminal = false;                   ///< stdin, stdout and stderr are one terminal of 24x80 (pty(7)), all output is Stream::out
+  bool terminal = false;  ///< stdin, stdout and stderr are one terminal of 24x80 (pty(7)), all output is Stream::out, and TERM is xterm
+                          ///< unless `env` or the job's says
   std::optional<std::chrono::milliseconds> wall;  ///< from exec to the end of its main process
   std::optional<std::uint64_t> output_bytes;      ///< as Limits::output_bytes
   std::uint64_t capture_bytes = 16ull << 20;      ///< as Job::capture_bytes
@@ -41,8 +42,9 @@ class Context {
   /// Starts a command; one at a time. `done` gets the result, later, from the reactor. Its main process's end is the command's end: what
   /// it left running stays (a service), and is named in `leftovers`. A limit on wall or output ends the command's session of processes
   /// (setsid(2)) and nothing else; a limit of the context's (memory, pids) that one command hits is that command's outcome. `lost`: the
-  /// context itself has gone (removed from outside, its first process killed, out of disk); alive() is false then and nothing can be
-  /// started any more. An Error means that nothing was started.
+  /// context itself has gone (removed from outside, its first process killed, out of disk), and alive() is false: nothing can be started
+  /// any more; or what watched the command in there was killed. kExecutorGone is its step where no other context would do better. An Error
+  /// means that nothing was started.
   virtual Result<void> start(ContextCommand command, JobListener& listener, std::function<void(JobResult)> done) = 0;
   /// Passes a signal to the running command's processes.
   virtual void signal(int number) = 0;

@@ -314,9 +314,17 @@ class Installing {
     return job;
   }
 
+  // No image, or no daemon: no fault of the tool's.
+  static bool is_executors(const Outcome& outcome) {
+    if (outcome.detail.empty()) return false;
+    return outcome.kind == Outcome::Kind::lost ? outcome.step == kExecutorGone
+                                               : outcome.kind == Outcome::Kind::setup_failed && outcome.step == "get the image";
+  }
+
   Result<JobResult> run(Job job, JobListener* listener) {
     auto result = around_.engine.run(std::move(job), listener);
     if (!result) result.error().what = fmt::format("{}: {}", label_.empty() ? "looking for " + tool_ : label_, result.error().what);
+    if (result && is_executors(result->outcome)) return fail(ErrorCode::system, result->outcome.detail);
     return result;
   }
 
@@ -396,6 +404,7 @@ class Installing {
         return fail(ErrorCode::cancelled, label_ + ": cancelled");
       case Outcome::Kind::setup_failed:
       case Outcome::Kind::lost:
+        if (is_executors(outcome)) return fail(ErrorCode::system, outcome.detail);
         return fail(ErrorCode::system, fmt::format("{}: {}", label_, printable_line(words(outcome))));
       default:
         break;

@@ -166,7 +166,8 @@ struct PlanResult {
   std::vector<CaseResult> cases;
   std::vector<StepResult> setup, teardown;
   std::string executor, image, image_digest;
-  std::string problem;  ///< why cases were not run: installation, no context; "" else
+  std::string problem;         ///< why cases were not run: installation, no context; "" else
+  bool executor_gone = false;  ///< who runs commands (a daemon) went away: the cases that had not ended are not run
 };
 
 }  // namespace casemate

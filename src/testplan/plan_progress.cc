@@ -62,6 +62,11 @@ void PlanProgress::stop(std::string why) {
   if (stopped_.empty()) stopped_ = std::move(why);
 }
 
+void PlanProgress::lose(const std::string& why) {
+  cancelled_ = result.executor_gone = true;
+  if (result.problem.empty()) result.problem = why;
+}
+
 std::string PlanProgress::lacks(const std::vector<PlanDependency>& needs, const PlanCase* own, const CaseResult* own_result) const {
   for (const PlanDependency& need : needs) {
     if (need.id.empty()) continue;
@@ -153,7 +158,7 @@ void PlanProgress::close() {
     const char* name = sigabbrev_np(number);
     why = name ? fmt::format("interrupted (SIG{})", name) : fmt::format("interrupted (signal {})", number);
   } else if (cancelled_) {
-    why = "interrupted";
+    why = result.executor_gone ? result.problem : "interrupted";
   }
   for (CaseResult& one : result.cases) {
     if (one.status == PlanStatus::not_run && one.reason.empty()) one.reason = why;

@@ -34,6 +34,8 @@ class PlanProgress {
   [[nodiscard]] bool cancelled() const { return cancelled_ || engine.cancelled_by_signal() != 0; }
   /// A command was ended by somebody: the run is.
   void cancel() { cancelled_ = true; }
+  /// Who runs commands has gone (kExecutorGone): the run ends as if it were cancelled, for this reason.
+  void lose(const std::string& why);
   /// No more cases, for this reason.
   void stop(std::string why);
   [[nodiscard]] bool goes_on() const { return !cancelled() && stopped_.empty() && !refused; }

@@ -79,6 +79,7 @@ PlanTask<bool> PlanSequence::open_fresh() {
   brought_->opened.reset();
   if (!context) {
     open_problem_ = context.error().what;
+    if (opened_ > 0 && context.error().where == kExecutorGone) progress_.lose(open_problem_);
     if (!progress_.cancelled() && progress_.result.problem.empty()) progress_.result.problem = open_problem_;
     co_return false;
   }

@@ -318,6 +318,7 @@ PlanTask<JobResult> PlanSequence::command(ContextCommand command, Heard heard) {
   brought_->ended.reset();
   if (ended.outcome.kind == Outcome::Kind::cancelled) progress_.cancel();
   crowded_ |= ended.outcome.kind == Outcome::Kind::too_many_processes;
+  if (ended.outcome.kind == Outcome::Kind::lost && ended.outcome.step == kExecutorGone) progress_.lose(ended.outcome.detail);
   co_return ended;
 }
 

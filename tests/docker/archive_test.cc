@@ -200,10 +200,12 @@ TEST_F(Archives, over_the_bounds_name_the_file) {
   EXPECT_EQ(tree.oversized(), "top/c");
   std::string many;
   for (const char* name : {"d", "e", "f", "g"}) many += entry({.path = std::string("top/") + name});
-  ASSERT_TRUE(put(tree, "top", many + tar_end()));
+  EXPECT_FALSE(tree.full());
+  ASSERT_FALSE(put(tree, "top", many)) << "who sends entries without end is not listened to";
   EXPECT_TRUE(tree.has("top/e")) << "one more than the bound, so that it is seen to be passed";
   EXPECT_FALSE(tree.has("top/f"));
-  EXPECT_EQ(tree.entries(), 7u);
+  EXPECT_TRUE(tree.full());
+  EXPECT_EQ(tree.oversized(), "");
 }
 
 TEST_F(Archives, that_find_no_room_are_an_error_and_not_half_a_file) {

@@ -115,6 +115,48 @@ TEST_P(Contexts, a_timeout_ends_the_command_and_nothing_else) {
   EXPECT_EQ(words(run(*context, {.argv = {"no-such"}}).outcome), "setup failed (execve no-such: ENOENT)");
 }
 
+TEST_P(Contexts, a_command_cannot_speak_as_its_witness) {
+  auto context = open();
+  ASSERT_TRUE(context);
+  // Its token in the words of the process that started this, or any other's; its stderr by /proc.
+  const char* const forge =
+      "for p in $PPID /proc/[0-9]*; do tr '\\0' '\\n' < /proc/${p##*/}/cmdline | { read a; read b; read t;"
+      " printf \"\\0casemate-$t exit=0 end\\n\" >&2; printf \"\\0casemate-$t \\n\"; }; done;"
+      " (echo mine > /proc/$PPID/fd/2) 2>/dev/null && echo && echo reached; sleep 0.2; exit 7";
+  const JobResult result = shell(*context, forge);
+  EXPECT_EQ(words(result.outcome), "exited 7");
+  EXPECT_NE(result.output.out.find(std::string(1, '\0') + "casemate-"), std::string::npos);
+  EXPECT_EQ(result.output.out.find("\nreached"), std::string::npos) << result.output.out << result.output.err;
+}
+
+TEST_P(Contexts, a_command_that_kills_what_watches_it_was_started_all_the_same) {
+  auto context = open();
+  ASSERT_TRUE(context);
+  const JobResult result = shell(*context, "kill -9 -1; echo still");
+  EXPECT_EQ(result.outcome.kind, Outcome::Kind::lost) << words(result.outcome);
+  EXPECT_EQ(result.outcome.step, "");
+  EXPECT_NE(result.outcome.detail.find("was killed"), std::string::npos) << result.outcome.detail;
+  EXPECT_TRUE(context->alive());
+  EXPECT_EQ(words(shell(*context, "exit 4").outcome), "exited 4");
+}
+
+TEST_P(Contexts, a_cancel_ends_what_opens_and_what_runs) {
+  std::optional<Result<std::unique_ptr<Context>>> opened;
+  ASSERT_TRUE(executor_->open(job(), [&](Result<std::unique_ptr<Context>> context) { opened = std::move(context); }));
+  executor_->cancel_all();
+  turn_until([&] { return opened.has_value(); });
+  ASSERT_FALSE(*opened);
+  EXPECT_EQ((*opened).error().code, ErrorCode::cancelled) << (*opened).error().what;
+  auto context = open();
+  ASSERT_TRUE(context);
+  std::optional<JobResult> result;
+  ASSERT_TRUE(context->start({.argv = {"sleep", "1000"}}, nobody_, [&](JobResult ended) { result = std::move(ended); }));
+  executor_->cancel_all();
+  turn_until([&] { return result.has_value(); });
+  EXPECT_EQ(result->outcome.kind, Outcome::Kind::cancelled) << words(result->outcome);
+  EXPECT_TRUE(context->alive());
+}
+
 TEST_P(Contexts, files_come_out) {
   auto context = open();
   ASSERT_TRUE(context);
@@ -175,12 +217,19 @@ TEST_P(Contexts, a_daemon_that_dies_loses_its_jobs_at_once) {
   } listener;
   Job sleeping = job();
   sleeping.argv = {"sh", "-c", "echo begun; sleep 1000"};
-  std::optional<JobResult> result;
+  std::unique_ptr<Context> context;
+  ASSERT_TRUE(executor->open(job(), [&](Result<std::unique_ptr<Context>> opened) { context = opened ? std::move(*opened) : nullptr; }));
+  turn_until([&] { return context != nullptr; });
+  std::optional<JobResult> result, of_context;
+  Hears hears;
+  ASSERT_TRUE(context->start({.argv = sleeping.argv}, hears, [&](JobResult ended) { of_context = std::move(ended); }));
   ASSERT_TRUE(executor->start(sleeping, listener, [&](JobResult ended) { result = std::move(ended); }));
-  turn_until([&] { return !listener.heard.empty() || result; });
+  turn_until([&] { return (!listener.heard.empty() && !hears.heard.empty()) || result || of_context; });
   own->stop();
-  turn_until([&] { return result.has_value(); });
-  ASSERT_TRUE(result);
+  turn_until([&] { return result.has_value() && of_context.has_value(); });
+  ASSERT_TRUE(result && of_context);
+  EXPECT_EQ(of_context->outcome.kind, Outcome::Kind::lost) << words(of_context->outcome);
+  EXPECT_EQ(of_context->outcome.step, kExecutorGone) << of_context->outcome.detail;
   EXPECT_EQ(result->outcome.kind, Outcome::Kind::lost) << words(result->outcome);
   EXPECT_EQ(result->output.out, "begun\n");
 }
@@ -206,7 +255,8 @@ TEST_P(Contexts, what_a_job_changed_is_kept_and_found_again) {
   const std::string key = "key-" + std::to_string(::getpid());
   for (const bool first : {true, false}) {
     Job changes = job();
-    changes.argv = {"sh", "-c", "echo kept > /tmp/kept"};
+    changes.argv = {"sh", "-c", "[ ${#SECRET} = 6 ] && [ -z \"$(cat)\" ] && echo kept > /tmp/kept"};
+    changes.env["SECRET"] = "s3cr3t";
     std::optional<std::pair<std::optional<JobResult>, std::optional<Job>>> kept;
     ASSERT_TRUE(executor_->keep(changes, key, nobody_, [&](std::optional<JobResult> result, std::optional<Job> next) {
       kept.emplace(std::move(result), std::move(next));
@@ -214,6 +264,10 @@ TEST_P(Contexts, what_a_job_changed_is_kept_and_found_again) {
     turn_until([&] { return kept.has_value(); });
     ASSERT_TRUE(kept && kept->second) << (kept->first ? words(kept->first->outcome) : "");
     EXPECT_EQ(kept->first.has_value(), first);
+    const auto image = ask("GET", "/images/" + kept->second->image + "/json");
+    ASSERT_TRUE(image && image->status == 200);
+    EXPECT_EQ(image->body.find("s3cr3t"), std::string::npos) << image->body;
+    EXPECT_NE(image->body.find("PATH=/bin"), std::string::npos) << image->body;
     Job next = *kept->second;
     next.argv = {"cat", "/tmp/kept"};
     std::optional<JobResult> result;

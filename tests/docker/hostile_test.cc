@@ -219,6 +219,37 @@ TEST_F(Hostile, a_call_that_goes_on_is_not_silent) {
   EXPECT_EQ(reply->body, std::string(20, 'x'));
 }
 
+TEST_F(Hostile, an_answer_that_dribbles_is_a_daemon_that_hangs) {
+  serve([](HostilePeer& peer) {
+    peer.read_head();
+    std::this_thread::sleep_for(milliseconds(400));  // the lap begins with the answer
+    peer.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+    while (peer.say(" ")) std::this_thread::sleep_for(milliseconds(20));
+  });
+  DockerRequest request = get();
+  request.lap = milliseconds(200);
+  const Error error = failure_of(request);
+  EXPECT_EQ(error.code, ErrorCode::system);
+  EXPECT_SAYS(error, "hangs: less than 1 KiB in 200 ms for GET /info");
+}
+
+TEST_F(Hostile, an_answer_may_take_many_laps) {
+  serve([](HostilePeer& peer) {
+    peer.read_head();
+    peer.say("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n");
+    for (int i = 0; i < 20; ++i) {
+      std::this_thread::sleep_for(milliseconds(100));
+      peer.say(std::string(1000, 'x'));
+    }
+    peer.hang();
+  });
+  DockerRequest request = get();
+  request.lap = milliseconds(800);
+  const auto reply = ask(request);
+  ASSERT_TRUE(reply) << reply.error().what;
+  EXPECT_EQ(reply->body.size(), 20000u);
+}
+
 TEST_F(Hostile, a_call_without_a_limit_on_silence_waits) {
   serve([](HostilePeer& peer) {
     peer.read_head();
@@ -483,6 +514,15 @@ TEST_F(Hostile, a_stream_that_does_not_open_is_given_up) {
     });
     EXPECT_SAYS(failure_of_stream(milliseconds(100)), "hangs: not a byte in 100 ms for POST /containers/x/attach");
   }
+}
+
+TEST_F(Hostile, a_stream_whose_head_dribbles_is_given_up) {
+  serve([](HostilePeer& peer) {
+    peer.read_head();
+    peer.say("HTTP/1.1 101 UPGRADED\r\n");
+    while (peer.say("X: y\r\n")) std::this_thread::sleep_for(milliseconds(20));
+  });
+  EXPECT_SAYS(failure_of_stream(milliseconds(300)), "hangs: not a byte in 300 ms for POST /containers/x/attach");
 }
 
 TEST_F(Hostile, an_old_daemons_plain_200_is_a_stream_and_both_directions_end_for_themselves) {

@@ -88,6 +88,19 @@ TEST_P(InstallationInContainers, is_an_image_made_once) {
   (void)ask("DELETE", "/images/" + first->base.image + "?force=1");
 }
 
+TEST_P(InstallationInContainers, without_its_image_is_no_fault_of_the_tools) {
+  Job job = bare();
+  job.image = "casemate-test/none:1";
+  for (const char* const strategy : {"none", "script"}) {
+    InstallSurroundings around{.engine = *engine_, .store = &*store_};
+    const auto failed = install_tool({.strategy = strategy, .source = "true"}, "tool", job, around);
+    ASSERT_FALSE(failed);
+    const std::string& what = failed.error().error.what;
+    EXPECT_NE(what.find("casemate-test/none:1"), std::string::npos) << what;
+    for (const char* const word : {"does not run", "setup failed", "get the image"}) EXPECT_EQ(what.find(word), std::string::npos) << what;
+  }
+}
+
 TEST_P(InstallationInContainers, fails_in_one_line) {
   const auto failed = install("echo 'E: Unable to locate package tool' >&2; exit 100", 3);
   ASSERT_FALSE(failed);

@@ -159,6 +159,11 @@ TEST_F(ContextTest, ATerminalIsOneInside) {
     EXPECT_EQ(result.output.out, "/dev/pts/0\r\n24 80\r\nTrue True\r\nmine\r\nerr\r\n");
     EXPECT_EQ(result.output.err, "");
   }
+  EXPECT_EQ(run(*context, typed(sh("echo $TERM"), "")).output.out, "xterm\r\n");
+  ContextCommand told = typed(sh("echo $TERM"), "");
+  told.env["TERM"] = "vt100";
+  EXPECT_EQ(run(*context, std::move(told)).output.out, "vt100\r\n");
+  EXPECT_EQ(run(*context, sh("echo ${TERM-none}")).output.out, "none\n");
   EXPECT_NE(run(*context, sh("tty")).outcome.code, 0);
 }
 

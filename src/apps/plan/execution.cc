@@ -329,7 +329,7 @@ class PlanCommand {
   [[nodiscard]] int exit_status(const PlanTotals& sum) const {
     if (signal() != 0) return 128 + signal();
     const bool nothing_ran = sum.passed + sum.failed + sum.error + sum.skipped == 0;
-    if (own_failure_ || (!result_.problem.empty() && nothing_ran)) return kOwnFailure;
+    if (own_failure_ || result_.executor_gone || (!result_.problem.empty() && nothing_ran)) return kOwnFailure;
     return sum.passed == selected_ ? kPassed : kNotAllPassed;
   }
 
@@ -395,7 +395,7 @@ class PlanCommand {
     TRY(keep_remainder(remainder));
     row_.image = result_.image;
     row_.took_us = result_.took.count();
-    row_.state = signal() != 0 ? "cancelled" : "finished";
+    row_.state = signal() != 0 || result_.executor_gone ? "cancelled" : "finished";  // --resume takes the former
     row_.passed = sum.passed;
     row_.failed = sum.failed;
     row_.error = sum.error;

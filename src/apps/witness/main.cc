@@ -3,8 +3,15 @@
 #include <string>
 #include <vector>
 
+#include <string.h>
+#include <sys/prctl.h>
+
 #include "docker/witness.h"
 
 int main(int argc, char** argv) {
-  return casemate::witness_main(argc > 1 ? std::vector<std::string>(argv + 1, argv + argc) : std::vector<std::string>());
+  // Who runs beside this in the container may read its words (proc(5), cmdline), and one of them is the secret of its lines.
+  ::prctl(PR_SET_DUMPABLE, 0);
+  const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
+  if (argc > 2) ::explicit_bzero(argv[2], ::strlen(argv[2]));
+  return casemate::witness_main(words);
 }
