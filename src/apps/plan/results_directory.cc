@@ -117,13 +117,13 @@ Result<void> write_whole(const std::string& path, std::string_view bytes) {
 Result<ResultsDirectory> ResultsDirectory::open(const std::string& path) {
   ResultsDirectory made(path);
   const std::string artifacts = path + "/artifacts";
+  const std::vector<std::string> old = marked(artifacts + "/" + kMark);
+  TRY(check_place(path, old));
   std::error_code problem;
   const bool empty = !fs::exists(artifacts, problem) || fs::is_empty(artifacts, problem);
   if (!empty && !fs::exists(artifacts + "/" + kMark, problem))
     return fail(ErrorCode::invalid_input,
                 fmt::format("--output {}: its directory 'artifacts' is not casemate's; name another directory", printable_name(path)));
-  const std::vector<std::string> old = marked(artifacts + "/" + kMark);
-  TRY(check_place(path, old));
   TRY(make_directories(artifacts));
   for (const std::string& file : old) {
     if (file.starts_with("plan."))
