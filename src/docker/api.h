@@ -99,16 +99,17 @@ class DockerApi {
   virtual void forget(DockerCallId call) = 0;
 };
 
-/// Runs the loop until a call has its answer: for who has nothing else to do (sweeps). `stop_fd` readable: cancelled. Not from a callback.
+/// Runs the loop until a call has its answer: for who has nothing else to do (sweeps, destructors). `stop_fd` readable:
+/// cancelled. Other callbacks of the loop are called meanwhile: the caller must stand what they do.
 Result<DockerReply> call_and_wait(DockerApi& api, Reactor& reactor, DockerRequest request, int stop_fd = -1);
 
-/// The daemon's own words for a refusal ({"message": ...}), printable and on one line, as an Error: 404 not_found, 409 and 403 refused,
-/// 400 invalid_input, all else system; "no space left on device" anywhere: exhausted. `doing`: "start container".
+/// The daemon's own words for a refusal ({"message": ...}), printable and on one line, as an Error: 404 not_found, 401, 403 and 409
+/// refused, 400 invalid_input, all else system; "no space left on device" anywhere: exhausted. `doing`: "start container".
 [[nodiscard]] Error docker_failure(const DockerReply& reply, std::string_view doing);
 /// "a=1&b=x%20y" of names and values.
 [[nodiscard]] std::string docker_query(const std::vector<std::pair<std::string, std::string>>& values);
 
-/// On everything we make: containers, images, networks, volumes. Its value is "<pid of the engine>-<its start time>-<boot id>".
+/// On the containers and networks that we make: engine_label() (docker/sweep.h).
 inline constexpr std::string_view kDockerLabel = "casemate.engine";
 
 }  // namespace casemate

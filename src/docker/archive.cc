@@ -233,7 +233,8 @@ Result<void> StagedTree::begin(const TarEntry& entry) {
       break;
     }
     case TarEntry::Type::fifo:
-      if (::mknodat(directory.get(), name.c_str(), S_IFIFO | 0600, 0) < 0 && errno != EEXIST) problem = errno;
+      (void)::unlinkat(directory.get(), name.c_str(), 0);  // fchmodat(2) follows links
+      if (::mknodat(directory.get(), name.c_str(), S_IFIFO | 0600, 0) < 0) problem = errno;
       if (problem == 0) (void)::fchmodat(directory.get(), name.c_str(), entry.mode & 01777, 0);
       break;
     default:

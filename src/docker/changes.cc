@@ -75,6 +75,8 @@ bool is_daemons_own(std::string_view path) {
 
 Result<LayerChanges> parse_changes(std::string_view text) {
   LayerChanges changes;
+  if (!is_within(text, {.depth = 4, .values = 6'000'000}))
+    return fail(ErrorCode::corrupt, "the daemon's list of a container's changes is too long, or none");
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_null()) return changes;
   if (!json.is_array()) return fail(ErrorCode::corrupt, "the daemon's list of a container's changes is none");

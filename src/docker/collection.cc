@@ -43,6 +43,11 @@ Collection::Collection(DockerApi& api, Reactor& reactor, Request request, Done d
 Collection::~Collection() {
   if (start_) reactor_.cancel(*start_);
   if (call_) api_.forget(*call_);
+  if (!twin_.empty()) {
+    DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", twin_)};
+    remove.silence = remove.lap = std::chrono::seconds(5);
+    (void)call_and_wait(api_, reactor_, std::move(remove));
+  }
   if (collected_) reactor_.unwatch(collected_.get());
   if (collector_.joinable()) {
     collector_.request_stop();
@@ -115,6 +120,7 @@ void Collection::list() {
 }
 
 void Collection::plan(const LayerChanges& changes) {
+  if (stopped_) return finish();
   changes_ = changes;
   bool twin = false;
   for (const auto& place : places_) {
@@ -149,17 +155,19 @@ void Collection::make_twin() {
                                  {"Cmd", {"true"}},
                                  {"Labels", {{std::string(kDockerLabel), request_.label_value}}},
                                  {"HostConfig", {{"NetworkMode", "none"}}}};
-  call({.method = "POST", .path = "/containers/create", .body = body.dump()}, [this](Result<DockerReply> reply) {
-    if (reply && reply->status == 201) {
-      if (const auto json = untrusted_object(reply->body)) twin_ = text_at(*json, "Id", 64);
-    }
-    if (twin_.empty()) problem(reply ? docker_failure(*reply, "look at the image").what : reply.error().what);
-    next();
-  });
+  call(
+      {.method = "POST", .path = "/containers/create", .body = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)},
+      [this](Result<DockerReply> reply) {
+        if (reply && reply->status == 201) {
+          if (const auto json = untrusted_object(reply->body)) twin_ = text_at(*json, "Id", 64);
+        }
+        if (twin_.empty()) problem(reply ? docker_failure(*reply, "look at the image").what : reply.error().what);
+        next();
+      });
 }
 
 void Collection::next() {
-  if (tasks_.empty()) return finish();
+  if (stopped_ || tasks_.empty()) return finish();
   const Task task = std::move(tasks_.front());
   tasks_.pop_front();
   if (task.of_image && twin_.empty()) return next();
@@ -223,8 +231,10 @@ void Collection::finish() {
   tasks_.clear();
   if (!twin_.empty()) {
     ++waiting_;
-    call({.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", twin_)},
-         [this](const Result<DockerReply>&) { conclude(); });
+    call({.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", twin_)}, [this](const Result<DockerReply>&) {
+      twin_.clear();
+      conclude();
+    });
   }
   collected_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   const auto read = [this] {
@@ -248,7 +258,10 @@ void Collection::finish() {
     reactor_.unwatch(collected_.get());
   }
   collect_all({});
-  reactor_.schedule(Reactor::Clock::now(), [this] { conclude(); });
+  start_ = reactor_.schedule(Reactor::Clock::now(), [this] {
+    start_.reset();
+    conclude();
+  });
 }
 
 // Once the changes are collected and the twin is gone.

@@ -97,7 +97,7 @@ void ContainerCreation::create() {
   if (!mounted) spec_.uploads.push_back({.lower = {ground_.witness}, .target = std::string(kWitnessPlace)});
   DockerRequest request{.method = "POST",
                         .path = "/containers/create?" + docker_query({{"name", "casemate-" + random_token().substr(0, 16)}})};
-  request.body = spec_.body.dump();
+  request.body = spec_.body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   call(std::move(request), [this](const Result<DockerReply>& reply) { created(reply); });
 }
 

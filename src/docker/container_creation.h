@@ -1,6 +1,7 @@
 // container_creation: from a job to a container that is ready to start, and what all containers of one executor share.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -33,10 +34,12 @@ struct DockerGround {
   std::set<ContainerOpening*> openings;  ///< under way
   std::set<Context*> contexts;           ///< that are open
   [[nodiscard]] bool podman() const { return api.version().name == "podman"; }
+  /// What a container's removal may take when nobody is left to wait longer. Podman gives its processes 10 s to end by themselves.
+  [[nodiscard]] std::chrono::seconds removal_time() const { return std::chrono::seconds(podman() ? 20 : 5); }
 };
 
-/// How containers are made: create with what the daemon can mount, else with an upload; then all uploads. Calls `made` once, with the id or
-/// why there is none. What was made on the way to an error is removed by `made`'s owner: the id is told to `known` before.
+/// How containers are made: create with what the daemon can mount, else with an upload; then all uploads. Calls `made` once.
+/// What was made on the way to an error is removed by its owner: id() has it.
 class ContainerCreation {
  public:
   ContainerCreation(DockerGround& ground, const Job& job, ContainerUse use, std::string token)

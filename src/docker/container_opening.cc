@@ -8,7 +8,7 @@ namespace casemate {
 
 void remove_container(DockerGround& ground, const std::string& id) {
   DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id)};
-  remove.silence = remove.lap = std::chrono::seconds(5);
+  remove.silence = remove.lap = ground.removal_time();
   (void)call_and_wait(ground.api, ground.reactor, std::move(remove));
 }
 
@@ -36,6 +36,8 @@ void ContainerOpening::begin(Done done) {
 
 void ContainerOpening::cancel() { end(fail(ErrorCode::cancelled, "cancelled while the container was made ready")); }
 
+void ContainerOpening::abandon() { const Done last = std::exchange(done_, nullptr); }
+
 // Podman's storage is none of Docker's.
 void ContainerOpening::find_layer() {
   if (!ground_.api.endpoint().local() || ground_.podman()) return attach();
@@ -58,9 +60,8 @@ void ContainerOpening::attach() {
 
 void ContainerOpening::attached(std::unique_ptr<DockerStream> hold) {
   container_.hold = std::move(hold);
-  container_.hold->listen(
-      [](std::string_view) {},
-      [this](const Result<void>&) { end(fail(ErrorCode::system, "the container ended at its start")); });
+  container_.hold->listen([](std::string_view) {},
+                          [this](const Result<void>&) { end(fail(ErrorCode::system, "the container ended at its start")); });
   start();
 }
 

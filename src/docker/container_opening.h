@@ -36,6 +36,8 @@ class ContainerOpening {
   void begin(Done done);
   /// It ends with Error cancelled.
   void cancel();
+  /// The same without a word to anybody, for an executor that goes. It may be gone then.
+  void abandon();
 
  private:
   void find_layer();

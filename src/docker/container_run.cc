@@ -36,6 +36,7 @@ ContainerRun::ContainerRun(DockerGround& ground, Job job, JobListener& listener,
       frames_([this](Stream stream, std::string_view bytes) { stream == Stream::err ? errors_.feed(bytes) : take(stream, bytes); }) {}
 
 ContainerRun::~ContainerRun() {
+  living_.reset();
   for (const DockerCallId id : calls_) ground_.api.forget(id);
   for (const Reactor::TimerId timer : timers_) ground_.reactor.cancel(timer);
   if (stdin_watched_) ground_.reactor.unwatch(job_.stdin_fd);
@@ -45,7 +46,7 @@ ContainerRun::~ContainerRun() {
   creation_.reset();
   if (id_.empty()) return;
   DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id_)};
-  remove.silence = remove.lap = std::chrono::seconds(5);
+  remove.silence = remove.lap = ground_.removal_time();
   (void)call_and_wait(ground_.api, ground_.reactor, std::move(remove));
 }
 
@@ -221,12 +222,16 @@ void ContainerRun::hold_back() {
 }
 
 void ContainerRun::forward_stdin() {
+  if (!stream_ || stream_over_ || ending_) return;
   stdin_watched_ = ground_.reactor.watch(job_.stdin_fd, [this] { read_stdin(); }).has_value();
   if (!stdin_watched_) read_stdin();  // a regular file: epoll(7) has none
 }
 
 void ContainerRun::read_stdin() {
-  if (!stream_ || stream_over_ || ending_) return;
+  if (!stream_ || stream_over_ || ending_) {
+    if (std::exchange(stdin_watched_, false)) ground_.reactor.unwatch(job_.stdin_fd);
+    return;
+  }
   const auto again = [this] {
     if (stdin_watched_) ground_.reactor.unwatch(job_.stdin_fd);
     stdin_watched_ = false;
@@ -282,6 +287,12 @@ void ContainerRun::watch_disk() {
       watch_disk();
     });
   });
+}
+
+void ContainerRun::fall_silent() {
+  ending_ = true;
+  done_ = nullptr;
+  stream_.reset();
 }
 
 void ContainerRun::signal(int number) {
@@ -341,7 +352,16 @@ void ContainerRun::waited(const Result<DockerReply>& reply) {
   end_ = Clock::now();
   waited_ = true;
   if (stream_over_) return ended();
-  schedule(kLastBytes, [this] { ended(); });
+  await_last_bytes();
+}
+
+// Output may still be on its way, or its reader slow: as long as some comes, or waits for that reader, there is more.
+void ContainerRun::await_last_bytes() {
+  schedule(kLastBytes, [this, had = capture_.total()] {
+    if (ending_) return;
+    if (!given_up_ && (holding_back_ || capture_.total() != had)) return await_last_bytes();
+    ended();
+  });
 }
 
 void ContainerRun::stream_ended(const Result<void>& /*how*/) {
@@ -466,15 +486,16 @@ void ContainerRun::collect() {
 
 void ContainerRun::commit() {
   if (keep_.empty() || !result_.outcome.succeeded()) return remove();
-  const std::string tag = "casemate-kept:" + keep_.substr(0, 32);
-  ground_.images.commit(id_, tag, {{std::string(kDockerKept), keep_}}, [this](Result<DockerImage> image) {
-    if (image) {
-      kept_ = image->id;
-    } else {
-      result_.outcome = Outcome{Outcome::Kind::lost, 0, "", "what the command changed can't be kept: " + image.error().what};
-    }
-    remove();
-  });
+  ground_.images.commit(
+      id_, kept_name(keep_), {{std::string(kDockerKept), keep_}}, [this, living = std::weak_ptr<void>(living_)](Result<DockerImage> image) {
+        if (living.expired()) return;
+        if (image) {
+          kept_ = image->id;
+        } else {
+          result_.outcome = Outcome{Outcome::Kind::lost, 0, "", "what the command changed can't be kept: " + image.error().what};
+        }
+        remove();
+      });
 }
 
 void ContainerRun::remove() {

@@ -28,7 +28,7 @@ class ContainerRun {
 
   /// Opens what receives the changed files. An Error means that the job makes no sense here.
   static Result<std::unique_ptr<ContainerRun>> create(DockerGround& ground, Job job, JobListener& listener, Done done);
-  /// Kills and removes the container, if there still is one, and waits for that (5 s at most).
+  /// Kills and removes the container, if there still is one, and waits for that (removal_time() at most).
   ~ContainerRun();
   ContainerRun(const ContainerRun&) = delete;
   ContainerRun& operator=(const ContainerRun&) = delete;
@@ -38,6 +38,8 @@ class ContainerRun {
   /// The job has no stdin, and its environment is not in the image.
   void keep(std::string key) { keep_ = std::move(key); }
   [[nodiscard]] const std::string& kept() const { return kept_; }
+  /// Nobody hears anything of it any more: its executor is going.
+  void fall_silent();
   void signal(int number);
   void cancel();
   /// The daemon is gone, or hangs: kExecutorGone.
@@ -57,6 +59,7 @@ class ContainerRun {
   void started();
   void wait();
   void waited(const Result<DockerReply>& reply);
+  void await_last_bytes();
   void take(Stream stream, std::string_view bytes);
   void hear(std::string_view line);
   void hold_back();
@@ -112,6 +115,7 @@ class ContainerRun {
   bool out_broken_ = false;
   bool holding_back_ = false;
   std::string keep_, kept_;
+  std::shared_ptr<void> living_ = std::make_shared<char>();  // what the images' own calls have of us looks whether we are still there
   JobResult result_;
 };
 

@@ -42,6 +42,15 @@ Result<void> check(const Job& job) {
     if (to_utf8(name) != name || to_utf8(value) != value)
       return unsupported(fmt::format("the variable {} is not UTF-8, which the Docker Engine API can't pass on", printable_name(name)));
   }
+  const auto is_text = [](const std::string& text) { return to_utf8(text) == text; };
+  for (const Mount& mount : job.mounts) {
+    for (const std::string* path : {&mount.source, &mount.target}) {
+      if (!is_text(*path))
+        return unsupported(fmt::format("{} is not UTF-8, which the Docker Engine API can't pass on", printable_name(*path)));
+    }
+  }
+  if (!is_text(job.cwd) || !is_text(job.hostname))
+    return unsupported("the working directory or the host name is not UTF-8, which the Docker Engine API can't pass on");
   if (job.hostname.empty() || job.hostname.size() > 64) return invalid("a host name has 1 to 64 bytes");
   if (job.limits.memory_bytes && *job.limits.memory_bytes < (6u << 20)) return unsupported("docker's least memory limit is 6M");
   if (job.limits.pids && *job.limits.pids < 1) return invalid("the pids limit must be at least 1");

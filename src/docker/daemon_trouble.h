@@ -21,7 +21,7 @@ inline constexpr const char* kDockerDaemon = "docker daemon";
 [[nodiscard]] Error daemon_hangs(const DockerEndpoint& endpoint, std::chrono::milliseconds silence, std::string_view doing);
 /// Its answer came at less than 1 KiB in a `lap`.
 [[nodiscard]] Error daemon_dribbles(const DockerEndpoint& endpoint, std::chrono::milliseconds lap, std::string_view doing);
-/// It answers, but not as a daemon does: `what` follows "the daemon at X".
+/// It answers, but not as a daemon does: `what` follows "what listens at X".
 [[nodiscard]] Error daemon_talks_nonsense(const DockerEndpoint& endpoint, std::string_view what, std::string_view doing);
 
 }  // namespace casemate

@@ -190,7 +190,7 @@ void DockerContext::execute() {
   for (const std::string& word : command.argv) body["Cmd"].push_back(word);
   call({.method = "POST",
         .path = fmt::format("/containers/{}/exec", container_.id),
-        .body = body.dump(),
+        .body = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace),
         .silence = kStartTime,
         .lap = kStartTime},
        [this](const Result<DockerReply>& reply) {

@@ -1,8 +1,11 @@
 #include "docker/docker_executor.h"
 
 #include <climits>
+#include <memory>
 #include <optional>
+#include <set>
 #include <unordered_map>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -50,7 +53,14 @@ class DockerExecutor final : public Executor {
   ~DockerExecutor() override {
     if (beat_) reactor_.cancel(*beat_);
     if (ping_) api_->forget(*ping_);
-    running_.clear();
+    keeping_.clear();
+    for (std::size_t left = ground_.openings.size() + 1; !ground_.openings.empty() && ground_.openings.size() < left;) {
+      left = ground_.openings.size();
+      (*ground_.openings.begin())->abandon();
+    }
+    // Each waits in the loop until its container is gone, and the others' answers come meanwhile.
+    each([](ContainerRun& run) { run.fall_silent(); });
+    while (!running_.empty()) (void)running_.extract(running_.begin());
   }
   DockerExecutor(const DockerExecutor&) = delete;
   DockerExecutor& operator=(const DockerExecutor&) = delete;
@@ -68,14 +78,17 @@ class DockerExecutor final : public Executor {
     TRY(check_docker_job(ground_, job, ContainerUse::job));
     // What a tag names may change, and what is kept of it with it.
     const std::string reference = docker_reference(job.image);
-    const auto found = [this, job = std::move(job), key = std::move(key), &listener,
-                        kept = std::move(kept)](const Result<DockerImage>& image) {
+    const auto waiting = std::make_shared<KeptRoot>(std::move(kept));
+    keeping_.insert(waiting);
+    const auto found = [this, job = std::move(job), key = std::move(key), &listener, waiting](const Result<DockerImage>& image) {
+      if (!keeping_.contains(waiting)) return;
       if (!image) {
+        keeping_.erase(waiting);
         JobResult result;
         result.outcome = {Outcome::Kind::setup_failed, image.error().errno_value, "get the image", image.error().what};
-        return kept(std::move(result), {});
+        return (*waiting)(std::move(result), {});
       }
-      find_kept(job, sha256_hex(key + "\n" + image->id), listener, kept);
+      find_kept(job, sha256_hex(key + "\n" + image->id), listener, waiting);
     };
     images_.get(reference, ground_.pull, ground_.tell, found);
     return {};
@@ -85,12 +98,14 @@ class DockerExecutor final : public Executor {
     each([&](ContainerRun& run) { run.signal(number); });
     for (Context* context : ground_.contexts) context->signal(number);
     for (ContainerOpening* opening : ground_.openings) opening->cancel();
+    cancel_keeping();
   }
 
   void cancel_all() override {
     each([](ContainerRun& run) { run.cancel(); });
     for (Context* context : ground_.contexts) context->cancel();
     for (ContainerOpening* opening : ground_.openings) opening->cancel();
+    cancel_keeping();
   }
 
   void cancel(const JobListener& listener) override {
@@ -102,28 +117,54 @@ class DockerExecutor final : public Executor {
   void expect(const Job& /*next*/) override {}
 
  private:
-  void find_kept(const Job& job, const std::string& key, JobListener& listener, const KeptRoot& kept) {
+  // Of images with the label, which any image may bring along, the one that commit() named.
+  static std::string kept_image(const std::string& list, const std::string& key) {
+    if (!is_within(list, {.depth = 16, .values = 1'000'000})) return "";
+    const auto json = nlohmann::json::parse(list, nullptr, false);
+    if (!json.is_array()) return "";
+    for (const auto& each : json) {
+      for (const std::string& tag : texts_at(each, "RepoTags", 1000, 300)) {
+        if (tag == kept_name(key) || tag == "localhost/" + kept_name(key) || tag == "docker.io/library/" + kept_name(key))
+          return text_at(each, "Id", 100);
+      }
+    }
+    return "";
+  }
+
+  void find_kept(const Job& job, const std::string& key, JobListener& listener, const std::shared_ptr<KeptRoot>& waiting) {
     const std::string filter = nlohmann::json{{"label", {fmt::format("{}={}", kDockerKept, key)}}}.dump();
     DockerRequest find{.path = "/images/json?" + docker_query({{"filters", filter}})};
-    api_->call(std::move(find), [this, job, key, &listener, kept](const Result<DockerReply>& reply) {
+    api_->call(std::move(find), [this, job, key, &listener, waiting](const Result<DockerReply>& reply) {
+      if (keeping_.erase(waiting) == 0) return;
+      const KeptRoot& kept = *waiting;
       if (!reply || reply->status != 200)
         return kept(lost(reply ? docker_failure(*reply, "look for an image").what : reply.error().what), {});
-      const auto json = nlohmann::json::parse(reply->body, nullptr, false);
-      if (const std::string id = json.is_array() && !json.empty() ? text_at(json[0], "Id", 100) : ""; !id.empty()) {
+      if (const std::string id = kept_image(reply->body, key); !id.empty()) {
         Job next = job;
         next.image = id;
         return kept({}, std::move(next));
       }
-      const auto ended = [kept](ContainerRun& run, JobResult result) {
+      const auto ended = [waiting](ContainerRun& run, JobResult result) {
         std::optional<Job> next;
         if (!run.kept().empty()) {
           next = run.job();
           next->image = run.kept();
         }
-        kept(std::move(result), std::move(next));
+        (*waiting)(std::move(result), std::move(next));
       };
       if (auto launched = launch(job, listener, key, ended); !launched) kept(lost(launched.error().what), {});
     });
+  }
+
+  // Those that wait for an image, and have no container yet.
+  void cancel_keeping() {
+    for (const auto& each : std::exchange(keeping_, {})) {
+      reactor_.schedule(Reactor::Clock::now(), [each] {
+        JobResult result;
+        result.outcome = {Outcome::Kind::cancelled};
+        (*each)(std::move(result), {});
+      });
+    }
   }
 
   static JobResult lost(std::string why) {
@@ -172,6 +213,7 @@ class DockerExecutor final : public Executor {
   DockerGround ground_;
   std::optional<Reactor::TimerId> beat_;
   std::optional<DockerCallId> ping_;
+  std::set<std::shared_ptr<KeptRoot>> keeping_;  // asked for, without a container yet
   std::unordered_map<ContainerRun*, std::unique_ptr<ContainerRun>> running_;
 };
 

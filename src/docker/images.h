@@ -63,5 +63,7 @@ class DockerImages {
 
 /// Of images that are kept between runs: its value is the key.
 inline constexpr std::string_view kDockerKept = "casemate.kept";
+/// What an image with that key as its label is called, NAME:TAG. Podman puts a registry before it.
+[[nodiscard]] inline std::string kept_name(const std::string& key) { return "casemate-kept:" + key.substr(0, 32); }
 
 }  // namespace casemate

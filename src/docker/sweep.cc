@@ -48,6 +48,7 @@ nlohmann::json listed(DockerApi& api, Reactor& reactor, const char* path) {
   request.silence = request.lap = kMostTime;
   const auto reply = call_and_wait(api, reactor, std::move(request));
   if (!reply || reply->status != 200) return nlohmann::json::array();
+  if (!is_within(reply->body, {.depth = 16, .values = 1'000'000})) return nlohmann::json::array();
   auto list = nlohmann::json::parse(reply->body, nullptr, false);
   return list.is_array() ? list : nlohmann::json::array();
 }
@@ -81,7 +82,7 @@ Result<void> sweep_docker(DockerApi& api, Reactor& reactor) {
     const std::string id = text_at(each, "Id", 64);
     const EngineLife life = engine_life(label_of(each));
     const bool old =
-        text_at(each, "State") != "running" && static_cast<std::int64_t>(number_at(each, "Created")) + kOldSeconds < std::time(nullptr);
+        text_at(each, "State") != "running" && static_cast<std::int64_t>(number_at(each, "Created")) < std::time(nullptr) - kOldSeconds;
     if (is_id(id) && (life == EngineLife::dead || (life == EngineLife::unknown && old))) remove("/containers/" + id + "?force=1&v=1");
   }
   for (const auto& each : listed(api, reactor, "/networks")) {

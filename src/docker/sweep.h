@@ -21,7 +21,7 @@ enum class EngineLife {
 [[nodiscard]] EngineLife engine_life(std::string_view label);
 
 /// Removes containers and networks of dead engines, never those of living ones; of unknown engines only containers that do not run and are
-/// more than an hour old. What can't be removed stays for the next. At most 5 s.
+/// more than an hour old. What can't be removed stays for the next. Some 20 s at most where the daemon hangs.
 Result<void> sweep_docker(DockerApi& api, Reactor& reactor);
 
 }  // namespace casemate

@@ -160,6 +160,20 @@ TEST_F(Archives, that_go_through_their_own_symlinks_reach_nothing) {
   EXPECT_FALSE(tree.has("l/f"));
 }
 
+TEST_F(Archives, change_no_mode_behind_a_symlink) {
+  const fs::path outside = write("outside/f", "ours");
+  ASSERT_EQ(::chmod(outside.c_str(), 0600), 0);
+  StagedTree tree = staged();
+  ASSERT_TRUE(put(tree, "",
+                  entry({.type = Type::symlink, .path = "top/x", .link_target = outside}) +
+                      entry({.type = Type::fifo, .path = "top/x", .mode = 0777}) + tar_end()));
+  tree.finish();
+  struct stat info{};
+  ASSERT_EQ(::stat(outside.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0600u);
+  EXPECT_TRUE(fs::is_fifo(in_staged("x")));
+}
+
 TEST_F(Archives, keep_hard_links_to_what_is_there_alone) {
   for (const char* target : {"top/nothing", "../f", "", "top"}) {
     StagedTree tree = staged();

@@ -371,6 +371,7 @@ def test_a_thousand_cases(plans):
     assert [case["stdout"] for case in results["cases"]] == [f"{index}\n" for index in range(1000)]
 
 
+@pytest.mark.once
 def test_the_schema_of_plans():
     text = (TREE / "docs" / "schema" / "plan.schema.json").read_text(encoding="utf-8")
     schema = json.loads(text)

@@ -260,7 +260,7 @@ constexpr PytestSetting kSettings[] = {
      store_retries},
     {"shard", "", "", "", Kind::text, kRunning, "I/N", "run the I-th of N parts, the same parts every time", "", store_shard},
     {"executor", "", "", "", Kind::text, kCells, "NAME",
-     "who makes cells: native (this program), docker (containers of a Docker Engine or podman, on an image) [native]", "", store_executor},
+     "who makes cells: native, or docker (containers of a Docker Engine or podman, on an image) [native]", "", store_executor},
     {"isolation", "", "", "", Kind::text, kCells, "WHAT",
      "what shares a cell: test, class, module, file; cold: a fresh interpreter for each test [test]", "", store_isolation},
     {"memory", "", "", "", Kind::text, kCells, "SIZE", "memory of a cell: 512m", "", store_limit<&Limits::memory_bytes>},
