@@ -247,8 +247,10 @@ void DockerContext::listen() {
         const bool all = running_->report.ended && (running_->out_ended || running_->command.terminal);
         if (all) command_ended();
       },
-      [this, token = now.token](const Result<void>&) {
-        if (running_ && running_->token == token && !running_->over) command_ended();
+      [this, token = now.token, stream = now.stream.get()](const Result<void>&) {
+        if (running_ && running_->token == token && !running_->over) return command_ended();
+        // Of a service: its last process has closed it. Not from within its own callback.
+        schedule({}, [this, stream] { std::erase_if(services_, [&](const auto& each) { return each.get() == stream; }); });
       });
   if (!now.command.input.empty()) now.stream->write(now.command.input, !now.command.terminal);
 }
