@@ -97,7 +97,8 @@ std::vector<std::string> command(const Daemon::Options& options, const fs::path&
   const std::string where = top.string();
   std::vector<std::string> words = {"/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"};
   if (!options.on_host_network) words.emplace_back("--net");
-  words.insert(words.end(), {"/bin/sh", "-c", "echo inside; ip link set lo up 2>/dev/null; exec \"$@\"", "sh"});
+  // Podman's conmon leaves an empty file `oom` in its working directory where a container was out of memory.
+  words.insert(words.end(), {"/bin/sh", "-c", "cd \"$0\" && echo inside; ip link set lo up 2>/dev/null; exec \"$@\"", where});
   if (options.kind == Daemon::Kind::docker) {
     words.insert(words.end(),
                  {"/usr/sbin/dockerd", "--data-root", where + "/data", "--exec-root", where + "/exec", "--pidfile", where + "/pid",
