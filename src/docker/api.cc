@@ -265,4 +265,14 @@ Result<DockerReply> call_and_wait(DockerApi& api, Reactor& reactor, DockerReques
   return fail(ErrorCode::cancelled, "interrupted while the docker daemon was asked");
 }
 
+DockerRequest container_removal(const std::string& id) {
+  return {.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id)};
+}
+
+void remove_container(DockerApi& api, Reactor& reactor, const std::string& id, std::chrono::milliseconds most) {
+  DockerRequest request = container_removal(id);
+  request.silence = request.lap = most;
+  (void)call_and_wait(api, reactor, std::move(request));
+}
+
 }  // namespace casemate

@@ -103,6 +103,12 @@ class DockerApi {
 /// cancelled. Other callbacks of the loop are called meanwhile: the caller must stand what they do.
 Result<DockerReply> call_and_wait(DockerApi& api, Reactor& reactor, DockerRequest request, int stop_fd = -1);
 
+/// DELETE of a container with its volumes, whether it runs or not.
+[[nodiscard]] DockerRequest container_removal(const std::string& id);
+/// The same, waited for as call_and_wait() does, with `most` as its silence and lap. What it comes to is nobody's any more: what is left is
+/// swept at the next start.
+void remove_container(DockerApi& api, Reactor& reactor, const std::string& id, std::chrono::milliseconds most);
+
 /// The daemon's own words for a refusal ({"message": ...}), printable and on one line, as an Error: 404 not_found, 401, 403 and 409
 /// refused, 400 invalid_input, all else system; "no space left on device" anywhere: exhausted. `doing`: "start container".
 [[nodiscard]] Error docker_failure(const DockerReply& reply, std::string_view doing);

@@ -43,16 +43,13 @@ Collection::Collection(DockerApi& api, Reactor& reactor, Request request, Done d
 Collection::~Collection() {
   if (start_) reactor_.cancel(*start_);
   if (call_) api_.forget(*call_);
-  if (!twin_.empty()) {
-    DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", twin_)};
-    remove.silence = remove.lap = std::chrono::seconds(5);
-    (void)call_and_wait(api_, reactor_, std::move(remove));
-  }
   if (collected_) reactor_.unwatch(collected_.get());
   if (collector_.joinable()) {
     collector_.request_stop();
     collector_.join();
   }
+  // Last: it turns the loop, in which nothing of ours may be left.
+  if (!twin_.empty()) remove_container(api_, reactor_, twin_, std::chrono::seconds(5));
 }
 
 Result<std::unique_ptr<Collection>> Collection::begin(DockerApi& api, Reactor& reactor, Request request, Done done) {
@@ -231,7 +228,7 @@ void Collection::finish() {
   tasks_.clear();
   if (!twin_.empty()) {
     ++waiting_;
-    call({.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", twin_)}, [this](const Result<DockerReply>&) {
+    call(container_removal(twin_), [this](const Result<DockerReply>&) {
       twin_.clear();
       conclude();
     });

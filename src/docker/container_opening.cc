@@ -6,12 +6,6 @@
 
 namespace casemate {
 
-void remove_container(DockerGround& ground, const std::string& id) {
-  DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id)};
-  remove.silence = remove.lap = ground.removal_time();
-  (void)call_and_wait(ground.api, ground.reactor, std::move(remove));
-}
-
 ContainerOpening::~ContainerOpening() {
   ground_.openings.erase(this);
   if (call_) ground_.api.forget(*call_);
@@ -21,7 +15,7 @@ ContainerOpening::~ContainerOpening() {
   container_.hold.reset();
   const std::string id = creation_ ? creation_->id() : "";
   creation_.reset();
-  if (!id.empty()) remove_container(ground_, id);
+  if (!id.empty()) remove_container(ground_.api, ground_.reactor, id, ground_.removal_time());
 }
 
 void ContainerOpening::begin(Done done) {

@@ -57,7 +57,4 @@ class ContainerOpening {
   std::unique_ptr<SnapshotTaking> taking_;
 };
 
-/// Removes it, and waits for that, 5 s at most.
-void remove_container(DockerGround& ground, const std::string& id);
-
 }  // namespace casemate

@@ -45,9 +45,7 @@ ContainerRun::~ContainerRun() {
   if (id_.empty() && creation_) id_ = creation_->id();
   creation_.reset();
   if (id_.empty()) return;
-  DockerRequest remove{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id_)};
-  remove.silence = remove.lap = ground_.removal_time();
-  (void)call_and_wait(ground_.api, ground_.reactor, std::move(remove));
+  remove_container(ground_.api, ground_.reactor, id_, ground_.removal_time());
 }
 
 Result<std::unique_ptr<ContainerRun>> ContainerRun::create(DockerGround& ground, Job job, JobListener& listener, Done done) {
@@ -508,7 +506,7 @@ void ContainerRun::remove() {
     schedule({}, [this] { complete(); });
     return;
   }
-  DockerRequest request{.method = "DELETE", .path = fmt::format("/containers/{}?force=1&v=1", id_)};
+  DockerRequest request = container_removal(id_);
   if (own_end_) request.silence = request.lap = std::chrono::seconds(3);
   call(std::move(request), [this](const Result<DockerReply>& reply) {
     if (reply && reply->status >= 400 && reply->status != 404) result_.notes.push_back(docker_failure(*reply, "remove the container").what);

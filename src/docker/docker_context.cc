@@ -120,7 +120,7 @@ DockerContext::~DockerContext() {
   running_.reset();
   services_.clear();
   container_.hold.reset();
-  remove_container(ground_, container_.id);
+  remove_container(ground_.api, ground_.reactor, container_.id, ground_.removal_time());
 }
 
 void DockerContext::call(DockerRequest request, std::function<void(Result<DockerReply>)> then) {

@@ -104,10 +104,8 @@ class Conformance : public EachDaemon {
     auto engine = Engine::create({.slots = 4});
     ASSERT_TRUE(engine) << engine.error().what;
     engine_ = std::move(*engine);
-    const auto added = engine_->add_executor("docker", [&](Reactor& reactor) {
-      return make_docker_executor(
-          reactor, {.endpoint = daemon_->endpoint(), .pull = DockerPull::never, .witness = CASEMATE_BINARY_DIR "/bin/casemate-witness"});
-    });
+    const auto added =
+        engine_->add_executor("docker", [&](Reactor& reactor) { return make_docker_executor(reactor, docker_options(*daemon_)); });
     ASSERT_TRUE(added) << added.error().what;
   }
   void TearDown() override {

@@ -22,8 +22,7 @@ class Contexts : public EachDaemon {
     executor_ = executor_of(*daemon_);
   }
   std::unique_ptr<Executor> executor_of(const Daemon& daemon) {
-    auto made = make_docker_executor(
-        *reactor_, {.endpoint = daemon.endpoint(), .pull = DockerPull::never, .witness = CASEMATE_BINARY_DIR "/bin/casemate-witness"});
+    auto made = make_docker_executor(*reactor_, docker_options(daemon));
     EXPECT_TRUE(made) << made.error().what;
     return made ? std::move(*made) : nullptr;
   }

@@ -200,6 +200,10 @@ DockerEndpoint Daemon::endpoint() const {
   return parsed.value_or(DockerEndpoint{});
 }
 
+DockerOptions docker_options(const Daemon& daemon) {
+  return {.endpoint = daemon.endpoint(), .pull = DockerPull::never, .witness = CASEMATE_BINARY_DIR "/bin/casemate-witness"};
+}
+
 std::string Daemon::log() const { return contents(top_ / "log"); }
 
 pid_t Daemon::inside() const {

@@ -14,6 +14,7 @@
 
 #include "../program.h"
 #include "docker/api.h"
+#include "docker/docker_executor.h"
 #include "docker/endpoint.h"
 #include "engine/reactor.h"
 #include "sys/fd.h"
@@ -120,6 +121,9 @@ class EachDaemon : public DaemonTest, public testing::WithParamInterface<Daemon:
 
   Daemon* daemon_ = nullptr;
 };
+
+/// Containers of a daemon as executor "docker" of an engine: it asks no registry, and has the witness of this build.
+[[nodiscard]] DockerOptions docker_options(const Daemon& daemon);
 
 std::string name_of_kind(const testing::TestParamInfo<Daemon::Kind>& info);
 inline auto each_kind() { return testing::Values(Daemon::Kind::docker, Daemon::Kind::podman); }
