@@ -1,6 +1,7 @@
 // input_directory: a directory of an action's input root with all below it, as a value that actions share.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,6 +25,16 @@ struct InputDirectory {
   BlobDigest digest;    ///< of `message`
 };
 using InputDirectoryPtr = std::shared_ptr<const InputDirectory>;
+
+/// How deep a tree of inputs may be, as the store has it for its own.
+inline constexpr std::size_t kDeepestInput = 256;
+
+/// A directory with its message and digest, from its files, symlinks and directories.
+[[nodiscard]] InputDirectoryPtr seal(InputDirectory directory);
+/// A directory with nothing in it.
+[[nodiscard]] const InputDirectoryPtr& empty_input();
+/// A file whose content is at hand.
+[[nodiscard]] InputDirectory::File input_file(std::string bytes, bool executable = false);
 
 /// Calls `take` for each blob of the tree (messages and files' contents), each directory that several share once. `enter`, if given, says
 /// of a directory whether to look at it and all below it.

@@ -68,6 +68,13 @@ FileStamp stamp_of(const struct stat& info) {
           .changed = nanoseconds(info.st_ctim)};
 }
 
+bool is_settled(const FileStamp& stamp, const timespec& now) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const bool coarse = stamp.modified % kSecond == 0 && stamp.changed % kSecond == 0;
+  const std::int64_t margin = coarse ? 2 * kSecond : kSecond / 10;
+  return std::max(stamp.modified, stamp.changed) + margin < std::int64_t{now.tv_sec} * kSecond + now.tv_nsec;
+}
+
 // One tree of the host that is gone through.
 struct FileList::Walk {
   PrefixOptions prefix;

@@ -30,6 +30,9 @@ struct FileStamp {
 
 /// The stamp of a file.
 [[nodiscard]] FileStamp stamp_of(const struct stat& info);
+/// Whether a write at `now` or later can't leave the stamp as it is: a file system's clock ticks every few milliseconds, some have only
+/// whole seconds, or two.
+[[nodiscard]] bool is_settled(const FileStamp& stamp, const timespec& now);
 
 /// One entry of a layer to be.
 struct ListedFile {

@@ -31,14 +31,6 @@ timespec time_of(std::int64_t nanoseconds) {
   return {static_cast<time_t>((nanoseconds - rest) / kSecond), static_cast<long>(rest)};
 }
 
-// Whether a write after `now` can't leave the stamp as it is. A file system's clock ticks every few milliseconds, some have only whole
-// seconds, or two.
-bool is_settled(const FileStamp& stamp, const timespec& now) {
-  const bool coarse = stamp.modified % kSecond == 0 && stamp.changed % kSecond == 0;
-  const std::int64_t margin = coarse ? 2 * kSecond : kSecond / 10;
-  return std::max(stamp.modified, stamp.changed) + margin < std::int64_t{now.tv_sec} * kSecond + now.tv_nsec;
-}
-
 int write_fully(int fd, std::string_view bytes, off_t at) {
   while (!bytes.empty()) {
     const ssize_t put = ::pwrite(fd, bytes.data(), bytes.size(), at);

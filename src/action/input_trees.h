@@ -1,0 +1,56 @@
+// input_trees: an action's inputs as immutable trees, made of the host's directories and of layers.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "action/digest_cache.h"
+#include "action/input_directory.h"
+#include "casemate/result.h"
+
+namespace casemate {
+
+/// How many entries it may have: 0.5 KB of memory each.
+inline constexpr std::size_t kMostInputs = 1'000'000;
+
+/// A tree that was made of files.
+struct InputTree {
+  InputDirectoryPtr top;
+  /// What an action can't have, one line each ("/app/run.sock: a socket"), the first ten and how many more: FIFOs, sockets, devices,
+  /// mount points. Of layers also what we may not read, for nobody can change that.
+  std::vector<std::string> left_out;
+};
+
+/// Makes trees. The same names and contents give the same digests whatever the times, owners, order, machine; of modes the owner's x bit
+/// counts. No symlink is followed, no mount point crossed (sys/path.h). Safe for several threads.
+///
+/// Errors, each naming the path: `refused` for what can't be read, `invalid_input` for names and targets of links that are not UTF-8, which
+/// REAPI has no way to say, `exhausted` beyond kMostInputs and kDeepestInput, `corrupt` for a file that somebody keeps writing to.
+class InputTrees {
+ public:
+  /// `store`: a store's directory, where digests are kept for the next run; "" keeps none.
+  explicit InputTrees(std::string store = "") : store_(std::move(store)) {}
+
+  /// All below a directory of the host, as it is now.
+  Result<InputTree> directory(const std::string& path);
+  /// A regular file of the host; `path` may be a symlink to it.
+  Result<InputDirectory::File> file(const std::string& path);
+  /// Layers, topmost first, as overlayfs merges them: the topmost entry wins, directories add up, whiteouts and opaque directories hide
+  /// what is below. They don't change: made once, kept as long as this, and in the store for layers of its own.
+  Result<InputTree> layers(const std::vector<std::string>& paths);
+
+ private:
+  std::shared_ptr<DigestCache> cache_of(const std::string& identity);
+
+  std::string store_;
+  std::mutex mutex_;  // of caches_
+  std::map<std::string, std::shared_ptr<DigestCache>> caches_;
+  std::mutex layers_mutex_;  // held while layers are read: who wants the same ones waits instead of reading them too
+  std::map<std::vector<std::string>, InputTree> layers_;
+};
+
+}  // namespace casemate

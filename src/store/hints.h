@@ -1,0 +1,32 @@
+// hints: files of the store that only spare work. Losing one costs time and nothing else.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace casemate {
+
+/// One directory of such files. Each ends with the SHA-256 of what is before: a damaged or torn one is as if it had never been there. They
+/// are written beside their place and renamed, so that any number of processes may read and write them; a failure to write is nobody's
+/// problem. Those that were not used for longest go when there are too many.
+class HintFiles {
+ public:
+  HintFiles(std::string directory, std::size_t most_files, std::uint64_t most_bytes)
+      : directory_(std::move(directory)), most_files_(most_files), most_bytes_(most_bytes) {}
+  /// The bytes of the file `name` (no '/' in it), nullopt if there is none that is sound.
+  [[nodiscard]] std::optional<std::string> read(const std::string& name) const;
+  void write(const std::string& name, std::string bytes) const;
+  void remove(const std::string& name) const;
+  /// Removes them all; the bytes they took.
+  std::uint64_t clear() const;
+
+ private:
+  void sweep() const;
+  std::string directory_;
+  std::size_t most_files_;
+  std::uint64_t most_bytes_;  // of all files together
+};
+
+}  // namespace casemate
