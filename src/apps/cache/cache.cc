@@ -1,4 +1,5 @@
 #include "apps/cache/cache.h"
+#include "action/digest_cache.h"
 
 #include <algorithm>
 #include <chrono>
@@ -131,7 +132,7 @@ int prune(Store& store, const Options& options) {
   sweep_pulls(store, std::chrono::seconds(0));
   auto freed = store.prune(most, &problems);
   if (!freed) return complain(freed.error().what);
-  if (most == 0) *freed += clear_file_indexes(store.directory());
+  if (most == 0) *freed += clear_file_indexes(store.directory()) + digest_files(store.directory()).clear();
   const auto left = store.entries();
   if (!left) return complain(left.error().what);
   const std::uint64_t bytes = sum_of(*left, "layer").bytes + sum_of(*left, "blob").bytes;
