@@ -8,8 +8,4 @@ target_link_options(casemate_docker INTERFACE $<$<BOOL:${CASEMATE_STATIC}>:-Wl,-
 add_executable(casemate-docker src/apps/main.cc)
 target_compile_definitions(casemate-docker PRIVATE CASEMATE_DOCKER)
 target_link_libraries(casemate-docker PRIVATE casemate_docker ${previous})
-# What runs in its containers: whatever they have or lack, so static always.
-add_executable(casemate-witness src/apps/witness/main.cc src/docker/witness.cc)
-target_link_libraries(casemate-witness PRIVATE casemate_sys)
-target_link_options(casemate-witness PRIVATE -static -s -Wl,--gc-sections)
 add_dependencies(casemate-docker casemate-witness)

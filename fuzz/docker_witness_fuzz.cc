@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/terminal.h"
-#include "docker/witness.h"
+#include "witness/witness.h"
 
 namespace {
 

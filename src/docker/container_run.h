@@ -13,7 +13,7 @@
 #include "docker/container_creation.h"
 #include "docker/frames.h"
 #include "docker/stats.h"
-#include "docker/witness.h"
+#include "witness/witness.h"
 #include "engine/capture.h"
 #include "sys/fd.h"
 

@@ -45,7 +45,7 @@ struct ContainerSetting {
   std::vector<std::string> image_env;  ///< "NAME=value", of the image's config: a job inherits none of it
 };
 
-/// Where the witness (docker/witness.h) lies in a container.
+/// Where the witness (witness/witness.h) lies in a container.
 inline constexpr std::string_view kWitnessPlace = "/.casemate";
 
 /// Job::image is the reference; Job::root must be empty. Always: CapDrop ALL (and what Job::capabilities keeps), no-new-privileges, the

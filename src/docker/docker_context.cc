@@ -15,7 +15,7 @@
 #include "docker/frames.h"
 #include "docker/snapshot.h"
 #include "docker/step_collection.h"
-#include "docker/witness.h"
+#include "witness/witness.h"
 #include "engine/capture.h"
 
 namespace casemate {

@@ -21,7 +21,7 @@ struct DockerOptions {
   /// What jobs take over of their image's config (an empty cwd is the image's, an empty argv its command); nullopt: they are complete.
   std::optional<ConfigUse> config;
   std::string user;     ///< with `config`: name or numbers, in the words of the image; "": the job's own, or with ConfigUse::user its
-  std::string witness;  ///< host path of casemate-witness (docker/witness.h); "": the one beside this program
+  std::string witness;  ///< host path of casemate-witness (witness/witness.h); "": the one beside this program
 };
 
 /// For Engine::add_executor("docker", ...). Waits until the daemon has answered (5 s at most), and sweeps what engines that are dead left

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "docker/witness.h"
+#include "witness/witness.h"
 
 namespace casemate {
 namespace {

@@ -2,7 +2,7 @@
 #include <charconv>
 
 #include "base/terminal.h"
-#include "docker/witness.h"
+#include "witness/witness.h"
 
 namespace casemate {
 namespace {

@@ -1,4 +1,4 @@
-#include "docker/witness.h"
+#include "witness/witness.h"
 
 #include <cerrno>
 #include <charconv>
@@ -9,7 +9,6 @@
 #include <map>
 #include <set>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -22,6 +21,8 @@
 
 #include "sys/fd.h"
 #include "sys/seccomp.h"
+#include "witness/action.h"
+#include "witness/process_list.h"
 
 namespace casemate {
 namespace {
@@ -31,14 +32,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int kMostLeftovers = 16;
 constexpr int kReport = 3;            // Job::report
 constexpr std::size_t kPiece = 3500;  // of a report, a line of ours: with its mark below PIPE_BUF, so that nobody writes into it
-
-// A small file of the kernel's; "" if it can't be read.
-std::string small_file(const std::string& path) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  char text[4096];
-  const ssize_t got = file ? ::read(file.get(), text, sizeof text) : -1;
-  return {text, got > 0 ? static_cast<std::size_t>(got) : 0};
-}
 
 // The number behind `key` in lines of "key number", or with "" the text's own.
 std::optional<std::uint64_t> number_in(const std::string& text, std::string_view key) {
@@ -82,61 +75,6 @@ struct Counters {
     return all;
   }
 };
-
-struct ProcessFacts {
-  std::string name;
-  char state = '?';
-  pid_t session = 0;
-};
-
-std::optional<ProcessFacts> facts_of(pid_t pid) {
-  const std::string stat = small_file(fmt::format("/proc/{}/stat", pid));
-  const auto open = stat.find('(');
-  const auto close = stat.rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close < open || close + 2 >= stat.size()) return std::nullopt;
-  ProcessFacts facts;
-  facts.name = stat.substr(open + 1, close - open - 1);
-  int parent = 0, group = 0, session = 0;
-  if (std::sscanf(stat.c_str() + close + 2, "%c %d %d %d", &facts.state, &parent, &group, &session) != 4) return std::nullopt;
-  facts.session = session;
-  return facts;
-}
-
-std::set<pid_t> all_processes() {
-  std::set<pid_t> pids;
-  DIR* directory = ::opendir("/proc");
-  if (!directory) return pids;
-  while (const dirent* entry = ::readdir(directory)) {
-    const int pid = std::atoi(entry->d_name);
-    if (pid > 0) pids.insert(pid);
-  }
-  ::closedir(directory);
-  return pids;
-}
-
-// As the shell: the last name that is there but can't be executed decides.
-int execute(const std::vector<std::string>& command) {
-  std::vector<char*> argv;
-  for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  if (command[0].find('/') != std::string::npos) {
-    ::execve(argv[0], argv.data(), environ);
-    return errno;
-  }
-  const char* given = ::getenv("PATH");
-  std::string path = given ? given : "/bin:/usr/bin";
-  int problem = ENOENT;
-  for (std::size_t at = 0; at <= path.size();) {
-    std::size_t end = path.find(':', at);
-    if (end == std::string::npos) end = path.size();
-    const std::string directory = path.substr(at, end - at);
-    const std::string file = (directory.empty() ? "." : directory) + "/" + command[0];
-    ::execve(file.c_str(), argv.data(), environ);
-    if (errno != ENOENT && errno != ENOTDIR) problem = errno;
-    at = end + 1;
-  }
-  return problem;
-}
 
 class Witness {
  public:
@@ -223,7 +161,7 @@ class Witness {
     if (strict_) {
       if (const int problem = install_seccomp(seccomp_program(Profile::strict))) return problem;
     }
-    return execute(command_);
+    return execute_command(command_);
   }
 
   int wait() {
@@ -412,6 +350,7 @@ bool take_environment() {
 int witness_main(const std::vector<std::string>& words) {
   const std::string mode = words.empty() ? "" : words[0];
   if (mode == "hold") return hold();
+  if (mode == "action" && words.size() == 2) return witness_action(words[1]);
   if (mode == "signal" && words.size() == 3) return signal_session(std::atoi(words[1].c_str()), std::atoi(words[2].c_str()));
   if ((mode != "job" && mode != "report" && mode != "told" && mode != "command") || words.size() <= 3) return 125;
   if (mode == "told" && !take_environment()) return 125;
