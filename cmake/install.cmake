@@ -1,8 +1,8 @@
 # What `cmake --install build` puts where. docs/man and completions are plain files: nothing generates them.
 include(GNUInstallDirs)
-install(TARGETS casemate RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS casemate casemate-witness RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 if(CASEMATE_AGENT)
-  install(TARGETS casemate-agent casemate-docker casemate-witness RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS casemate-agent casemate-docker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 if(CASEMATE_REMOTE)
   install(TARGETS casemate-remote RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

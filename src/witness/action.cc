@@ -6,7 +6,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <optional>
 
 #include <fcntl.h>
@@ -112,12 +111,12 @@ class OrderedRun {
       const UniqueFd contents(::openat(own, "changes", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (contents) before_->take(contents.get(), report_);
     }
-    const std::uint64_t disk = places_.written_bytes() + [&] {
-      std::uint64_t sum = 0;
-      for (const ChangedPath& change : report_.changes) sum += change.kind == ChangedPath::Kind::file ? change.size : 0;
-      return sum;
-    }();
-    if (order_.limits.disk_bytes && disk >= *order_.limits.disk_bytes) report_.job.disk_full = true;
+    OrderedPlaces::Written written = places_.written();
+    written.files += report_.changes.size();
+    for (const ChangedPath& change : report_.changes) written.bytes += change.kind == ChangedPath::Kind::file ? change.size : 0;
+    const Limits& limits = order_.limits;
+    if (limits.disk_bytes && written.bytes >= *limits.disk_bytes) report_.job.disk_full = true;
+    if (limits.disk_inodes && written.files >= *limits.disk_inodes) report_.job.disk_full = true;
     if (places_.full()) report_.job.disk_full = true;
     if (!reports_) return;
     const UniqueFd kept(::openat(own, "reports", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));

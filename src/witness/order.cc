@@ -78,7 +78,11 @@ std::string order_bytes(const WitnessOrder& order) {
   put(writer, order.limits);
   put(writer, order.places);
   writer.number(order.fresh.size());
-  for (const WitnessOrder::Fresh& fresh : order.fresh) writer.text(fresh.path), writer.number(fresh.mode);
+  for (const WitnessOrder::Fresh& fresh : order.fresh) {
+    writer.text(fresh.path);
+    writer.number(fresh.mode);
+    writer.number(fresh.needed ? 1 : 0);
+  }
   put(writer, order.collect);
   return std::move(writer).take();
 }
@@ -99,9 +103,12 @@ Result<WitnessOrder> read_order(std::string_view bytes) {
   for (bool* flag : {&order.strict, &order.lonely, &order.reports, &order.has_stdin}) *flag = reader.number() != 0;
   order.limits = get_limits(reader);
   order.places = get(reader);
-  for (std::uint64_t left = reader.count(16); left > 0; --left) {
-    std::string path(reader.text());
-    order.fresh.push_back({std::move(path), static_cast<std::uint32_t>(reader.number())});
+  for (std::uint64_t left = reader.count(24); left > 0; --left) {
+    WitnessOrder::Fresh fresh;
+    fresh.path = reader.text();
+    fresh.mode = static_cast<std::uint32_t>(reader.number() & 07777);
+    fresh.needed = reader.number() != 0;
+    order.fresh.push_back(std::move(fresh));
   }
   order.collect = get(reader);
   if (!reader.at_end() || order.argv.empty()) return fail(ErrorCode::corrupt, "the order breaks off");

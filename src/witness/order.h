@@ -41,6 +41,7 @@ struct WitnessOrder {
   struct Fresh {
     std::string path;
     std::uint32_t mode = 0755;
+    bool needed = false;  ///< without it the job is not started
     bool operator==(const Fresh&) const = default;
   };
   std::vector<Fresh> fresh;

@@ -67,8 +67,9 @@ Result<void> OrderedPlaces::make(const WitnessOrder& order) {
     for (const std::string& place : order.places) TRY(lead(place));
   }
   for (const WitnessOrder::Fresh& fresh : order.fresh) {
-    if (const int problem = make_directories(fresh.path, fresh.mode))
-      return hindered("make the directory " + printable_name(fresh.path), "", problem);
+    const int problem = make_directories(fresh.path, fresh.mode);
+    if (problem != 0 && !fresh.needed) continue;
+    if (problem != 0) return hindered("make the directory " + printable_name(fresh.path), "", problem);
     fresh_.push_back(fresh.path);
   }
   // A working directory in a place of the worker's that can't be made is told when the job can't change to it.
@@ -117,12 +118,12 @@ Result<UniqueFd> OrderedPlaces::clear_own() {
   if (own) (void)change_mode(own.get(), 0755);
   own.reset(::openat(root_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!own) {
-    (void)remove_tree(root_.get(), name);
+    (void)remove_tree_at(root_.get(), name);
     if (::mkdirat(root_.get(), name.c_str(), 0755) < 0) return fail_errno("make " + name + " again");
     own.reset(::openat(root_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!own) return fail_errno("open " + name);
   }
-  for (const char* inner : {"result", "reports", "changes"}) (void)remove_tree(own.get(), inner);
+  for (const char* inner : {"result", "reports", "changes"}) (void)remove_tree_at(own.get(), inner);
   if (::mkdirat(own.get(), "changes", 0755) < 0) return fail_errno("make " + std::string(kActionChanges));
   return own;
 }
@@ -139,13 +140,13 @@ std::uint64_t OrderedPlaces::mounted_bytes() const {
   return most;
 }
 
-std::uint64_t OrderedPlaces::written_bytes() const {
-  std::uint64_t sum = 0, counted = 0;
+OrderedPlaces::Written OrderedPlaces::written() const {
+  Written all;
   for (const std::string& path : fresh_) {
     const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (directory) sum += bytes_below(directory.get(), kDeepest, counted);
+    if (directory) all.bytes += bytes_below(directory.get(), kDeepest, all.files);
   }
-  return sum;
+  return all;
 }
 
 bool OrderedPlaces::full() const {
