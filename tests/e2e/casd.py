@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import select
 import shutil
 import socket
 import subprocess
@@ -134,9 +135,14 @@ class Casd:
         (self.top / "cache/cas/objects" / digest[:2] / digest[2:]).unlink()
 
     def kill(self):
-        """As a machine that fails: it and its actions at once."""
+        """As a machine that fails: it and its actions at once, and all of them gone when this returns."""
+        own = self.pid
+        handle = os.pidfd_open(own) if own else None
         self.process.kill()
         self.process.wait()
+        if handle:
+            select.select([handle], [], [], 30)
+            os.close(handle)
 
     def end(self):
         if self.process:
