@@ -74,9 +74,10 @@ struct ExecutionOrder {
 /// Hears of an execution, in the caller's thread.
 struct ExecutionListener {
   virtual ~ExecutionListener() = default;
-  virtual void queued() {}
-  virtual void executing() {}
-  /// While it runs, where the engine streams it (stdout_stream_name); the same bytes are in the result.
+  virtual void queued() {}     ///< the engine has it; once
+  virtual void executing() {}  ///< a worker has it, where the engine says so; once
+  /// While it runs, where the engine streams it (stdout_stream_name); the same bytes are in the result. Ends early where the stream breaks,
+  /// or the action has to be executed anew.
   virtual void output(Stream /*stream*/, std::string_view /*bytes*/) {}
 };
 
@@ -84,7 +85,10 @@ struct ExecutionListener {
 struct Execution {
   ActionResultView result;
   bool cached = false;
-  int status = 0;              ///< google.rpc.Code; 0: the command ran to an end of its own. 4 (DEADLINE_EXCEEDED): the action's timeout
+  /// google.rpc.Code; 0: the command ran to an end of its own. 4 (DEADLINE_EXCEEDED): the action's timeout. 1 (CANCELLED): somebody else
+  /// has cancelled it. All others: the engine could not, also when asked again; 13 (INTERNAL) is also what buildbox says of a missing
+  /// input.
+  int status = 0;
   std::string message;         ///< of a status that is not 0, one line
   std::uint32_t attempts = 1;  ///< 2 and more: the engine or the way to it had trouble in between
 };
@@ -117,8 +121,8 @@ class RemoteEngine {
   /// `result` as one that Execution gave. refused: the engine takes none.
   Result<void> tell_result(const BlobDigest& action, const ActionResultView& result, std::stop_token stop);
 
-  /// Execute, and WaitExecution after a stream that broke; CancelOperation when `stop` asks. Errors: kBlobMissing (send the inputs and ask
-  /// again), kRemoteUnusable; all others: nobody knows how it ended.
+  /// Execute, and WaitExecution after a stream that broke or was silent; CancelOperation when `stop` asks. Errors: kBlobMissing (send the
+  /// inputs and ask again), kRemoteUnusable; all others: nobody knows how it ended.
   Result<Execution> execute(const ExecutionOrder& order, ExecutionListener& listener, std::stop_token stop);
 
   /// The directory that a Tree message (ActionOutput::directory) describes, checked: no cycle, names that are names, bounded depth and

@@ -1,0 +1,106 @@
+#include "remote/channel.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+
+#include "base/terminal.h"
+#include "remote/engine.h"
+#include "sys/fd.h"
+
+namespace casemate {
+namespace {
+
+constexpr std::size_t kMostPem = 1u << 20;
+constexpr std::size_t kMostHeader = 16u << 10;
+
+std::unexpected<Error> unusable(std::string what) {
+  return fail(ErrorCode::invalid_input, std::move(what), 0, std::string(kRemoteUnusable));
+}
+
+// Both libraries tell stderr what an engine does wrong, in words that it chose. What matters is in our errors.
+void keep_libraries_silent() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    google::protobuf::SetLogHandler(nullptr);
+    if (!std::getenv("GRPC_VERBOSITY")) gpr_set_log_function([](gpr_log_func_args*) {});
+  });
+}
+
+// gRPC ends the process for a name or a value that its own check (grpc_header_key_is_legal) refuses.
+Result<void> check_headers(const RemoteEndpoint& endpoint) {
+  for (const auto& [name, value] : endpoint.headers) {
+    const bool legal = !name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") == std::string::npos;
+    if (!legal || name.starts_with("grpc-") || name.ends_with("-bin"))
+      return unusable(
+          fmt::format("'{}' can't be the name of a header: lower-case letters, digits, '-', '_' and '.', not grpc-* and not *-bin",
+                      printable_line(name)));
+    if (value.size() > kMostHeader) return unusable(fmt::format("header '{}' has more than {} bytes", name, kMostHeader));
+    for (const char byte : value) {
+      if (byte < ' ' || byte > '~')
+        return unusable(fmt::format("the value of header '{}' has a byte that is no printable ASCII: is there a line's end in it?", name));
+    }
+  }
+  return {};
+}
+
+Result<std::string> pem_of(const std::string& path, std::string_view what) {
+  if (path.empty()) return "";
+  auto text = read_file(path, kMostPem);
+  if (!text) return unusable(fmt::format("{} of the remote engine: {}", what, text.error().what));
+  if (text->find("-----BEGIN ") == std::string::npos)
+    return unusable(fmt::format("{} of the remote engine: '{}' is no PEM file", what, printable_line(path)));
+  return std::move(*text);
+}
+
+Result<std::shared_ptr<grpc::ChannelCredentials>> credentials_of(const RemoteEndpoint& endpoint) {
+  if (!endpoint.tls) {
+    if (!endpoint.ca.empty() || !endpoint.certificate.empty() || !endpoint.key.empty())
+      return unusable("certificates are given, but the remote engine's address is not grpcs://");
+    return grpc::InsecureChannelCredentials();
+  }
+  if (endpoint.certificate.empty() != endpoint.key.empty())
+    return unusable("mutual TLS with the remote engine wants a certificate and its key; one of them is missing");
+  grpc::SslCredentialsOptions options;
+  TRY_ASSIGN(options.pem_root_certs, pem_of(endpoint.ca, "the authority"));
+  TRY_ASSIGN(options.pem_cert_chain, pem_of(endpoint.certificate, "the certificate"));
+  TRY_ASSIGN(options.pem_private_key, pem_of(endpoint.key, "the key"));
+  return grpc::SslCredentials(options);
+}
+
+}  // namespace
+
+bool is_this_host(std::string_view address) {
+  return address.starts_with("unix:") || address.starts_with("127.") || address.starts_with("localhost:") || address.starts_with("[::1]:");
+}
+
+Result<std::shared_ptr<grpc::Channel>> open_channel(const RemoteEndpoint& endpoint, const std::string& address,
+                                                    const RemotePolicy& policy) {
+  keep_libraries_silent();
+  TRY(check_headers(endpoint));
+  TRY_ASSIGN(const auto credentials, credentials_of(endpoint));
+  grpc::ChannelArguments arguments;
+  arguments.SetUserAgentPrefix("casemate/" CASEMATE_VERSION);
+  arguments.SetInt(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, static_cast<int>(kMostMessage));
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);  // we try again, and know what of
+  if (is_this_host(address)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // A connection that is lost is tried again as often as we ask, not after gRPC's two minutes.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // Notices a cut link. While nothing is sent gRPC sends two pings at most, so no server calls them too many (gRFC A8).
+  const auto silence = static_cast<int>(std::clamp<std::int64_t>(policy.silence.count() / 2, 1000, 60'000));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, silence);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, silence);
+  return grpc::CreateCustomChannel(address, credentials, arguments);
+}
+
+}  // namespace casemate

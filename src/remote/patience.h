@@ -1,0 +1,43 @@
+// patience: whether a call that failed is worth another try, and when.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <stop_token>
+
+#include <grpcpp/support/status.h>
+
+#include "remote/endpoint.h"
+
+namespace casemate {
+
+/// Whether a call that ended so may end otherwise if it is made again: UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED, a deadline of ours, and
+/// what gRPC makes of a reset stream (INTERNAL, UNKNOWN, CANCELLED).
+[[nodiscard]] bool is_transient(const grpc::Status& status);
+
+/// The tries of one thing. Waits between them: full jitter, 0.1 s doubling to 10 s, or what the engine says (google.rpc.RetryInfo).
+class Patience {
+ public:
+  using Clock = std::chrono::steady_clock;
+  Patience(std::chrono::milliseconds patience, std::stop_token stop) : patience_(patience), stop_(std::move(stop)) {}
+
+  /// Something has come of it: what fails from now on is new trouble.
+  void progressed() { trouble_since_.reset(); }
+  /// After `status`: waits and says true, or says at once that it is no use: not transient, time is up, or somebody asked to stop.
+  bool again(const grpc::Status& status);
+  /// When a try that begins now and may last `call` has to be over.
+  [[nodiscard]] std::chrono::system_clock::time_point deadline(std::chrono::milliseconds call) const;
+  /// Tries so far.
+  [[nodiscard]] unsigned tries() const { return tries_; }
+
+ private:
+  std::chrono::milliseconds patience_;
+  std::stop_token stop_;
+  std::optional<Clock::time_point> trouble_since_;
+  Clock::time_point last_failure_;
+  std::chrono::milliseconds step_{0};
+  unsigned doubtful_ = 0;
+  unsigned tries_ = 1;
+};
+
+}  // namespace casemate
