@@ -6,7 +6,7 @@
 
 #include "base/units.h"
 #include "remote/action_result.h"
-#include "remote/live_output.h"
+#include "remote/log_stream.h"
 #include "remote/protocol/operations.grpc.pb.h"
 #include "remote/protocol/remote_execution.grpc.pb.h"
 #include "remote/stream_queue.h"
@@ -236,7 +236,7 @@ class ActionExecution {
   std::optional<Clock::time_point> deadline_;
   std::unique_ptr<protocol::Execution::Stub> stub_;
   StreamQueue queue_;
-  LiveOutput out_, err_;
+  LogStream out_, err_;
   std::unique_ptr<OperationStream> current_, probe_;
   std::string name_;
   unsigned repeats_ = 0;

@@ -1,4 +1,4 @@
-// live_output: what an action writes, while it writes it, from engines that stream it.
+// log_stream: what an action writes, while it writes it, from engines that stream it.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@ namespace casemate {
 
 /// One output of an action (ExecuteOperationMetadata.stdout_stream_name): hands on what comes, goes on where it broke a few times, and
 /// otherwise gives up silently: the result has all of it.
-class LiveOutput {
+class LogStream {
  public:
-  LiveOutput(const RemoteCalls& calls, StreamQueue& queue, Stream which, std::stop_token stop)
+  LogStream(const RemoteCalls& calls, StreamQueue& queue, Stream which, std::stop_token stop)
       : calls_(calls), queue_(queue), which_(which), stop_(std::move(stop)) {}
 
   /// The stream of this name, if it is not that of before; "": not offered.

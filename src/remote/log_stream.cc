@@ -1,4 +1,4 @@
-#include "remote/live_output.h"
+#include "remote/log_stream.h"
 
 namespace casemate {
 namespace {
@@ -8,13 +8,13 @@ constexpr std::size_t kMostName = 4096;
 
 }  // namespace
 
-void LiveOutput::begin(const std::string& name) {
+void LogStream::begin(const std::string& name) {
   if (given_up_ || !name_.empty() || name.empty() || name.size() > kMostName) return;
   name_ = name;
   open();
 }
 
-void LiveOutput::open() {
+void LogStream::open() {
   if (!stub_) stub_ = google::bytestream::ByteStream::NewStub(calls_.engine());
   google::bytestream::ReadRequest request;
   request.set_resource_name(name_);
@@ -24,7 +24,7 @@ void LiveOutput::open() {
       [&](grpc::ClientContext& context, grpc::CompletionQueue& on) { return stub_->PrepareAsyncRead(&context, request, &on); });
 }
 
-void LiveOutput::pass_on(ExecutionListener& listener) {
+void LogStream::pass_on(ExecutionListener& listener) {
   if (!stream_) return;
   if (stream_->has_message()) {
     offset_ += stream_->message().data().size();
@@ -37,7 +37,7 @@ void LiveOutput::pass_on(ExecutionListener& listener) {
   if (again) open();
 }
 
-void LiveOutput::give_up() {
+void LogStream::give_up() {
   given_up_ = true;
   stream_.reset();
 }
