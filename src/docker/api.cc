@@ -74,7 +74,7 @@ class CurlDockerApi final : public DockerApi {
   void finish(DockerCallId id, Result<DockerReply> result);
   void watch_silence(DockerCallId id, DockerCall& call);
   static bool end_lap(DockerCall& call, Reactor::Clock::time_point now);
-  void ask_soon(const std::string& path, DockerCall::Done done);
+  void ask_soon(const std::string& path, const DockerCall::Done& done);
 
   Reactor& reactor_;
   DockerEndpoint endpoint_;
@@ -221,7 +221,7 @@ void CurlDockerApi::negotiate(std::function<void(Result<DockerVersion>)> done) {
 }
 
 // A small question that any daemon answers in 5 s: one that dribbles is none either.
-void CurlDockerApi::ask_soon(const std::string& path, DockerCall::Done done) {
+void CurlDockerApi::ask_soon(const std::string& path, const DockerCall::Done& done) {
   DockerRequest request;
   request.path = path;
   request.silence = std::chrono::seconds(5);

@@ -134,7 +134,7 @@ std::size_t DockerCall::on_read(char* to, std::size_t, std::size_t most, void* s
     call.produced_taken_ = 0;
   }
   const std::size_t count = std::min(most, call.produced_.size() - call.produced_taken_);
-  std::memcpy(to, call.produced_.data() + call.produced_taken_, count);
+  std::copy_n(call.produced_.data() + call.produced_taken_, count, to);
   call.produced_taken_ += count;
   return count;
 }

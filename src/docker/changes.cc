@@ -38,7 +38,8 @@ std::string from_base64(std::string_view text) {
     const auto value = kDigits.find(digit);
     if (value == std::string_view::npos) break;
     bits = bits << 6 | static_cast<std::uint32_t>(value);
-    if ((count += 6) < 8) continue;
+    count += 6;
+    if (count < 8) continue;
     count -= 8;
     bytes += static_cast<char>(bits >> count & 0xff);
   }
@@ -53,7 +54,7 @@ timespec time_of(const std::string& text) {
                                           std::chrono::day(static_cast<unsigned>(day)))
                         .time_since_epoch()
                         .count();
-  timespec time{.tv_sec = std::int64_t{days} * 86'400 + hour * 3600 + minute * 60 + second, .tv_nsec = 0};
+  timespec time{.tv_sec = std::int64_t{days} * 86'400 + std::int64_t{hour} * 3600 + std::int64_t{minute} * 60 + second, .tv_nsec = 0};
   std::string_view rest = std::string_view(text).substr(static_cast<std::size_t>(read));
   if (rest.starts_with('.')) {
     rest.remove_prefix(1);
@@ -62,7 +63,7 @@ timespec time_of(const std::string& text) {
   }
   int hours = 0, minutes = 0;
   if (std::sscanf(std::string(rest).c_str(), "%*1[+-]%2d:%2d", &hours, &minutes) == 2)
-    time.tv_sec -= (rest[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    time.tv_sec -= (rest[0] == '-' ? -1 : 1) * (std::int64_t{hours} * 3600 + std::int64_t{minutes} * 60);
   return time;
 }
 

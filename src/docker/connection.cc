@@ -52,7 +52,7 @@ void set_endpoint(CurlOptions& to, const DockerEndpoint& endpoint) {
 Result<std::unique_ptr<RawConnection>> RawConnection::start(Reactor& reactor, std::shared_ptr<SocketEvents> sockets,
                                                             const DockerEndpoint& endpoint, std::chrono::milliseconds patience,
                                                             std::function<void(CURLcode)> connected) {
-  std::unique_ptr<RawConnection> made(new RawConnection(sockets, endpoint.kind == DockerEndpoint::Kind::tls));
+  std::unique_ptr<RawConnection> made(new RawConnection(std::move(sockets), endpoint.kind == DockerEndpoint::Kind::tls));
   const auto ended = [raw = made.get(), connected = std::move(connected)](CURL* easy, CURLcode code) {
     curl_socket_t socket = CURL_SOCKET_BAD;
     if (code == CURLE_OK) curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &socket);

@@ -416,7 +416,7 @@ Outcome ContainerRun::outcome() const {
     return {Kind::lost, 0, "",
             fmt::format("the container ended without a report of its job (exit status {}): somebody killed it", exit_code_)};
   }
-  const Outcome plain = report_.signal ? Outcome{Kind::signaled, *report_.signal} : Outcome{Kind::exited, report_.exit_status.value_or(0)};
+  Outcome plain = report_.signal ? Outcome{Kind::signaled, *report_.signal} : Outcome{Kind::exited, report_.exit_status.value_or(0)};
   // Who reports tests ends well also when one has failed, for want of what the limit took.
   if (plain.succeeded() && !job_.report) return plain;
   if (report_.oom_kills > 0 || (oom_killed_ && plain.kind == Kind::signaled && plain.code == SIGKILL)) return out_of_memory();

@@ -78,7 +78,7 @@ Result<DockerVersion> settled(const DockerEndpoint& endpoint, DockerVersion vers
 std::string machine() {
   utsname names{};
   ::uname(&names);
-  const std::string kernels = names.machine;
+  std::string kernels = names.machine;
   if (kernels == "x86_64") return "amd64";
   if (kernels == "aarch64") return "arm64";
   return kernels;

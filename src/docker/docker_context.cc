@@ -15,8 +15,8 @@
 #include "docker/frames.h"
 #include "docker/snapshot.h"
 #include "docker/step_collection.h"
-#include "witness/witness.h"
 #include "engine/capture.h"
+#include "witness/witness.h"
 
 namespace casemate {
 namespace {
@@ -356,7 +356,7 @@ Outcome DockerContext::outcome_of(const Running& now) const {
   if (!report.ended && (report.started || now.plain_error.empty()))
     return {Kind::lost, 0, "", "nobody knows how it ended: what watches it in the container was killed, by itself or another there"};
   if (!report.ended) return {Kind::setup_failed, 0, "start the command", printable_line(now.plain_error)};
-  const Outcome plain = report.signal ? Outcome{Kind::signaled, *report.signal} : Outcome{Kind::exited, report.exit_status.value_or(0)};
+  Outcome plain = report.signal ? Outcome{Kind::signaled, *report.signal} : Outcome{Kind::exited, report.exit_status.value_or(0)};
   if (plain.succeeded() && report.pids_refused == 0) return plain;
   if (report.oom_kills > 0 && !plain.succeeded())
     return {Kind::out_of_memory, 0, "", fmt::format("limit {}", format_bytes(job_.limits.memory_bytes.value_or(0)))};

@@ -28,7 +28,7 @@ Result<std::string> witness_program() {
   char self[PATH_MAX];
   const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
   const std::string own(self, length > 0 ? static_cast<std::size_t>(length) : 0);
-  const std::string path = own.substr(0, own.rfind('/') + 1) + "casemate-witness";
+  std::string path = own.substr(0, own.rfind('/') + 1) + "casemate-witness";
   if (is_program(path)) return path;
   return fail(ErrorCode::not_supported,
               fmt::format("{} is not there, which comes with casemate and is the first process of its containers", path));

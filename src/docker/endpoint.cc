@@ -68,7 +68,7 @@ bool read_address(std::string_view text, DockerEndpoint& endpoint) {
 }
 
 std::string home_certificates() {
-  const std::string config = variable("DOCKER_CONFIG");
+  std::string config = variable("DOCKER_CONFIG");
   if (!config.empty()) return config;
   const std::string home = variable("HOME");
   return home.empty() ? "" : home + "/.docker";

@@ -119,7 +119,7 @@ struct DockerImages::Parts {
 
   void pull(const std::string& reference, TellDocker tell, GotImage done);
   void end_pull(const std::string& reference, const Result<void>& result);
-  void remove_next(std::shared_ptr<struct Pruning> pruning);
+  void remove_next(const std::shared_ptr<struct Pruning>& pruning);
 
   struct Pull {
     std::unique_ptr<ImagePull> pull;
@@ -275,7 +275,7 @@ void DockerImages::prune(std::uint64_t keep_bytes, std::function<void(Result<std
   });
 }
 
-void DockerImages::Parts::remove_next(std::shared_ptr<Pruning> pruning) {
+void DockerImages::Parts::remove_next(const std::shared_ptr<Pruning>& pruning) {
   if (pruning->images.empty() || pruning->held <= pruning->keep) return pruning->done(pruning->freed);
   const Pruning::Image image = pruning->images.back();
   pruning->images.pop_back();

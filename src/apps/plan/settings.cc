@@ -43,7 +43,7 @@ Result<Network> network_of(const std::string& word) {
 // Plans name images as docker does, without a transport.
 Result<std::string> with_transport(const std::string& image) {
   if (image.empty() || read_image_name(image)) return image;
-  const std::string in_registry = "docker://" + image;
+  std::string in_registry = "docker://" + image;
   TRY(read_image_name(in_registry));
   return in_registry;
 }
