@@ -3,6 +3,7 @@
 // descriptors a layer, however deep it is. What a directory is of is known when all in it is sealed: children first.
 #include "action/input_trees.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -10,9 +11,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 
 #include "action/kept_tree.h"
+#include "action/messages.h"
 #include "base/terminal.h"
 #include "engine/lower.h"
 #include "sys/path.h"
@@ -34,11 +37,16 @@ std::string_view word_of_special(mode_t mode) {
   return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) ? "" : "no file";
 }
 
+struct InputRules {
+  bool whiteouts = false;  // layers of an overlay
+  bool lenient = false;    // what we may not read is left out
+  bool by_stamp = false;   // a file's digest is of its size and time of change, not of its content
+};
+
 class InputWalk {
  public:
-  // `immutable`: layers that nobody can mend, so that what can't be read in them is left out.
-  InputWalk(std::vector<std::string> paths, bool immutable, DigestCache& cache)
-      : paths_(std::move(paths)), immutable_(immutable), cache_(cache) {}
+  InputWalk(std::vector<std::string> paths, InputRules rules, DigestCache& cache)
+      : paths_(std::move(paths)), rules_(rules), cache_(cache) {}
 
   Result<InputTree> run() {
     LayerSet all;
@@ -78,7 +86,7 @@ class InputWalk {
   Result<void> unreadable(int errno_value, const std::string& path) {
     if (errno_value == EXDEV) {
       leave_out(path, "a mount point");
-    } else if (immutable_ && (errno_value == EACCES || errno_value == EPERM)) {
+    } else if (rules_.lenient && (errno_value == EACCES || errno_value == EPERM)) {
       leave_out(path, "not readable");
     } else {
       return fail_at(errno_value, path);
@@ -135,7 +143,7 @@ class InputWalk {
         upper->second.closed = true;
       } else {
         if (!lowest) taken.insert(name);
-        const bool whiteout = S_ISCHR(info->st_mode) && info->st_rdev == 0 && immutable_;
+        const bool whiteout = S_ISCHR(info->st_mode) && info->st_rdev == 0 && rules_.whiteouts;
         if (!whiteout) TRY(take_entry(part, path, name, *info, here));
       }
     }
@@ -172,7 +180,10 @@ class InputWalk {
     InputDirectory::File file;
     file.blob.path = source;
     file.executable = (info.st_mode & S_IXUSR) != 0;
-    if (auto known = cache_.known(stamp_of(info))) {
+    if (rules_.by_stamp) {
+      const FileStamp stamp = stamp_of(info);
+      file.blob = blob_of(fmt::format("{} bytes, modified {}", stamp.size, stamp.modified));
+    } else if (auto known = cache_.known(stamp_of(info))) {
       file.blob.digest = std::move(*known);
     } else {
       const auto opened = open_beneath(part.fd.get(), name, O_RDONLY);
@@ -209,7 +220,7 @@ class InputWalk {
   }
 
   std::vector<std::string> paths_;
-  bool immutable_;
+  InputRules rules_;
   DigestCache& cache_;
   std::vector<UniqueFd> roots_;
   std::size_t entries_ = 0;
@@ -222,15 +233,29 @@ class InputWalk {
 std::shared_ptr<DigestCache> InputTrees::cache_of(const std::string& identity) {
   const std::lock_guard lock(mutex_);
   auto& cache = caches_[identity];
-  if (!cache) cache = std::make_shared<DigestCache>(store_, identity);
+  // Copies that a run has made for itself will never be there again.
+  const bool passing = store_.empty() || identity.find(store_ + "/tmp/") != std::string::npos;
+  if (!cache) cache = std::make_shared<DigestCache>(passing ? "" : store_, identity);
   return cache;
 }
 
 Result<InputTree> InputTrees::directory(const std::string& path) {
   const auto cache = cache_of(path);
-  auto tree = InputWalk({path}, false, *cache).run();
+  auto tree = InputWalk({path}, {}, *cache).run();
   cache->save();
   return tree;
+}
+
+Result<InputTree> InputTrees::readable(const std::string& path) {
+  const auto cache = cache_of(path);
+  auto tree = InputWalk({path}, {.lenient = true}, *cache).run();
+  cache->save();
+  return tree;
+}
+
+Result<InputTree> InputTrees::stamps(const std::string& path) {
+  DigestCache unused("", "");
+  return InputWalk({path}, {.lenient = true, .by_stamp = true}, unused).run();
 }
 
 Result<InputDirectory::File> InputTrees::file(const std::string& path) {
@@ -253,13 +278,22 @@ Result<InputDirectory::File> InputTrees::file(const std::string& path) {
   return file;
 }
 
+bool InputTrees::is_kept(const std::string& path) const { return !store_.empty() && path.starts_with(store_ + "/layers/"); }
+
 Result<InputTree> InputTrees::layers(const std::vector<std::string>& paths) {
+  const bool stored = std::ranges::all_of(paths, [this](const std::string& path) { return is_kept(path); });
+  if (!stored) {
+    const auto cache = cache_of(fmt::format("{}", fmt::join(paths, "\n")));
+    auto tree = InputWalk(paths, {.whiteouts = true}, *cache).run();
+    cache->save();
+    return tree;
+  }
   const std::lock_guard lock(layers_mutex_);
   if (const auto found = layers_.find(paths); found != layers_.end()) return found->second;
   InputTree tree{.top = kept_tree(store_, paths)};
   if (!tree.top) {
     DigestCache unkept("", "");  // hard links are read once
-    TRY_ASSIGN(tree, InputWalk(paths, true, unkept).run());
+    TRY_ASSIGN(tree, InputWalk(paths, {.whiteouts = true, .lenient = true}, unkept).run());
     if (tree.left_out.empty()) keep_tree(store_, paths, *tree.top);
   }
   return layers_.emplace(paths, std::move(tree)).first->second;

@@ -21,7 +21,7 @@ inline constexpr std::size_t kMostInputs = 1'000'000;
 struct InputTree {
   InputDirectoryPtr top;
   /// What an action can't have, one line each ("/app/run.sock: a socket"), the first ten and how many more: FIFOs, sockets, devices,
-  /// mount points. Of layers also what we may not read, for nobody can change that.
+  /// mount points. Of the store's layers also what we may not read, for nobody can change that.
   std::vector<std::string> left_out;
 };
 
@@ -37,11 +37,17 @@ class InputTrees {
 
   /// All below a directory of the host, as it is now.
   Result<InputTree> directory(const std::string& path);
+  /// The same without what may not be read, which is in `left_out`: of a directory of the system's.
+  Result<InputTree> readable(const std::string& path);
+  /// As readable(), but nothing is read: for a file's content stand its size and time of modification. No input for others than us.
+  Result<InputTree> stamps(const std::string& path);
   /// A regular file of the host; `path` may be a symlink to it.
   Result<InputDirectory::File> file(const std::string& path);
   /// Layers, topmost first, as overlayfs merges them: the topmost entry wins, directories add up, whiteouts and opaque directories hide
-  /// what is below. They don't change: made once, kept as long as this, and in the store for layers of its own.
+  /// what is below. Those of the store don't change: made once, kept as long as this, and in the store.
   Result<InputTree> layers(const std::vector<std::string>& paths);
+  /// Whether `path` is a layer of the store.
+  [[nodiscard]] bool is_kept(const std::string& path) const;
 
  private:
   std::shared_ptr<DigestCache> cache_of(const std::string& identity);

@@ -29,6 +29,7 @@ Examples:
   casemate run --inputs data.csv --outputs out -- python3 -c 'open("made.txt","w").write(open("data.csv").read())'
   casemate run -v "$PWD":/src:ro -w /src --network host -- make -C /src -n
   casemate run --image docker://python:3.11-slim --layer '{ glob = "**.py" }' -- python3 main.py
+  casemate run --cache --inputs src --outputs out -- python3 src/train.py
 
 Exit status: the command's own; 124 timed out, 125 casemate could not run it, 126 the command can't be executed,
 127 it was not found, 128+N it was killed by signal N (137 also for a memory limit).)";
@@ -43,6 +44,7 @@ Examples:
   casemate explain --profile strict --network outbound --memory 64m -- python3 job.py
   casemate explain --json -v "$PWD":/src -- make
   casemate explain --image oci:./layout -- true
+  casemate explain --why --inputs src -- python3 src/train.py
 
 Exit status: 0 the plan was printed, 125 there is none: a wrong option, a mount source that is not there, what this host can't do.)";
 
@@ -98,7 +100,8 @@ struct Words {
   std::string workdir, memory, cpus, pids, network, user, timeout, cpu_time, disk, inodes, output_limit, file_size, open_files, hostname,
       profile = "default", outputs, executor = "native", name;
   RootWords root;
-  bool read_only = false, interactive = false, tty = false, json = false, quiet = false, rm = false, init = false;
+  bool read_only = false, interactive = false, tty = false, json = false, quiet = false, cache = false, why = false, rm = false,
+       init = false;
 };
 
 // An option that may be repeated takes one word each time (allow_extra_args(false)): the next one may be the command. Only --inputs takes
@@ -176,6 +179,7 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--executor", words.executor, "native: cells of this machine; docker: containers of a Docker Engine or podman")
       ->type_name("NAME")
       ->capture_default_str();
+  app.add_flag("--cache", words.cache, "the command is deterministic: with the same inputs it is not run again, its result is kept");
   app.add_option("--name", words.name, "for reports and history")->type_name("NAME");
   app.add_flag("--json", words.json, "print one JSON object with everything instead of the command's output");
   app.add_flag("-q,--quiet", words.quiet, "no line of ours on stderr");
@@ -366,6 +370,8 @@ Result<RunRequest> meaning(const Words& words) {
   TRY(set_limits(job.limits, words));
   TRY(set_mounts(request, words));
   request.executor = words.executor;
+  request.cache = words.cache;
+  request.why = words.why;
   request.json = words.json;
   request.quiet = words.quiet;
   return request;
@@ -382,6 +388,7 @@ Words read_words(const std::vector<std::string>& arguments, std::string_view pro
   app.prefix_command();
   app.get_formatter()->column_width(34);
   declare(app, words);
+  if (explains) app.add_flag("--why", words.why, "print instead which inputs have changed since the command last ran with --cache");
   if (auto* json = app.get_option_no_throw("--json"); json && explains) json->description("print one JSON object instead of text");
   // Everything from the first word that is no option belongs to the command, as it is; CLI11 would drop a "--" further on.
   try {

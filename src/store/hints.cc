@@ -64,7 +64,9 @@ void HintFiles::write(const std::string& name, std::string bytes) const {
   sweep();
 }
 
-void HintFiles::remove(const std::string& name) const { ::unlink((directory_ + "/" + name).c_str()); }
+bool HintFiles::touch(const std::string& name) const {
+  return ::utimensat(AT_FDCWD, (directory_ + "/" + name).c_str(), nullptr, AT_SYMLINK_NOFOLLOW) == 0;
+}
 
 std::uint64_t HintFiles::clear() const {
   const UniqueFd directory(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));

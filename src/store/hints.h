@@ -17,8 +17,9 @@ class HintFiles {
       : directory_(std::move(directory)), most_files_(most_files), most_bytes_(most_bytes) {}
   /// The bytes of the file `name` (no '/' in it), nullopt if there is none that is sound.
   [[nodiscard]] std::optional<std::string> read(const std::string& name) const;
+  /// Whether there is a file of that name, sound or not; it counts as used.
+  [[nodiscard]] bool touch(const std::string& name) const;
   void write(const std::string& name, std::string bytes) const;
-  void remove(const std::string& name) const;
   /// Removes them all; the bytes they took.
   std::uint64_t clear() const;
 

@@ -183,7 +183,7 @@ TEST_F(InputTreesTest, too_deep_is_an_error) {
   EXPECT_EQ(tree.error().code, ErrorCode::exhausted);
 }
 
-TEST_F(InputTreesTest, not_readable_is_an_error_in_a_directory_and_left_out_of_a_layer) {
+TEST_F(InputTreesTest, not_readable_is_an_error_in_a_directory_and_left_out_of_a_stores_layer) {
   if (::geteuid() == 0) GTEST_SKIP() << "root reads everything";
   make("layer/secret", "x", 0);
   make("layer/other", "x");
@@ -192,9 +192,35 @@ TEST_F(InputTreesTest, not_readable_is_an_error_in_a_directory_and_left_out_of_a
   ASSERT_FALSE(tree);
   EXPECT_EQ(tree.error().code, ErrorCode::refused);
   EXPECT_NE(tree.error().what.find("layer/secret"), std::string::npos) << tree.error().what;
-  const InputTree merged = layers({"layer"});
-  EXPECT_EQ(listed(*merged.top), (Names{"other"}));
-  EXPECT_EQ(merged.left_out, (Names{top_ + "/layer/secret: not readable"}));
+  const auto rest = trees.readable(top_ + "/layer");
+  ASSERT_TRUE(rest);
+  EXPECT_EQ(listed(*rest->top), (Names{"other"}));
+  EXPECT_EQ(rest->left_out, (Names{top_ + "/layer/secret: not readable"}));
+  Store store = open();
+  const auto layer = store.make_layer(kKey, "a layer", [](const std::string& directory) -> Result<void> {
+    spill(directory + "/other", "x");
+    spill(directory + "/secret", "x");
+    ::chmod((directory + "/secret").c_str(), 0);
+    return {};
+  });
+  ASSERT_TRUE(layer);
+  const auto merged = InputTrees(directory_).layers({layer->path()});
+  ASSERT_TRUE(merged) << merged.error().what;
+  EXPECT_EQ(merged->top->digest, rest->top->digest);
+  EXPECT_EQ(merged->left_out, (Names{layer->path() + "/secret: not readable"}));
+}
+
+TEST_F(InputTreesTest, stamps_tell_by_size_and_time_without_reading) {
+  make("file", "one");
+  InputTrees trees;
+  const auto before = trees.stamps(top_);
+  set_age(top_ + "/file", 100);
+  const auto older = trees.stamps(top_);
+  make("other", "");
+  const auto more = trees.stamps(top_);
+  ASSERT_TRUE(before && older && more);
+  EXPECT_NE(before->top->digest, older->top->digest);
+  EXPECT_NE(older->top->digest, more->top->digest);
 }
 
 TEST_F(InputTreesTest, one_file_also_behind_a_symlink) {
@@ -269,7 +295,10 @@ TEST_F(InputTreesTest, trees_of_a_stores_layers_are_kept_whole) {
   EXPECT_EQ(kept->directories.at("lib")->directories.at("python")->files.at("module.py").blob.path,
             layer->path() + "/lib/python/module.py");
   const std::vector<std::string> outside = {top_};
-  EXPECT_TRUE(InputTrees(directory_).layers(outside));
+  InputTrees trees(directory_);
+  EXPECT_TRUE(trees.layers(outside)->top->files.empty());
+  make("new");
+  EXPECT_TRUE(trees.layers(outside)->top->files.contains("new"));
   EXPECT_FALSE(kept_tree(directory_, outside)) << "what is not the store's may change";
   // Removed and made again with other contents, as an environment may be.
   fs::rename(layer->path(), layer->path() + ".old");

@@ -1,5 +1,4 @@
 #include "apps/cache/cache.h"
-#include "action/digest_cache.h"
 
 #include <algorithm>
 #include <chrono>
@@ -10,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "action/digest_cache.h"
 #include "base/terminal.h"
 #include "base/units.h"
 #include "command/command_line.h"

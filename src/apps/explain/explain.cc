@@ -9,12 +9,14 @@
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
+#include "apps/explain/why.h"
 #include "base/directories.h"
 #include "base/terminal.h"
 #include "base/units.h"
 #include "cell/plan.h"
 #include "command/job_root.h"
 #include "command/run_arguments.h"
+#include "command/staged_inputs.h"
 #include "command/work_layer.h"
 #include "report/printing.h"
 #include "report/pull_progress.h"
@@ -157,6 +159,27 @@ Result<JobRoot> open_root(RunRequest& request) {
   return root;
 }
 
+// Needs the inputs as the job would have them.
+int explain_why(RunRequest& request, JobRoot* root) {
+  std::optional<Store> own;
+  Store* store = root ? root->store() : nullptr;
+  if (!store) {
+    auto opened = Store::open();
+    if (!opened) return complain(kProgram, opened.error().what);
+    store = &own.emplace(std::move(*opened));
+  }
+  const std::vector<std::string> below = root ? root->at(request.job.cwd) : std::vector<std::string>();
+  std::optional<StagedInputs> staged;
+  if (request.inputs.empty()) {
+    if (const auto layered = add_work_layer(request, "", below); !layered) return complain(kProgram, layered.error().what);
+  } else {
+    auto made = StagedInputs::make(request, *store, below);
+    if (!made) return complain(kProgram, made.error().what);
+    staged = std::move(*made);
+  }
+  return tell_why(request.job, *store, request.json);
+}
+
 }  // namespace
 
 int explain_main(const std::vector<std::string>& arguments) {
@@ -173,6 +196,7 @@ int explain_main(const std::vector<std::string>& arguments) {
     if (!opened) return complain(kProgram, opened.error().what);
     root = std::move(*opened);
   }
+  if (parsed.request.why) return explain_why(parsed.request, root ? &*root : nullptr);
   // The copies of the inputs are made when the job is run; here stands where they would lie.
   const std::string staged = parsed.request.inputs.empty() ? "" : cache_directory() + "/tmp/<this run>/inputs";
   const std::vector<std::string> below = root ? root->at(parsed.request.job.cwd) : std::vector<std::string>();

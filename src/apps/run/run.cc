@@ -7,10 +7,12 @@
 #include <optional>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "apps/run/ending.h"
 #include "apps/run/input.h"
+#include "apps/run/kept_run.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"
 #include "base/units.h"
@@ -18,9 +20,9 @@
 #include "command/executors.h"
 #include "command/job_root.h"
 #include "command/run_arguments.h"
+#include "command/staged_inputs.h"
 #include "command/work_layer.h"
 #include "engine/run_job.h"
-#include "image/staging.h"
 #include "report/live_output.h"
 #include "report/printing.h"
 #include "report/pull_progress.h"
@@ -28,7 +30,6 @@
 #include "report/table.h"
 #include "store/history.h"
 #include "store/store.h"
-#include "sys/fd.h"
 
 namespace casemate {
 namespace {
@@ -120,24 +121,70 @@ class Run {
       if (const int signal = (*engine)->cancelled_by_signal(); signal != 0) return interrupted(signal);
       if (!furnished) return complain(furnished.error());
     }
-    if (!request_.json) request_.job.capture_bytes = 0;
     Forwarder forwarder;
+    if (request_.cache) {
+      if (auto looked = look_for_result(); !looked) return complain(looked.error());
+      if (const int signal = (*engine)->cancelled_by_signal(); signal != 0) return interrupted(signal);
+      if (known_) return show(known_->result, 0, forwarder);
+    } else if (!request_.json) {
+      request_.job.capture_bytes = 0;
+    }
     auto result = (*engine)->run(request_.job, request_.json ? nullptr : &forwarder);
-    forwarder.finish();
-    if (!result) return complain(result.error());
-    if (forwarder.problem() != 0)
-      return complain(
-          {ErrorCode::exhausted,
-           fmt::format("can't pass the command's output on: {}; it {}", std::strerror(forwarder.problem()), words(result->outcome)), 0,
-           ""});
-    int status = exit_status(result->outcome, (*engine)->cancelled_by_signal());
-    if (status == 0 && !result->collect_error.empty()) status = kOwnFailure;
-    record(*result, status);
-    if (!request_.json && !request_.quiet) tell(*result);
-    return request_.json ? put_object(json(*result, status), status) : status;
+    if (!result) {
+      forwarder.finish();
+      return complain(result.error());
+    }
+    if (kept_) not_kept_ = kept_->keep(*result);
+    return show(*result, (*engine)->cancelled_by_signal(), forwarder);
   }
 
  private:
+  // Ends what is seen of the run.
+  int show(const JobResult& result, int signal, Forwarder& forwarder) {
+    if (known_ && !request_.json) pass_on(result.output, forwarder);
+    forwarder.finish();
+    if (forwarder.problem() != 0)
+      return complain(
+          {ErrorCode::exhausted,
+           fmt::format("can't pass the command's output on: {}; it {}", std::strerror(forwarder.problem()), words(result.outcome)), 0, ""});
+    int status = exit_status(result.outcome, signal);
+    if (status == 0 && !result.collect_error.empty()) status = kOwnFailure;
+    record(result, status);
+    if (!request_.json && !request_.quiet) tell(result);
+    return request_.json ? put_object(json(result, status), status) : status;
+  }
+
+  // The output of another time. Where both go to one place, in the order in which it came.
+  static void pass_on(const Output& output, Forwarder& forwarder) {
+    struct stat out{};
+    struct stat err{};
+    const bool one_place =
+        ::fstat(STDOUT_FILENO, &out) == 0 && ::fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev && out.st_ino == err.st_ino;
+    if (one_place && output.merged.size() == output.out.size() + output.err.size()) {
+      forwarder.output(Stream::out, output.merged);
+    } else {
+      forwarder.output(Stream::out, output.out);
+      forwarder.output(Stream::err, output.err);
+    }
+  }
+
+  // What can't be known by its inputs is run as without --cache, and the reason is told.
+  Result<void> look_for_result() {
+    if (!store() && !store_) {
+      TRY_ASSIGN(store_, Store::open());
+    }
+    auto looked = KeptRun::look(request_.job, store() ? *store() : *store_);
+    if (!looked) {
+      not_kept_ = looked.error().what;
+      return {};
+    }
+    kept_.emplace(std::move(*looked));
+    TRY_ASSIGN(known_, kept_->find());
+    return {};
+  }
+
+  Store* store() { return root_ ? root_->store() : nullptr; }
+
   [[nodiscard]] bool elsewhere() const { return request_.executor != "native"; }
 
   // Of an image that another executor has, only that knows the config.
@@ -149,6 +196,7 @@ class Run {
     choice_.name = job.executor = request_.executor;
     if (!request_.root || request_.root->image.kind == ImageReference::Kind::host)
       return fail(ErrorCode::invalid_input, fmt::format("--executor {} needs an image: --image docker://NAME[:TAG]", request_.executor));
+    if (request_.cache) return unsupported("--cache can't be had");
     const RootRequest& root = *request_.root;
     if (root.image.kind != ImageReference::Kind::registry && root.image.kind != ImageReference::Kind::docker_daemon)
       return unsupported("only images of registries and of the daemon (docker://, docker-daemon:) can be had");
@@ -202,17 +250,11 @@ class Run {
     const std::vector<std::string> below = root_ ? root_->at(request_.job.cwd) : std::vector<std::string>();
     if (elsewhere() && request_.inputs.empty() && request_.outputs.empty()) return {};  // the image's own directory
     if (request_.inputs.empty()) return add_work_layer(request_, "", below);
-    Store* store = root_ ? root_->store() : nullptr;
-    if (!store) {
+    if (!store()) {
       TRY_ASSIGN(store_, Store::open());
-      store = &*store_;
     }
-    TRY_ASSIGN(temp_, store->make_temp());
-    TRY_ASSIGN(Staging staging, Staging::create(temp_->path() + "/inputs", request_.job.cwd));
-    for (const std::string& input : request_.inputs) TRY(staging.add("--inputs", input, true));
-    skipped_ = staging.take_skipped();
-    TRY(give_to(request_.job.user, staging.directory()));
-    return add_work_layer(request_, staging.directory(), below);
+    TRY_ASSIGN(staged_, StagedInputs::make(request_, store() ? *store() : *store_, below));
+    return {};
   }
 
   // Before the job began; a shell says as little of it.
@@ -231,6 +273,7 @@ class Run {
     object["exit_status"] = status;
     object["command"] = Json::array();
     for (const std::string& word : request_.job.argv) object["command"].push_back(to_utf8(word));
+    if (request_.cache) object["cached"] = known_.has_value();
     if (root_) {
       if (auto image = root_->to_json(); !image.is_null()) object["image"] = std::move(image);
     }
@@ -251,12 +294,14 @@ class Run {
   // What there was to note before the job began.
   [[nodiscard]] std::vector<std::string> before() const {
     std::vector<std::string> all = root_ ? root_->notes() : std::vector<std::string>();
-    all.insert(all.end(), skipped_.begin(), skipped_.end());
+    if (staged_) all.insert(all.end(), staged_->skipped().begin(), staged_->skipped().end());
+    if (!not_kept_.empty()) all.push_back(fmt::format("--cache: the result is not kept: {}", not_kept_));
     return all;
   }
 
   // What a person wants to know beyond the command's own output: why it was ended, and what came back.
   void tell(const JobResult& result) const {
+    if (known_) say(fmt::format("casemate run: cached: not run again, nothing has changed since {}\n", format_moment(known_->made)));
     for (const std::string& note : before()) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
     const Outcome& outcome = result.outcome;
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)
@@ -293,7 +338,7 @@ class Run {
     run.wall_us = result.resources.wall.count();
     run.cpu_us = (result.resources.user_cpu + result.resources.system_cpu).count();
     run.peak_memory_bytes = result.resources.peak_memory_bytes;
-    run.details = fmt::format("{{\"exit_status\":{}}}", status);
+    run.details = fmt::format("{{\"exit_status\":{}{}}}", status, known_ ? ",\"cached\":true" : "");
     (void)spool_run(run);  // history is a convenience: without it the run is as good
   }
 
@@ -303,8 +348,10 @@ class Run {
   std::int64_t started_ms_ =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   std::optional<Store> store_;
-  std::unique_ptr<StoreTemp> temp_;
-  std::vector<std::string> skipped_;
+  std::optional<StagedInputs> staged_;
+  std::optional<KeptRun> kept_;
+  std::optional<KeptResult> known_;  // and not run again
+  std::string not_kept_;
 };
 
 }  // namespace
