@@ -30,9 +30,9 @@ def help_of(*command):
 
 def page(command):
     """The text of a page without roff's escapes; only the entries that begin a list item count as describing an option."""
-    if command == "explain":  # whose page says that it takes the options of run
-        command = "run"
     lines = (MANUAL / f"casemate-{command}.1").read_text(encoding="utf-8").splitlines()
+    if command == "explain":  # whose page says that it takes the options of run too
+        lines += (MANUAL / "casemate-run.1").read_text(encoding="utf-8").splitlines()
     heads = [lines[i + 1] for i, line in enumerate(lines[:-1]) if line == ".TP"]
     return "\n".join(heads).replace("\\-", "-")
 

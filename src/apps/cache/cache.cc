@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "action/digest_cache.h"
+#include "action/input_history.h"
 #include "base/terminal.h"
 #include "base/units.h"
 #include "command/command_line.h"
@@ -132,7 +133,8 @@ int prune(Store& store, const Options& options) {
   sweep_pulls(store, std::chrono::seconds(0));
   auto freed = store.prune(most, &problems);
   if (!freed) return complain(freed.error().what);
-  if (most == 0) *freed += clear_file_indexes(store.directory()) + digest_files(store.directory()).clear();
+  if (most == 0)
+    *freed += clear_file_indexes(store.directory()) + digest_files(store.directory()).clear() + InputHistory(store.directory()).clear();
   const auto left = store.entries();
   if (!left) return complain(left.error().what);
   const std::uint64_t bytes = sum_of(*left, "layer").bytes + sum_of(*left, "blob").bytes;
