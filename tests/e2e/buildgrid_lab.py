@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import tempfile
 
-import pytest
 from casd import HOST, PROGRAMS, NotHere
 
 PYTHON = pathlib.Path(os.environ.get("CASEMATE_BUILDGRID_PYTHON", ""))
@@ -80,16 +79,3 @@ class BuildGrid:
         self.process.stdin.close()
         self.process.stdout.close()
         shutil.rmtree(self.top, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def buildgrid():
-    try:
-        lab = BuildGrid()
-    except NotHere as reason:
-        pytest.skip(str(reason))
-    yield lab
-    lab.end()
-
-
-__all__ = ["BuildGrid", "buildgrid"]

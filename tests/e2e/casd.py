@@ -9,8 +9,6 @@ import socket
 import subprocess
 import time
 
-import pytest
-
 # The directory of buildbox-casd, buildbox-run and buildbox-fuse, as ./dev says it.
 PROGRAMS = pathlib.Path(os.environ.get("CASEMATE_CASD", ""))
 # What an action sees of the worker's files: the input root is its /, and these lie over it. /bin itself is a symlink, which can't be bound.
@@ -148,28 +146,3 @@ class Casd:
         if self.process:
             self.kill()
         shutil.rmtree(self.top, ignore_errors=True)
-
-
-@pytest.fixture
-def start_casd(tmp_path):
-    """Starts one more: a function with Casd's options."""
-    with contextlib.ExitStack() as started:
-
-        def start(**options):
-            try:
-                engine = Casd(tmp_path / f"casd-{len(list(tmp_path.glob('casd-*')))}", **options)
-            except NotHere as reason:
-                pytest.skip(str(reason))
-            started.callback(engine.end)
-            return engine
-
-        yield start
-
-
-@pytest.fixture
-def casd(start_casd):
-    """One that runs two actions at a time, which see this host's programs."""
-    return start_casd()
-
-
-__all__ = ["Casd", "NotHere", "casd", "children", "listening_port", "start_casd"]

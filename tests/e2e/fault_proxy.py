@@ -1,6 +1,5 @@
 """tests/remote/proxy.py, a proxy that breaks gRPC calls as a script says, as a process of the test's own: see there for rules and faults."""
 
-import contextlib
 import json
 import pathlib
 import shutil
@@ -8,7 +7,6 @@ import socket
 import subprocess
 import tempfile
 
-import pytest
 from casd import PROGRAMS, NotHere
 
 PROXY = pathlib.Path(__file__).resolve().parents[1] / "remote" / "proxy.py"
@@ -84,28 +82,3 @@ class FaultProxy:
             self.process.wait()
             self.process.stdout.close()
         shutil.rmtree(self.top, ignore_errors=True)
-
-
-@pytest.fixture
-def start_proxy():
-    """Starts one before an engine: a function of its target, and of arguments of proxy.py."""
-    with contextlib.ExitStack() as started:
-
-        def start(to, *more):
-            try:
-                proxy = FaultProxy(to, *more)
-            except NotHere as reason:
-                pytest.skip(str(reason))
-            started.callback(proxy.end)
-            return proxy
-
-        yield start
-
-
-@pytest.fixture
-def proxy(casd, start_proxy):
-    """One before the engine of the fixture casd."""
-    return start_proxy(casd.target)
-
-
-__all__ = ["FaultProxy", "proxy", "start_proxy"]

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """BuildGrid with PostgreSQL and workers, as one process tree in namespaces of its own: pid 1 of a pid, a mount and a network namespace, so that all of
 it goes when this process does. tests/e2e/buildgrid_lab.py starts it, in build/buildgrid-venv.
 

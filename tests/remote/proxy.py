@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """A proxy for gRPC that breaks calls as a script says. Runs in build/casd-venv; speaks no method in particular, but for what `evict` and `corrupt` edit.
 
     client -> front (TCP; here links are cut) -> gRPC server (TLS, if asked for) -> gRPC client -> engine
@@ -312,10 +311,9 @@ class Call:
     async def passes(self, message, way):
         counted = self.passed[way]
         rule = self.rule
-        if rule and rule.late and rule.of == way:
-            # What counts to the limit passes, the next one does not.
-            if (rule.messages and counted[0] >= rule.messages) or (rule.bytes and counted[1] >= rule.bytes):
-                await self.fault()
+        # What counts to the limit passes, the next one does not.
+        if rule and rule.late and rule.of == way and ((rule.messages and counted[0] >= rule.messages) or (rule.bytes and counted[1] >= rule.bytes)):
+            await self.fault()
         counted[0] += 1
         counted[1] += len(message)
         name = way.removesuffix("s")

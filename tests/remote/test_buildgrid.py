@@ -10,7 +10,6 @@ import time
 
 import grpc
 import pytest
-from buildgrid_lab import buildgrid  # noqa: F401  (fixture)
 from client import Client, answer
 from test_casd import left_of
 
@@ -18,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 @pytest.fixture
-def client(buildgrid):  # noqa: F811
+def client(buildgrid):
     with Client(buildgrid.target, timeout=120) as made:
         yield made
 
@@ -41,7 +40,7 @@ def test_both_workers_share_the_work(client):
 
 
 @pytest.mark.parametrize("how", ["kill", "cut"])
-def test_another_does_what_was_lost(buildgrid, client, how):  # noqa: F811
+def test_another_does_what_was_lost(buildgrid, client, how):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         going = [pool.submit(client.shell, f"sleep 2; echo {number}") for number in range(2)]
         time.sleep(1)
@@ -56,7 +55,7 @@ def test_another_does_what_was_lost(buildgrid, client, how):  # noqa: F811
     raise AssertionError("worker1 does not come back: " + buildgrid.log("worker1")[-500:])
 
 
-def test_a_scheduler_that_starts_again(buildgrid, client):  # noqa: F811
+def test_a_scheduler_that_starts_again(buildgrid, client):
     stream = client.execute(client.action("/bin/sh", "-c", "sleep 4; echo done"))
     name = next(stream).name
     buildgrid.stop()
@@ -69,7 +68,7 @@ def test_a_scheduler_that_starts_again(buildgrid, client):  # noqa: F811
         assert (done.status.code, other.out(done)) == (0, b"done\n")
 
 
-def test_dies_with_its_starter(buildgrid):  # noqa: F811
+def test_dies_with_its_starter(buildgrid):
     script = "import time, buildgrid_lab; one = buildgrid_lab.BuildGrid(); print(one.top, flush=True); time.sleep(600)"
     starter = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(HERE.parent / "e2e")})
     top = pathlib.Path(starter.stdout.readline().strip())

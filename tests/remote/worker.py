@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """A worker for BuildGrid, whose wheel has none: asks it for leases (Remote Workers API, google/devtools/remoteworkers/v1test2) and has a casd of its own
 run them, which fetches inputs from BuildGrid's storage and puts outputs there. Runs in build/buildgrid-venv, in namespaces that buildgrid.py made."""
 
