@@ -2,8 +2,11 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <stop_token>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "action/blob.h"
 #include "casemate/result.h"
@@ -19,5 +22,9 @@ using TakeBytes = std::function<Result<void>(std::string_view bytes)>;
 /// says is `corrupt`, after all of it was handed on. A blob that is not there: kBlobMissing.
 Result<void> download_blob(const RemoteCalls& calls, const RemoteOffer& offer, const BlobDigest& blob, const TakeBytes& take,
                            const std::stop_token& stop);
+
+/// Several, in their order, each checked: the small ones by BatchReadBlobs, as many at a time as a message has room for.
+Result<std::vector<std::string>> download_blobs(const RemoteCalls& calls, const RemoteOffer& offer, std::span<const BlobDigest> blobs,
+                                                const std::stop_token& stop);
 
 }  // namespace casemate

@@ -85,6 +85,17 @@ Result<std::string> RemoteEngine::read(const BlobDigest& blob, std::uint64_t mos
   return bytes;
 }
 
+Result<std::vector<std::string>> RemoteEngine::read(std::span<const BlobDigest> blobs, std::uint64_t most, std::stop_token stop) {
+  std::uint64_t left = most;
+  for (const BlobDigest& blob : blobs) {
+    if (blob.size > left)
+      return parts_->calls->broken(fmt::format("{} blobs have more than the {} bytes that are read", blobs.size(), most),
+                                   ErrorCode::exhausted);
+    left -= blob.size;
+  }
+  return download_blobs(*parts_->calls, parts_->offer, blobs, stop);
+}
+
 Result<void> RemoteEngine::read_to(int fd, const BlobDigest& blob, std::stop_token stop) {
   std::uint64_t offset = 0;
   return download_blob(

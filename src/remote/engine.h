@@ -113,7 +113,9 @@ class RemoteEngine {
   Result<std::uint64_t> upload(std::span<const Blob> blobs, std::stop_token stop);
   /// At most `most` bytes, else `exhausted`; what is not what its digest says is `corrupt`.
   Result<std::string> read(const BlobDigest& blob, std::uint64_t most, std::stop_token stop);
-  /// The same into an open file, from its start.
+  /// The same for several, in their order: small ones many at a time, for each turn costs the way there and back. Together at most `most`.
+  Result<std::vector<std::string>> read(std::span<const BlobDigest> blobs, std::uint64_t most, std::stop_token stop);
+  /// One into an open file, from its start.
   Result<void> read_to(int fd, const BlobDigest& blob, std::stop_token stop);
 
   /// The action cache; nullopt: not there.

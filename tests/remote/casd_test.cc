@@ -117,6 +117,15 @@ TEST_F(CasdTest, contents_go_there_and_come_back) {
     EXPECT_TRUE(*read == blob.bytes) << blob.digest.size;
   }
   EXPECT_EQ(engine_->read(blobs.back().digest, 1u << 20, {}).error().code, ErrorCode::exhausted);
+  digests.push_back(digests.front());  // one that is asked for twice
+  blobs.push_back(blobs.front());
+  const auto all = engine_->read(digests, 64u << 20, {});
+  ASSERT_TRUE(all) << all.error().what;
+  ASSERT_EQ(all->size(), blobs.size());
+  for (std::size_t i = 0; i < blobs.size(); ++i) EXPECT_TRUE((*all)[i] == blobs[i].bytes) << i;
+  EXPECT_EQ(engine_->read(digests, 20u << 20, {}).error().code, ErrorCode::exhausted);
+  digests.push_back(digest_of("never sent"));
+  EXPECT_EQ(engine_->read(digests, 64u << 20, {}).error().where, kBlobMissing);
 }
 
 TEST_F(CasdTest, twenty_thousand_digests_are_asked_for_in_pieces) {

@@ -192,6 +192,7 @@ HostileEngine::HostileEngine(std::shared_ptr<grpc::ServerCredentials> credential
   builder.RegisterService(&services_->bytes);
   builder.RegisterService(&services_->execution);
   builder.RegisterService(&services_->operations);
+  builder.SetSyncServerOption(grpc::ServerBuilder::CQ_TIMEOUT_MSEC, 100);  // a shutdown may wait so long, by itself 10 s
   server_ = builder.BuildAndStart();
 }
 
