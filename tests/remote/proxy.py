@@ -18,7 +18,8 @@ A RULE is {"method": "Execute" (the last part of a method's name; "*" is any), "
     "digest": HASH   whose first message names this          "messages": 3 / "bytes": 70000    after so many have passed, else before the call reaches the engine
     "of": "requests" | "responses" (default)                 which of them are counted}.
 FAULTs:
-    status   ends the call with "code" (a name) and "message"; "retry_after": seconds, as a RetryInfo
+    status   ends the call with "code" (a name) and "message"; "retry_after": seconds, as a RetryInfo; "missing": "HASH/SIZE", a blob that the
+             engine says it has not
     hang     nothing more passes until the client goes
     delay    waits for "seconds", then goes on
     cut      resets the connection that carries the call
@@ -66,8 +67,8 @@ def status_details(code, message, name, content):
     return status_pb2.Status(code=code.value[0], message=message, details=[detail]).SerializeToString()
 
 
-def evicted(size_and_hash):
-    violation = field(1, b"MISSING") + field(2, f"blobs/{size_and_hash}".encode())
+def missing(blob):
+    violation = field(1, b"MISSING") + field(2, f"blobs/{blob}".encode())
     content = b"\x0a" + bytes([len(violation) & 127 | 128, len(violation) >> 7]) + violation
     code = grpc.StatusCode.FAILED_PRECONDITION
     return Broken(code, "missing blobs", status_details(code, "missing blobs", "PreconditionFailure", content))
@@ -104,6 +105,8 @@ class Rule:
             whole, part = divmod(self.said["retry_after"], 1)
             delay = duration_pb2.Duration(seconds=int(whole), nanos=int(part * 1e9)).SerializeToString()
             details = status_details(code, message, "RetryInfo", field(1, delay))
+        if "missing" in self.said:
+            return missing(self.said["missing"])
         return Broken(code, message, details)
 
 
@@ -289,7 +292,7 @@ class Call:
         elif rule.fault == "evict" and self.method == "Read":
             raise Broken(grpc.StatusCode.NOT_FOUND, "no such blob")
         elif rule.fault == "evict" and self.method == "Execute":
-            raise evicted(rule.said["digest"])
+            raise missing(rule.said["digest"])
         elif rule.fault not in ("corrupt", "evict"):
             await self.fault()
         else:

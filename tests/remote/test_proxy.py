@@ -72,6 +72,15 @@ def test_retry_info(client, proxy):
     assert b"google.rpc.RetryInfo\x12\x0a\x0a\x08\x08\x01\x10\x80\xca\xb5\xee\x01" in details_of(error.value)
 
 
+def test_a_status_that_names_a_missing_blob(client, proxy):
+    proxy.rules({"method": "Execute", "fault": "status", "code": "FAILED_PRECONDITION", "missing": "ab12/3", "times": 1})
+    action = client.action("/bin/true")
+    with pytest.raises(grpc.RpcError) as error:
+        list(client.execute(action))
+    assert (error.value.code(), b"blobs/ab12/3" in details_of(error.value)) == (CODE.FAILED_PRECONDITION, True)
+    assert answer(client.execute(action)).result.exit_code == 0
+
+
 def test_hang_ends_with_the_client(proxy):
     proxy.rules({"method": "*", "fault": "hang"})
     with Client(proxy.target, timeout=1) as client:
