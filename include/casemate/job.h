@@ -107,6 +107,9 @@ struct Job {
   int stdin_fd = -1;                          ///< borrowed
   bool report = false;                        ///< the job's descriptor 3 is a pipe, and JobListener::report() hears what is written to it
   std::vector<std::string> collect;           ///< overlay targets whose changed files are wanted; "/" with an image: the whole root
+  /// Its result depends on its inputs alone, says who asks for it: an executor, or who runs it, may give that of another time, of the same
+  /// job with the same inputs.
+  bool deterministic = false;
   /// Host directory that receives them (made; must be empty of names that clash); "" lists only. With several `collect`, each goes to a
   /// sub-directory that is named as in the cell.
   std::string collect_to;

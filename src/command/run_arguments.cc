@@ -370,7 +370,7 @@ Result<RunRequest> meaning(const Words& words) {
   TRY(set_limits(job.limits, words));
   TRY(set_mounts(request, words));
   request.executor = words.executor;
-  request.cache = words.cache;
+  request.job.deterministic = words.cache;
   request.why = words.why;
   request.json = words.json;
   request.quiet = words.quiet;

@@ -21,8 +21,7 @@ struct RunRequest {
   std::string user;                 ///< with `root`: as typed ("" : not), in the words of the image
   bool directory_chosen = false;    ///< -w, or a container's
   std::string executor = "native";
-  bool cache = false;  ///< --cache: the command is deterministic
-  bool why = false;    ///< explain: which inputs have changed
+  bool why = false;  ///< explain: which inputs have changed
   bool json = false;
   bool quiet = false;
 };

@@ -122,7 +122,7 @@ class Run {
       if (!furnished) return complain(furnished.error());
     }
     Forwarder forwarder;
-    if (request_.cache) {
+    if (request_.job.deterministic && !elsewhere()) {
       if (auto looked = look_for_result(); !looked) return complain(looked.error());
       if (const int signal = (*engine)->cancelled_by_signal(); signal != 0) return interrupted(signal);
       if (known_) return show(known_->result, 0, forwarder);
@@ -196,7 +196,7 @@ class Run {
     choice_.name = job.executor = request_.executor;
     if (!request_.root || request_.root->image.kind == ImageReference::Kind::host)
       return fail(ErrorCode::invalid_input, fmt::format("--executor {} needs an image: --image docker://NAME[:TAG]", request_.executor));
-    if (request_.cache) return unsupported("--cache can't be had");
+    if (request_.job.deterministic && request_.executor == "docker") return unsupported("--cache can't be had");
     const RootRequest& root = *request_.root;
     if (root.image.kind != ImageReference::Kind::registry && root.image.kind != ImageReference::Kind::docker_daemon)
       return unsupported("only images of registries and of the daemon (docker://, docker-daemon:) can be had");
@@ -273,7 +273,7 @@ class Run {
     object["exit_status"] = status;
     object["command"] = Json::array();
     for (const std::string& word : request_.job.argv) object["command"].push_back(to_utf8(word));
-    if (request_.cache) object["cached"] = known_.has_value();
+    if (request_.job.deterministic) object["cached"] = known_.has_value();
     if (root_) {
       if (auto image = root_->to_json(); !image.is_null()) object["image"] = std::move(image);
     }
