@@ -14,7 +14,7 @@
 
 namespace casemate {
 
-/// How many entries it may have: 0.5 KB of memory each.
+/// How many entries it may have: 0.7 KB of memory each.
 inline constexpr std::size_t kMostInputs = 1'000'000;
 
 /// A tree that was made of files.

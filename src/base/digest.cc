@@ -46,7 +46,7 @@ std::string sha256_hex(std::string_view bytes) {
 
 Result<std::string> sha256_hex_of_fd(int fd) {
   Sha256 hash;
-  std::string buffer(256 << 10, '\0');
+  static thread_local std::string buffer(256 << 10, '\0');  // a fresh one costs more than to digest most files
   for (;;) {
     const ssize_t got = ::read(fd, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
