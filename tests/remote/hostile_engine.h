@@ -1,11 +1,13 @@
 // hostile_engine: an engine on a port of loopback that is well behaved until a test says otherwise.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +49,10 @@ class HostileEngine {
   std::function<void(build::bazel::remote::execution::v2::BatchReadBlobsResponse&)> edit_batch;
   /// The n-th Write is reset when this many of its bytes have come (SIZE_MAX: it is not).
   std::function<std::size_t(int number)> write_breaks;
+  /// Each Write ends at its first message with this committed_size: somebody else has sent it meanwhile.
+  std::optional<std::int64_t> had;
+  /// Contents that came or went compressed.
+  std::atomic<int> compressed_streams = 0, compressed_batches = 0;
   /// The n-th Read is reset when this many of its bytes have gone.
   std::function<std::size_t(int number)> read_breaks;
   std::function<void(std::string& piece)> edit_read;
