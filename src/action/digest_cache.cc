@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kMagic = "casemate digests 1\n";
 constexpr std::size_t kHash = 32;
+constexpr std::size_t kFew = 4096;  // as many are kept also if nobody asked for them this time
 constexpr std::size_t kRecord = sizeof(FileStamp) + kHash;
 static_assert(sizeof(FileStamp) == 5 * 8);
 
@@ -99,7 +100,7 @@ void DigestCache::save() {
     if (store_.empty() || !changed_) return;
     changed_ = false;
     for (const auto& [stamp, known] : known_) {
-      if (!known.used) continue;
+      if (!known.used && known_.size() > kFew) continue;
       bytes.append(reinterpret_cast<const char*>(&stamp), sizeof stamp);
       bytes += known.hash;
     }

@@ -27,7 +27,7 @@ class DigestCache {
   /// Reads the open regular file from its start. It is remembered, unless its times are as young as the look: somebody could write to it
   /// once more in the same tick of the clock (git calls that racily clean). `corrupt`: written to while it was read, three times over.
   Result<BlobDigest> read(int fd);
-  /// Writes what was asked for, if any of it is new.
+  /// Writes it if any of it is new; of many thousands only what was asked for.
   void save();
 
  private:

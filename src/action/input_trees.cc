@@ -231,11 +231,11 @@ class InputWalk {
 }  // namespace
 
 std::shared_ptr<DigestCache> InputTrees::cache_of(const std::string& identity) {
+  // Copies that a run has made for itself will never be there again.
+  if (!store_.empty() && identity.find(store_ + "/tmp/") != std::string::npos) return std::make_shared<DigestCache>("", identity);
   const std::lock_guard lock(mutex_);
   auto& cache = caches_[identity];
-  // Copies that a run has made for itself will never be there again.
-  const bool passing = store_.empty() || identity.find(store_ + "/tmp/") != std::string::npos;
-  if (!cache) cache = std::make_shared<DigestCache>(passing ? "" : store_, identity);
+  if (!cache) cache = std::make_shared<DigestCache>(store_, identity);
   return cache;
 }
 
