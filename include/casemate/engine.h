@@ -76,8 +76,10 @@ class Engine {
 
   /// Queues a job; `listener` must live until its finished() or the engine's end. Jobs start in the order of submission as slots get free.
   Result<void> submit(Job job, JobListener& listener);
-  /// Adds an executor, for jobs whose Job::executor is `name`; all share the slots. `make` gets the engine's event loop.
-  Result<void> add_executor(const std::string& name, const std::function<Result<std::unique_ptr<Executor>>(Reactor&)>& make);
+  /// Adds an executor, for jobs whose Job::executor is `name`. `slots`: how many of its jobs run at a time, beside those of others; 0: it
+  /// shares the engine's. `make` gets the engine's event loop.
+  Result<void> add_executor(const std::string& name, const std::function<Result<std::unique_ptr<Executor>>(Reactor&)>& make,
+                            std::size_t slots = 0);
   /// Makes a context of `job` (engine/context.h) with the executor that it names. `opened` is called later, while the engine runs; an Error
   /// at once means that the job makes no sense or the executor has no contexts. Contexts take no slots, and the engine does not wait for
   /// them: keep it running with turn(). They end with the engine; cancel_all() ends the commands that run in them.

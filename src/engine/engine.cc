@@ -39,10 +39,16 @@ struct Engine::Parts {
     Job job;
     JobListener* listener;
   };
-  std::size_t slots = 1;
+  /// Jobs in the order of submission, and how many of them run at a time.
+  struct Queue {
+    std::size_t slots = 1;
+    std::deque<Waiting> waiting;
+    std::size_t running = 0;
+    [[nodiscard]] bool idle() const { return running == 0 && waiting.empty(); }
+  };
   std::unique_ptr<Reactor> reactor;  // before the executor: destroyed after it
-  std::deque<Waiting> waiting;
-  std::size_t running = 0;
+  Queue shared;
+  std::map<std::string, Queue> own;  // of executors that have slots of their own
   bool cancelled = false;
   int signal_number = 0;
   bool second_signal = false;
@@ -82,28 +88,57 @@ struct Engine::Parts {
     });
   }
 
+  Queue& queue_of(const Job& job) {
+    const auto found = own.find(job.executor);
+    return found == own.end() ? shared : found->second;
+  }
+
+  template <class Call>
+  void each_queue(Call call) {
+    call(shared);
+    for (auto& [name, queue] : own) call(queue);
+  }
+
   void start_some() {
-    while (running < slots && !waiting.empty()) {
-      Waiting next = std::move(waiting.front());
-      waiting.pop_front();
+    each_queue([this](Queue& queue) { start_some_of(queue); });
+  }
+
+  void start_some_of(Queue& queue) {
+    while (queue.running < queue.slots && !queue.waiting.empty()) {
+      Waiting next = std::move(queue.waiting.front());
+      queue.waiting.pop_front();
       JobListener* listener = next.listener;
       if (cancelled) {
         listener->finished(ended({Outcome::Kind::cancelled}));
         continue;
       }
-      ++running;
+      ++queue.running;
       listener->started();
-      auto started = start(std::move(next.job), *listener, [this, listener](JobResult result) {
-        --running;
+      auto started = start(std::move(next.job), *listener, [&queue, listener](JobResult result) {
+        --queue.running;
         listener->finished(std::move(result));
       });
       if (!started) {
-        --running;
+        --queue.running;
         listener->refused(started.error());
       }
     }
-    if (waiting.empty()) return;
-    if (Executor* by = executor_of(waiting.front().job)) by->expect(waiting.front().job);
+    if (queue.waiting.empty()) return;
+    const Job& next = queue.waiting.front().job;
+    if (Executor* by = executor_of(next)) by->expect(next);
+  }
+
+  // Listeners may submit to any queue, also to one that was looked at before.
+  [[nodiscard]] bool idle() {
+    bool all = true;
+    each_queue([&](const Queue& queue) { all &= queue.idle(); });
+    return all;
+  }
+
+  [[nodiscard]] bool can_start() {
+    bool any = false;
+    each_queue([&](const Queue& queue) { any |= !queue.waiting.empty() && queue.running < queue.slots; });
+    return any;
   }
 
   void on_signal() {
@@ -123,7 +158,8 @@ struct Engine::Parts {
   Result<void> run() {
     for (;;) {
       start_some();
-      if (running == 0 && waiting.empty()) return {};
+      if (idle()) return {};
+      if (can_start()) continue;
       TRY(reactor->turn(std::chrono::milliseconds(60'000)));
     }
   }
@@ -140,7 +176,7 @@ Result<std::unique_ptr<Engine>> Engine::create(EngineOptions options) {
   if (options.executor != "native")
     return fail(ErrorCode::not_supported, fmt::format("executor '{}': this casemate has only 'native'", options.executor));
   auto parts = std::make_unique<Parts>();
-  parts->slots = options.slots > 0 ? options.slots : usable_cpus();
+  parts->shared.slots = options.slots > 0 ? options.slots : usable_cpus();
   TRY_ASSIGN(parts->reactor, Reactor::create());
   TRY_ASSIGN(parts->executor, make_native_executor(*parts->reactor));
   return std::unique_ptr<Engine>(new Engine(std::move(parts)));
@@ -167,7 +203,8 @@ Result<Engine::Kept> Engine::keep(Job job, std::string key, JobListener* listene
 }
 
 Result<void> Engine::submit(Job job, JobListener& listener) {
-  parts_->waiting.push_back({std::move(job), &listener});
+  auto& waiting = parts_->queue_of(job).waiting;
+  waiting.push_back({std::move(job), &listener});
   return {};
 }
 
@@ -189,10 +226,11 @@ void Engine::cancel_current() {
 }
 
 void Engine::cancel(JobListener& listener) {
-  auto& waiting = parts_->waiting;
-  const auto never = std::find_if(waiting.begin(), waiting.end(), [&](const Parts::Waiting& each) { return each.listener == &listener; });
-  if (never == waiting.end()) return parts_->each_executor([&](Executor& each) { each.cancel(listener); });
-  waiting.erase(never);
+  bool waited = false;
+  parts_->each_queue([&](Parts::Queue& queue) {
+    waited |= std::erase_if(queue.waiting, [&](const Parts::Waiting& each) { return each.listener == &listener; }) > 0;
+  });
+  if (!waited) return parts_->each_executor([&](Executor& each) { each.cancel(listener); });
   listener.finished(ended({Outcome::Kind::cancelled}));
 }
 
@@ -200,8 +238,10 @@ void Engine::signal_all(int number) {
   parts_->each_executor([&](Executor& each) { each.signal_all(number); });
 }
 
-Result<void> Engine::add_executor(const std::string& name, const std::function<Result<std::unique_ptr<Executor>>(Reactor&)>& make) {
+Result<void> Engine::add_executor(const std::string& name, const std::function<Result<std::unique_ptr<Executor>>(Reactor&)>& make,
+                                  std::size_t slots) {
   TRY_ASSIGN(parts_->added[name], make(*parts_->reactor));
+  if (slots > 0) parts_->own[name].slots = slots;
   return {};
 }
 
@@ -220,7 +260,9 @@ Result<void> Engine::watch(int fd, std::function<void()> ready) { return parts_-
 void Engine::unwatch(int fd) { parts_->reactor->unwatch(fd); }
 
 void Engine::cancel_queued() {
-  for (const Parts::Waiting& never : std::exchange(parts_->waiting, {})) never.listener->finished(ended({Outcome::Kind::cancelled}));
+  std::deque<Parts::Waiting> all;
+  parts_->each_queue([&](Parts::Queue& queue) { std::ranges::move(std::exchange(queue.waiting, {}), std::back_inserter(all)); });
+  for (const Parts::Waiting& never : all) never.listener->finished(ended({Outcome::Kind::cancelled}));
 }
 
 Result<void> Engine::cancel_on_signals() {

@@ -42,6 +42,14 @@ void put_in_order(std::vector<SelectedTest>& tests, bool has_past) {
 
 bool is_cold(const SelectedTest& selected) { return selected.isolation == Isolation::cold || selected.test.cold; }
 
+std::optional<std::chrono::milliseconds> wall_of(const Unit& unit, const std::vector<SelectedTest>& tests) {
+  std::optional<std::chrono::milliseconds> wall;
+  for (const std::size_t test : unit.tests) {
+    if (tests[test].timeout) wall = wall.value_or(std::chrono::milliseconds(0)) + *tests[test].timeout;
+  }
+  return wall;
+}
+
 std::deque<Unit> make_units(const std::vector<SelectedTest>& tests) {
   struct Open {
     std::size_t unit = 0;

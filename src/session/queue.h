@@ -42,9 +42,13 @@ struct Unit {
   bool cold = false;
   bool whole = false;  ///< from a parent that has collected every file, as a plain pytest has
   bool alone = false;  ///< from one that has collected its file alone, whatever is known of that file by now
+  bool here = false;   ///< in a cell of this machine, also where there is another to run tests
   /// It and the units right behind it that have the same parent, from make_units() until one of them leaves its place.
   std::size_t alike = 1;
 };
+
+/// The time that all of its tests have; nullopt: as long as they take.
+[[nodiscard]] std::optional<std::chrono::milliseconds> wall_of(const Unit& unit, const std::vector<SelectedTest>& tests);
 
 /// Whether directives or a marker say that it gets an interpreter of its own.
 [[nodiscard]] bool is_cold(const SelectedTest& selected);

@@ -47,9 +47,14 @@ struct PytestRequest {
   std::uint32_t repeat = 1;
   std::optional<std::uint32_t> stop_after;           ///< failures: --stop-after, -x, --maxfail
   std::optional<std::chrono::milliseconds> timeout;  ///< of each test, over what directives say; 0: none
-  std::string executor = "native";                   ///< or "docker": each unit of tests in a fresh interpreter in a container
-  std::uint32_t slots = 0;                           ///< 0: as many as CPUs
-  std::uint64_t inline_limit = 1'000'000;            ///< bytes of a test's output that are shown
+  /// Or "docker": each unit of tests in a fresh interpreter in a container; "remote": groups of units on a remote execution engine.
+  std::string executor = "native";
+  std::uint32_t slots = 0;         ///< 0: as many as CPUs; with "remote": none here
+  std::uint32_t remote_slots = 8;  ///< groups at a time
+  bool remote_fallback = false;    ///< what is left runs here when the engine is gone
+  /// How long a group of units should last that one interpreter runs; 0: no groups. Unset: with "remote" 2 s, else no groups.
+  std::optional<std::chrono::milliseconds> group_time;
+  std::uint64_t inline_limit = 1'000'000;  ///< bytes of a test's output that are shown
   std::optional<std::string> collect_from_module;
   std::vector<std::string> pytest_arguments;          ///< for pytest, at collection and in tests: paths, node ids, -k, -m, -p, ...
   std::vector<std::string> pytest_collect_arguments;  ///< only at collection

@@ -13,21 +13,22 @@
 
 #include "base/terminal.h"
 #include "casemate/engine.h"
-#include "engine/run_job.h"
 #include "report/pull_progress.h"
 #include "report/test_words.h"
 #include "session/collector.h"
 #include "session/coverage.h"
 #include "session/directives.h"
-#include "session/furnishing.h"
+#include "session/executors.h"
+#include "session/group.h"
+#include "session/group_runs.h"
 #include "session/keys.h"
 #include "session/queue.h"
 #include "session/second_try.h"
 #include "session/selection.h"
 #include "session/verdict.h"
 #include "sys/signals.h"
-#include "warm/alone.h"
 #include "warm/executor.h"
+#include "warm/group.h"
 #include "warm/protocol.h"
 #include "warm/stream.h"
 
@@ -42,24 +43,20 @@ constexpr std::size_t kLookAhead = 3000;  // units that may lie before theirs
 constexpr std::uint32_t kMostLost = 1;    // how often a unit whose parent died is run again
 constexpr std::size_t kProgressColumns = 100;
 constexpr auto kTick = std::chrono::milliseconds(100);
+constexpr auto kGroupTime = std::chrono::seconds(2);
 
 class Session;
 
-/// One unit while it runs.
-struct RunningUnit : JobListener {
+/// A unit that runs by itself.
+struct SingleUnit : JobListener, RunningUnit {
   Session* session = nullptr;
-  Unit unit;
-  UnitReport told;
-  bool has_started = false;
-  std::uint32_t slot = 0;
-  std::chrono::microseconds began{0};
 
   void started() override;
   void report(std::string_view bytes) override { told.add(bytes); }
   void finished(JobResult result) override;
 };
 
-class Session {
+class Session : public GroupSession {
  public:
   Session(const PytestRequest& request, const SessionOptions& options) : request_(request), options_(options) {}
 
@@ -69,7 +66,7 @@ class Session {
                    .directory = request_.directory,
                    .arguments = options_.typed,
                    .began = std::chrono::system_clock::now(),
-                   .slots = slots(),
+                   .slots = static_cast<std::uint32_t>(slots_.cells + slots_.groups),
                    .repetition = 1,
                    .repetitions = request_.repeat};
     tell([&](Sink& sink) { sink.run_started(start); });
@@ -101,20 +98,22 @@ class Session {
     return worst;
   }
 
-  // ---- Called by RunningUnit
+  // ---- Called by SingleUnit
 
-  void unit_started(RunningUnit& running) {
-    for (running.slot = 0; busy_.contains(running.slot); ++running.slot) {
-    }
+  void unit_started(SingleUnit& running) {
+    running.slot = take_slot(0);
+    unit_began(running);
+  }
+
+  void unit_began(RunningUnit& running) override {
     running.has_started = true;
-    busy_.insert(running.slot);
     running.began = since_began();
     const TestStart start{&selected_[running.unit.tests.front()].test, running.slot, running.unit.attempt, running.began};
     tell([&](Sink& sink) { sink.test_started(start); });
   }
 
-  void unit_finished(RunningUnit& running, JobResult result) {
-    const std::unique_ptr<RunningUnit> owner = std::move(running_.at(&running));
+  void unit_finished(SingleUnit& running, JobResult result) {
+    const std::unique_ptr<SingleUnit> owner = std::move(running_.at(&running));
     running_.erase(&running);
     if (running.has_started) busy_.erase(running.slot);
     conclude(running, std::move(result));
@@ -122,8 +121,28 @@ class Session {
   }
 
  private:
-  [[nodiscard]] std::uint32_t slots() const {
-    return request_.slots > 0 ? request_.slots : std::max(1u, std::thread::hardware_concurrency());
+  // ---- What groups ask and tell
+
+  [[nodiscard]] const std::vector<SelectedTest>& selected() const override { return selected_; }
+  [[nodiscard]] const Executors& executors() const override { return *executors_; }
+  std::uint32_t take_group_slot() override { return take_slot(static_cast<std::uint32_t>(slots_.cells)); }
+  void make_whole(const std::string& file) override {
+    if (collector_.hashes.contains(file)) whole_.insert(file);
+  }
+  void run_again(Unit unit) override { queue_.push_back(std::move(unit)); }
+  void note_once(const std::string& line) override {
+    if (told_notes_.insert(line).second) tell_note(line);
+  }
+  void group_over(std::optional<std::uint32_t> slot) override {
+    if (slot) busy_.erase(*slot);
+    submit_more();
+  }
+
+  // The lowest one that is free, of those from `first` on.
+  std::uint32_t take_slot(std::uint32_t first) {
+    while (busy_.contains(first)) ++first;
+    busy_.insert(first);
+    return first;
   }
   [[nodiscard]] std::chrono::microseconds since_began() const {
     return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began_);
@@ -182,11 +201,20 @@ class Session {
     directives_.override_with(request_);
     for (const std::string& note : directives_.notes()) tell_note(note);
     TRY_ASSIGN(choice_, TestChoice::parse(request_));
-    TRY_ASSIGN(engine_, Engine::create({.slots = slots()}));
+    TRY_ASSIGN(engine_, Engine::create({.slots = std::max<std::size_t>(slots_.cells, 1)}));
     TRY(engine_->cancel_on_signals());
     listen_for_questions();
-    engine_->every(kTick, [this] { tell([&](Sink& sink) { sink.tick(since_began()); }); });
-    TRY_ASSIGN(collecting_in_, executor(directives_.of_all()));
+    engine_->every(kTick, [this] {
+      tell([&](Sink& sink) { sink.tick(since_began()); });
+      if (groups_) groups_->look(queue_.empty() && !groups_->has_broken() && running_.size() < slots_.cells);
+    });
+    executors_.emplace(*engine_, request_, directives_,
+                       Executors::Ears{.note = [this](std::string_view line) { tell_note(line); },
+                                       .progress = [this](std::string_view line) { tell_progress(line, false); },
+                                       .pull = [this](const PullProgress& progress) { tell_pull(progress); },
+                                       .furnish = options_.furnish});
+    groups_.emplace(*this, *engine_, std::max<std::uint64_t>(request_.inline_limit, 1 << 20));
+    TRY_ASSIGN(collecting_in_, executors_->of(directives_.of_all()));
     return {};
   }
 
@@ -206,61 +234,21 @@ class Session {
     if (keys_) (void)engine_->watch(keys_.fd(), [this, answer] { answer(keys_.fd()); });
   }
 
-  // The number of a container's warm executor, made when the first test needs it: that of the first container which can have the same.
-  Result<std::size_t> executor(std::size_t index) {
-    for (const auto& [other, furnishing] : furnished_) {
-      if (can_share_parents(directives_.container(other), directives_.container(index))) return other;
-    }
-    const FurnishingContext context{.request = request_,
-                                    .active = active_python_,
-                                    .directory = directives_.directory().empty() ? request_.directory : directives_.directory(),
-                                    .run = run_jobs_on(*engine_),
-                                    .tell = [this](const PullProgress& progress) { tell_pull(progress); },
-                                    .progress = [this](std::string_view line) { tell_progress(line, false); }};
-    auto furnished = options_.furnish ? options_.furnish() : furnish(directives_.container(index), context);
-    TRY_ASSIGN(Furnishing made, std::move(furnished));
-    for (const std::string& note : made.notes) tell_note(note);
-    made.request.cells_ahead = slots() + 1;
-    if (made.elsewhere) made.elsewhere->progress = [this](std::string_view line) { tell_progress(line, false); };
-    TRY(engine_->add_executor(executor_name(index), [&](Reactor& reactor) -> Result<std::unique_ptr<Executor>> {
-      auto executor = made.elsewhere ? alone(reactor, made) : make_warm_executor(reactor, made.request);
-      if (executor) warm_[index] = executor->get();
-      return executor;
-    }));
-    if (made.packages)
-      TRY(install_packages(*engine_, executor_name(index), made, [this](std::string_view line) { tell_progress(line, false); }));
-    furnished_.emplace(index, std::move(made));
-    return index;
-  }
-
-  // In containers of another executor.
-  Result<std::unique_ptr<WarmExecutor>> alone(Reactor& reactor, const Furnishing& made) {
-    if (!store_) {
-      TRY_ASSIGN(store_, Store::open());
-    }
-    TRY_ASSIGN(std::unique_ptr<StoreTemp> directory, store_->make_temp());
-    auto others = make_executor(reactor, *made.elsewhere);
-    if (!others) return fail(ErrorCode::system, others.error().what);  // not the user's mistake
-    shown_.push_back(std::move(directory));
-    return make_alone_executor(std::move(*others), made.request, shown_.back()->path());
-  }
-
-  [[nodiscard]] bool elsewhere() const { return request_.executor != "native"; }
-
-  static std::string executor_name(std::size_t executor) { return fmt::format("warm {}", executor); }
+  // One of units one by one that is not ours: they get fresh interpreters.
+  [[nodiscard]] bool all_cold() const { return request_.executor != "native" && slots_.groups == 0; }
 
   // nullopt: go on; else the run has ended, with this status.
   std::optional<int> collect() {
     Job job;
     job.name = "collect";
     job.argv = {"collect"};
-    job.executor = executor_name(collecting_in_);
+    job.executor = executors_->name_of_collecting(collecting_in_);
     auto ended = engine_->run(std::move(job), &collector_);
     if (!ended) return finish(status_of(ended.error()), ended.error().what);
     if (interrupted()) return finish_interrupted();
-    for (const std::string& note : collector_.about ? collector_.about->notes : warm_[collecting_in_]->notes()) tell_note(note);
+    for (const std::string& note : collector_.about ? collector_.about->notes : executors_->cells(collecting_in_)->notes()) tell_note(note);
     if (!collector_.done) {
-      const Furnishing& furnished = furnished_.at(collecting_in_);
+      const Furnishing& furnished = executors_->furnishing(collecting_in_);
       const std::string missing = what_is_missing(furnished, directives_.container(collecting_in_), request_.directory, *ended);
       if (!missing.empty()) return finish(2, missing);
       return finish(collecting_status(*ended), collecting_problem(*ended));
@@ -283,8 +271,8 @@ class Session {
   Result<void> select() {
     Collected collected;
     collected.deselected = collector_.done->deselected;
-    collected.python = collector_.about ? collector_.about->python : warm_[collecting_in_]->python();
-    collected.pytest = collector_.about ? collector_.about->pytest : warm_[collecting_in_]->pytest();
+    collected.python = collector_.about ? collector_.about->python : executors_->cells(collecting_in_)->python();
+    collected.pytest = collector_.about ? collector_.about->pytest : executors_->cells(collecting_in_)->pytest();
     const std::size_t all = collector_.tests.size();
     selected_ = select_tests(std::exchange(collector_.tests, {}), choice_, directives_);
     collected.deselected += all - selected_.size();
@@ -316,7 +304,7 @@ class Session {
     for (SelectedTest& selected : selected_) {
       if (selected.ignored) continue;
       if (!known.contains(selected.container)) {
-        TRY_ASSIGN(known[selected.container], executor(selected.container));
+        TRY_ASSIGN(known[selected.container], executors_->of(selected.container));
       }
       selected.executor = known[selected.container];
       const auto hash = collector_.hashes.find(selected.test.file);
@@ -333,7 +321,7 @@ class Session {
     left_ = 0;
     for (Unit& unit : queue_) {
       left_ += unit.tests.size();
-      unit.cold |= elsewhere() || tied_.contains(selected_[unit.tests.front()].test.file);
+      unit.cold |= all_cold() || tied_.contains(selected_[unit.tests.front()].test.file);
     }
     for (const SelectedTest& selected : selected_) {
       if (selected.ignored) tell_ignored(selected);
@@ -346,6 +334,7 @@ class Session {
     end_.counts[static_cast<std::size_t>(Verdict::error)] += problems_;
     bad_ = problems_;
     stop_if_enough();
+    group_time_ = group_time(queue_, selected_, slots_.groups + slots_.cells, request_.group_time.value_or(kGroupTime));
     submit_more();
     if (auto ran = engine_->run_until_idle(); !ran) return finish(3, ran.error().what);
     end_.not_run = left_;
@@ -358,7 +347,7 @@ class Session {
   // False: less than pytest-cov was told to ask for.
   bool report_coverage() {
     if (!collector_.coverage.any()) return true;
-    CoverageReport report = collector_.coverage.report(*engine_, executor_name(collecting_in_), request_.directory, bad_);
+    CoverageReport report = collector_.coverage.report(*engine_, executors_->name_of_collecting(collecting_in_), request_.directory, bad_);
     for (const std::string& note : report.notes) tell_note(note);
     end_.coverage = std::move(report.text);
     return !report.failed;
@@ -373,36 +362,56 @@ class Session {
   }
 
   void submit_more() {
-    while (!stopped() && !queue_.empty() && running_.size() < slots() + kAhead) {
-      Unit unit = std::move(queue_.front());
-      queue_.pop_front();
-      unit.alike = 1;  // what was behind it may have gone when it comes back
-      submit(std::move(unit));
+    const bool only_cells = slots_.groups == 0;
+    while (!stopped() && slots_.cells > 0 && running_.size() < slots_.cells + (only_cells ? kAhead : 0)) {
+      auto unit = take_unit(only_cells);
+      if (!unit) break;
+      submit(std::move(*unit));
     }
-    prepare_files();
+    while (!stopped() && groups_->running() < slots_.groups) {
+      std::vector<Unit> group = groups_->take_broken();
+      if (group.empty()) group = take_group(queue_, selected_, group_time_);
+      if (group.empty()) break;
+      for (Unit& unit : group) become_whole(unit);
+      groups_->submit(std::move(group));
+    }
+    if (only_cells) prepare_files();
   }
 
-  [[nodiscard]] bool stopped() const { return !end_.stopped_because.empty() || interrupted(); }
+  // For a cell. Where others run groups, which begin with what takes long: the last, for the shortest are there.
+  std::optional<Unit> take_unit(bool first) {
+    if (queue_.empty()) return std::nullopt;
+    const auto here = std::find_if(queue_.begin(), queue_.end(), [](const Unit& unit) { return unit.here; });
+    const auto at = first ? queue_.begin() : here != queue_.end() ? here : std::prev(queue_.end());
+    Unit unit = std::move(*at);
+    queue_.erase(at);
+    become_whole(unit);
+    return unit;
+  }
+
+  void become_whole(Unit& unit) const {
+    unit.alike = 1;  // what was behind it may have gone when it comes back
+    unit.whole |= !unit.alone && whole_.contains(selected_[unit.tests.front()].test.file);
+  }
+
+  [[nodiscard]] bool stopped() const override { return !end_.stopped_because.empty() || interrupted(); }
 
   void submit(Unit unit) {
-    auto running = std::make_unique<RunningUnit>();
+    auto running = std::make_unique<SingleUnit>();
     running->session = this;
     const SelectedTest& first = selected_[unit.tests.front()];
     Job job;
     job.name = first.test.id;
-    job.executor = executor_name(first.executor);
-    unit.whole |= !unit.alone && whole_.contains(first.test.file);
+    job.executor = Executors::name_of_cells(first.executor);
     job.argv = {unit.cold ? "cold" : "test", unit.cold ? first.test.file : unit.whole ? "" : first.parent, first.hash};
     for (const std::size_t test : unit.tests) {
       job.argv.push_back(selected_[test].test.id);
       running->told.expect(selected_[test].test.id);
     }
     job.capture_bytes = std::max<std::uint64_t>(request_.inline_limit, 1 << 20);
-    for (const std::size_t test : unit.tests) {
-      if (selected_[test].timeout) job.limits.wall = job.limits.wall.value_or(std::chrono::milliseconds(0)) + *selected_[test].timeout;
-    }
+    job.limits.wall = wall_of(unit, selected_);
     running->unit = std::move(unit);
-    RunningUnit* raw = running.get();
+    SingleUnit* raw = running.get();
     running_[raw] = std::move(running);
     (void)engine_->submit(std::move(job), *raw);
   }
@@ -417,14 +426,14 @@ class Session {
       last = &next.parent;
       ++ahead;
       if (whole_.contains(next.test.file) || queue_[i].cold) continue;
-      warm_[next.executor]->prepare(next.parent, next.hash);
+      executors_->cells(next.executor)->prepare(next.parent, next.hash);
     }
   }
 
-  void conclude(RunningUnit& running, JobResult result) {
+  void conclude(RunningUnit& running, JobResult result) override {
     Unit& unit = running.unit;
     if (!running.has_started && stopped()) return;  // not run, and counted so
-    if (elsewhere() && !unable_ && !stopped()) note_whether_unable(result.outcome);
+    if (all_cold() && !unable_ && !stopped()) note_whether_unable(result.outcome);
     const bool lost = result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "warm parent";
     if (lost && unit.lost < kMostLost && !stopped()) {
       tell_note(fmt::format("a warm parent died ({}): {} run again", printable_name(result.outcome.detail),
@@ -435,9 +444,7 @@ class Session {
     }
     if (result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "threads" && !stopped()) return run_cold(unit, result.outcome);
     // What fell back in one cell does so in all.
-    for (const std::string& note : std::exchange(result.notes, {})) {
-      if (told_notes_.insert(note).second) tell_note(note);
-    }
+    for (const std::string& note : std::exchange(result.notes, {})) note_once(note);
     std::vector<TestCase> tests;
     for (const std::size_t test : unit.tests) tests.push_back(selected_[test].test);
     for (const std::string& line : running.told.coverage()) collector_.coverage.add(line);
@@ -448,13 +455,27 @@ class Session {
     if (!judged.not_begun.empty() && !stopped()) run_rest(unit, judged.not_begun.size());
   }
 
-  // No daemon, or none that makes containers: so will the next test find.
-  void note_whether_unable(const Outcome& outcome) {
-    const bool daemon = outcome.kind == Outcome::Kind::lost && outcome.step == kExecutorGone;
-    const bool set_up = outcome.kind == Outcome::Kind::setup_failed && !outcome.step.starts_with("execve");
-    if (!daemon && !set_up) return;
-    unable_ = outcome.detail.empty() ? words(outcome) : outcome.detail;
+  // It could not begin, for reasons that are not its command's.
+  static bool is_setup(const Outcome& outcome) {
+    return outcome.kind == Outcome::Kind::setup_failed && !outcome.step.starts_with("execve");
+  }
+
+  // No daemon or engine, or none that can begin anything: so will the next test find. True: it is so, and the run is at its end, or goes on
+  // here.
+  bool note_whether_unable(const Outcome& outcome) override {
+    const bool gone = outcome.kind == Outcome::Kind::lost && outcome.step == kExecutorGone;
+    if (!gone && !is_setup(outcome)) return false;
+    const std::string why = outcome.detail.empty() ? words(outcome) : outcome.detail;
+    if (request_.remote_fallback && slots_.groups > 0) {
+      tell_note(fmt::format("{}: the rest runs here", printable_line(why)));
+      if (slots_.cells == 0) slots_.cells = std::max(1u, std::thread::hardware_concurrency());
+      slots_.groups = 0;
+      while (groups_->has_broken()) std::ranges::move(groups_->take_broken(), std::back_inserter(queue_));
+      return true;
+    }
+    unable_ = why;
     stop(*unable_);
+    return true;
   }
 
   // A fork would not have the threads that run, and more (python/ties.py): its tests get fresh interpreters, and so do all of their file.
@@ -465,10 +486,14 @@ class Session {
       queue_.push_front(std::move(unit));
       return;
     }
-    if (tied_.insert(file).second) tell_note(tied_note({file}, outcome.detail));
-    for (Unit& other : queue_) other.cold |= selected_[other.tests.front()].test.file == file;
+    make_cold(file, outcome.detail);
     unit.cold = true;
     queue_.push_front(std::move(unit));
+  }
+
+  void make_cold(const std::string& file, const std::string& left) override {
+    if (tied_.insert(file).second) tell_note(tied_note({file}, left));
+    for (Unit& other : queue_) other.cold |= selected_[other.tests.front()].test.file == file;
   }
 
   // The fork ended in the middle of a unit: what had not begun gets another one.
@@ -529,6 +554,7 @@ class Session {
   void stop(std::string why) {
     end_.stopped_because = std::move(why);
     queue_.clear();
+    groups_->forget_broken();
     engine_->cancel_queued();
   }
 
@@ -537,12 +563,9 @@ class Session {
   Clock::time_point began_ = Clock::now();
   Directives directives_;
   TestChoice choice_;
-  std::map<std::size_t, Furnishing> furnished_;  // by container, those that have an executor
-  std::optional<ActivePython> active_python_;
-  std::map<std::size_t, WarmExecutor*> warm_;
-  std::optional<Store> store_;                     // with an executor that is not ours
-  std::vector<std::unique_ptr<StoreTemp>> shown_;  // to its containers
-  std::optional<std::string> unable_;              // why it makes no more
+  SessionSlots slots_ = slots_of(request_);
+  std::optional<Executors> executors_;
+  std::optional<std::string> unable_;  // why one that is not ours runs no more
   std::size_t collecting_in_ = 0;
   Collector collector_;
   std::vector<SelectedTest> selected_;
@@ -563,12 +586,14 @@ class Session {
   Keys keys_;
   RunEnd end_;
   std::vector<std::string> troubles_;
-  std::map<RunningUnit*, std::unique_ptr<RunningUnit>> running_;
+  std::map<SingleUnit*, std::unique_ptr<SingleUnit>> running_;
+  std::chrono::microseconds group_time_{0};
+  std::optional<GroupRuns> groups_;
   std::unique_ptr<Engine> engine_;  // last: its end calls none of the above
 };
 
-void RunningUnit::started() { session->unit_started(*this); }
-void RunningUnit::finished(JobResult result) { session->unit_finished(*this, std::move(result)); }
+void SingleUnit::started() { session->unit_started(*this); }
+void SingleUnit::finished(JobResult result) { session->unit_finished(*this, std::move(result)); }
 
 }  // namespace
 

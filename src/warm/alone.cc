@@ -5,7 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include "sys/fd.h"
+#include "warm/group.h"
 #include "warm/payload.h"
 
 namespace casemate {
@@ -27,8 +30,10 @@ class Alone final : public WarmExecutor {
     const std::string kind = job.argv.empty() ? "" : job.argv[0];
     if (kind == "collect") return launch(request_.parent, std::move(job), {"C"}, listener, std::move(done));
     if (kind == "coverage" && job.argv.size() == 2) return report_coverage(std::move(job), listener, std::move(done));
+    if (kind == "group" && job.argv.size() == 2) return run_group(std::move(job), listener, std::move(done));
     if (kind != "cold" || job.argv.size() < 4)
-      return fail(ErrorCode::internal, "interpreters that are alone were given a job that is neither 'collect' nor 'cold' nor 'coverage'");
+      return fail(ErrorCode::internal,
+                  "interpreters that are alone were given a job that is none of 'collect', 'cold', 'group' and 'coverage'");
     std::vector<std::string> order = {"K", job.argv[1], std::to_string(job.argv.size() - 3)};
     order.insert(order.end(), job.argv.begin() + 3, job.argv.end());
     return launch(request_.fork, std::move(job), order, listener, std::move(done));
@@ -77,6 +82,18 @@ class Alone final : public WarmExecutor {
     return others_->start(std::move(own), listener, std::move(done));
   }
 
+  // Names of tests are too long for arguments, so they are a file of its own.
+  Result<void> run_group(Job job, JobListener& listener, std::function<void(JobResult)> done) {
+    const std::string path = fmt::format("{}/group-{}.json", directory_, ++groups_);
+    TRY(write_new(path, group_order(job.argv[1], request_.fork, job.capture_bytes)));
+    job.mounts.push_back({.kind = Mount::Kind::bind, .source = path, .target = kGroupPlace});
+    const auto ended = [path, done = std::move(done)](JobResult result) {
+      ::unlink(path.c_str());
+      done(std::move(result));
+    };
+    return launch(request_.parent, std::move(job), {"G"}, listener, ended);
+  }
+
   // What was measured becomes a file that a container can be shown, and pytest-cov writes into a copy of the project.
   Result<void> report_coverage(Job job, JobListener& listener, std::function<void(JobResult)> done) {
     const std::string path = directory_ + "/coverage";
@@ -102,6 +119,7 @@ class Alone final : public WarmExecutor {
   std::unique_ptr<Executor> others_;
   WarmRequest request_;
   std::string directory_;
+  std::uint64_t groups_ = 0;
   std::string none_;
   std::vector<std::string> no_notes_;
 };

@@ -15,10 +15,13 @@ inline constexpr const char* kWarmBoot =
 inline constexpr const char* kAlonePlace = "/.casemate-pytest";
 inline constexpr const char* kAloneBoot =
     "import os\nwith open('/.casemate-pytest','rb') as s:s=s.read()\nexec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})";
+/// Where the first process of a group of tests finds what they are (warm/group.h).
+inline constexpr const char* kGroupPlace = "/.casemate-group";
 /// Where such a one finds what coverage measured.
 inline constexpr const char* kCoveredPlace = "/.casemate-coverage";
 
-/// The text for descriptor 4: src/warm/python/{lines,reports,coverage,ties,writes,alone,start,boot,forking,warm}.py, one after the other.
+/// The text for descriptor 4: src/warm/python/{lines,reports,coverage,ties,writes,alone,start,confine,keeper,group,boot,forking,warm}.py,
+/// one after the other.
 [[nodiscard]] std::string_view warm_python();
 
 /// The beginning of a text for descriptor 4 that needs no pytest: {lines,alone,start,forking,plain}.py. What comes after it defines

@@ -33,7 +33,15 @@
 //
 // An interpreter that is alone in a container (CASEMATE_ALONE in its environment; python/alone.py) has no control and none of these
 // descriptors: its text is a file (kAlonePlace), the order comes before pytest's arguments as words of their own (C; K FILE COUNT ID...;
-// V FAILED, with the lines in the file kCoveredPlace), and its stream is descriptor 3. A collector's stream begins with {"about"}.
+// V FAILED, with the lines in the file kCoveredPlace; G, with the file kGroupPlace), and its stream is descriptor 3. A collector's stream
+// begins with {"about"}.
+//
+// Order G (python/group.py) is a group of units: tests that share a process, as those of one T do. The interpreter forks a parent for each
+// file, and that a keeper, which forks for each unit and hears it on a pipe of its own. The file says
+//   {"files": [{"file": "tests/test_a.py" | null, "hash", "cold": true?, "units": [{"n": n, "file", "ids": [...], "wall": seconds?}]}],
+//    "places": [directories that tests may write to, each for itself], "disk": bytes of each, "network": whether it is the worker's,
+//    "cells": whether namespaces are wanted, "memory", "pids": of a unit; "capture": bytes of its stdout, and of its stderr}
+// "file" null: from a parent that has collected everything; "cold": in fresh interpreters, with order K.
 //
 // Parent to engine
 //   B <json>                 base: ready, `pytest_sessionstart` is over. {"python": "3.11.7", "pytest": "8.1.1", "notes": [...]}; after
@@ -80,6 +88,17 @@
 //                                      have not been run
 //   {"coverage": [context, kind, {file: numbers}]}  where pytest-cov measures; a collector's stream has it too. python/coverage.py
 //   {"done": true}                     the fork is about to end with _exit(0)
+// The stream of G: {"about"}, then
+//   {"apart": "cells" | "processes", "note": text}  what units have for themselves, and what not
+//   {"unit": n}                        it begins; they run one after the other
+//   {"of": n, "bytes": text}           a piece of its stream, a fork's as above: each byte as the character of its number
+//   {"over": n, "status": as waitpid(2) has it, "wall", "user", "system": seconds, "rss": bytes, "limit": "wall" | "memory" | "pids"?,
+//    "left": [[pid, name]...]?, "out", "err": text as in "bytes"?, "out_total", "err_total"}  it has ended, and all it had left
+//   {"over": n, "failed": [step, errno]}  it could not begin
+//   {"over": n, "died": words}         the process that it was to be forked from died. May come for one that has not begun
+//   {"tied": file, "left": words}      what follows of this file runs in fresh interpreters (as R's "threads")
+//   {"differs": file}                  alone the file is collected otherwise: what follows runs from a parent of all files
+//   {"done": true}
 // The stream of V:
 //   {"covered": text, "failed": bool}  what pytest-cov printed; whether that is a failure (--cov-fail-under)
 //   {"written": path, "content": base64, "more": bool}  a file of pytest-cov's, in pieces

@@ -1,6 +1,9 @@
 """An interpreter that is alone in a container: it forks nothing and needs no native half. What the engine wants is among its arguments, what it
-tells goes to descriptor 3 (src/warm/protocol.h)."""
+tells goes to descriptor 3 (src/warm/protocol.h). With the order G it is the first process of a group, whose tests are forks (group.py)."""
+PLACE = "/.casemate-pytest"  # kAlonePlace
+GROUP = "/.casemate-group"  # kGroupPlace: what the order G says
 COVERED = "/.casemate-coverage"  # the second descriptor of V, as a file
+F_DUPFD_CLOEXEC = 1030
 MEASURED = "/tmp/.casemate-coverage"  # coverage's file of data: the project can't be written
 
 
@@ -9,6 +12,9 @@ class Alone:
 
     def __init__(self, order):
         self.order = order
+        self.stdout, self.stderr, self.files, self.groups = (1,), (2,), (), ()
+        self.forks = order[0] == "G"
+        self.told = self.high(os.dup(2)) if self.forks else 2  # what it gives up for
 
     def control(self, fd):
         """There is none."""
@@ -20,35 +26,66 @@ class Alone:
 
     def high(self, fd):
         """`fd`, moved away from where tests look."""
-        if fd != 3:
-            return fd
-        for number in (1000, 500, 200, 50, 3):
+        for number in (1000, 500, 200, 50):
+            if fd >= number:
+                return fd
             try:
-                moved = os.dup2(fd, number, False)
+                moved = quietly("fcntl").fcntl(fd, F_DUPFD_CLOEXEC, number)
             except OSError:
                 continue  # more than it may have
-            if moved != fd:
-                os.close(fd)
+            os.close(fd)
             return moved
         return fd
+
+    def streams(self, out, err, files, groups):
+        """Descriptors that forks replace."""
+        self.stdout, self.stderr, self.files, self.groups = out, err, files, groups
+
+    def renew(self, out, err):
+        """Replaces them in this process."""
+        for fd, targets in ((out, self.stdout), (err, self.stderr)):
+            for target in targets:
+                os.dup2(fd, target, target <= 2)
+        for group in set(self.groups):
+            fresh = self.new_file()
+            for target, its_group in zip(self.files, self.groups):
+                if its_group == group:
+                    os.dup2(fresh, target, target <= 2)
+            os.close(fresh)
+
+    def new_file(self):
+        """A nameless one."""
+        return os.memfd_create("capture")
+
+    def immortalize(self, kinds, containers):
+        """Not from here."""
+
+    def fill_holes(self):
+        """Not from here."""
 
     def send(self, message):
         """Only of what it gives up for."""
         if message.startswith(b"X"):
-            os.write(2, read_json(message[1:].decode())["what"].encode("utf-8", "backslashreplace") + b"\n")
+            os.write(self.told, read_json(message[1:].decode())["what"].encode("utf-8", "backslashreplace") + b"\n")
 
     def hash(self, data):
-        """Nobody compares it: no interpreter has another's items."""
-        return 0
+        """That of the native half, FNV-1a of 64 bits, in hex."""
+        value = 0xCBF29CE484222325
+        for byte in data:
+            value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+        return "%016x" % value
 
     def leave(self, status):
         os._exit(status)
 
 
 def order_of_arguments():
-    """Takes it out of this process' arguments: "C", "V" and a number of failures, or "K", a file, how many tests, and their ids."""
+    """Takes it out of this process' arguments: "C", "G", "V" and a number of failures, or "K", a file, how many tests, and their ids."""
     words = sys.argv[1:]
-    if words[0] == "C":
+    if words[0] == "G":
+        with open(GROUP, "rb") as said:
+            order, count = ("G", said.read(), [3]), 1
+    elif words[0] == "C":
         order, count = ("C", b"", [3]), 1
     elif words[0] == "V":
         order, count = ("V", to_json({"failed": int(words[1])}).encode(), [3, os.open(COVERED, os.O_RDONLY | os.O_CLOEXEC)]), 2
@@ -70,4 +107,5 @@ def forget_coverage_file():
         del os.environ["COVERAGE_FILE"]
 
 
+ENVIRONMENT = dict(os.environ) if "CASEMATE_ALONE" in os.environ else {}  # of the fresh interpreters of a group
 ALONE = os.environ.pop("CASEMATE_ALONE", None) is not None

@@ -8,17 +8,16 @@ import sys
 MOST_TEXT = 1 << 20  # kMostText
 
 
-def encoder():
-    """json's string encoder in C, whether or not json has been imported; sys.modules stays as it is."""
-    known = "_json" in sys.modules
-    import _json
-
+def quietly(name):
+    """A module of the interpreter's own, without a trace in sys.modules."""
+    known = name in sys.modules
+    module = __import__(name)
     if not known:
-        sys.modules.pop("_json", None)
-    return _json
+        sys.modules.pop(name, None)
+    return module
 
 
-_json = encoder()
+_json = quietly("_json")  # json's string encoder in C, whether or not json has been imported
 _escape = _json.encode_basestring_ascii
 
 

@@ -103,6 +103,6 @@ ARGS = sys.argv[1:]
 cells.control(CONTROL)
 if os.environ.pop("CASEMATE_GUARDED", None) is not None:
     cells.hide()
-if not COLD:
+if not COLD or (ALONE and cells.forks):
     cells.streams((1,), (2,), (), ())
-    take_own_output(*((1, 2) if has_files() else ()))
+    take_own_output(*((1, 2) if not ALONE and has_files() else ()))

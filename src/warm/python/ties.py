@@ -71,9 +71,9 @@ class Ties:
         self.of_conftests = self.opened()
 
     def end_base(self):
-        """Nobody else has written there yet."""
+        """Nobody else has written there yet, but where the temporary directory is the machine's."""
         made = sorted(names_in(self.here) - self.names_here)
-        self.of_base = self.made() + ["%s in %s" % (name, self.here) for name in made if os.path.isdir(os.path.join(self.here, name))]
+        self.of_base = (self.made() if not ALONE or names_drawn() != self.drawn else []) + ["%s in %s" % (name, self.here) for name in made if os.path.isdir(os.path.join(self.here, name))]
         still = numbered_descriptors()
         self.of_base += [open_file_words(number) for number, identity in self.of_conftests if still.get(number) == identity]
 

@@ -68,6 +68,7 @@ class Warm:
         self.measured = None  # a Measured where pytest-cov measures
         self.report = None  # a CoverageReport
         self.broken = ""  # why there is none
+        self.group = self.part = None  # a Group, and what of it this process is the parent of
         self.ties = Ties()
         self.writes = None  # a collector's Writes
         self.files = set()  # that a collector has collected
@@ -301,6 +302,8 @@ class Warm:
             self.stream.add('{"about": %s}\n' % to_json(self.about()))
             self.listen_to_coverage()
             return None
+        if letter == "G" and ALONE:
+            return self.begin_group(payload, fds[0])
         if letter == "V" and len(fds) == 2:
             self.role = "coverage"
             cells.control(-1)
@@ -320,14 +323,47 @@ class Warm:
         self.listen_to_coverage()
         return None
 
+    def begin_group(self, payload, report):
+        """Order G: comes back in the parent of a file's tests, to collect that, or, for tests that get fresh interpreters, in none."""
+        self.role = "base"
+        self.group = Group(read_json(payload.decode("utf-8")), Stream(cells.high(report)), ENVIRONMENT, ARGS)
+        self.get_ready_to_fork()
+        self.part = part = self.group.run(self.about())
+        self.role = "module"
+        if part.get("cold"):
+            self.group.serve(part)
+        self.whole = part["file"] is None
+        if not self.whole:
+            self.config.args = [str(self.config.rootpath / part["file"])]
+        self.ties.begin_file()
+        self.come_back_to_random()
+        if self.collects_garbage:
+            gc.enable()
+        return None
+
+    def serve_group(self, session, left):
+        """The tests of the part of a group that this is the parent of, as forks. Never returns."""
+        if left:
+            self.group.leave_as_tied(self.part, left)
+        expected = self.part.get("hash")
+        if expected and not self.whole and fingerprint(traits_of(item, markers_of(item)) for item in session.items) != expected:
+            self.group.leave_as_differing(self.part)
+        self.know_items(session)
+        self.get_ready_to_fork()
+        self.run_tests(*self.group.serve(self.part))
+
     def give_up(self, what, status=3):
         """Message X, or a collector's last line; then the end."""
         if ALONE and self.role in ("base", "collector"):  # what pytest printed is there to be read
             if status != 4:
                 sys.__stderr__.write(what + "\n")
             flush_output()
+            if cells.forks:
+                os.write(cells.told, bounded(own_output(), 64 << 10).encode("utf-8", "backslashreplace"))
             cells.leave(int(status))
         text = bounded(own_output(), 64 << 10)
+        if self.group is not None and self.role == "module":
+            self.group.leave_unable(what)
         if self.role == "collector":
             done = {"done": True, "deselected": self.deselected, "threads": [], "status": int(status), "text": text}
             self.stream.add(to_json(done) + "\n")
@@ -397,6 +433,8 @@ class Warm:
     def serve_tests(self, session):
         """Message R, then forks until the engine has had enough. Never returns."""
         left = thread_names() + self.ties.found()
+        if self.group is not None:
+            self.serve_group(session, left)
         about = {"count": len(session.items), "threads": left[:MOST_LEFT], "problems": self.problems}
         if not self.stays:
             about["hash"] = fingerprint(traits_of(item, markers_of(item)) for item in session.items)
