@@ -14,7 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kPatience = std::chrono::seconds(2);  // with a group that should have ended
+constexpr auto kPatience = std::chrono::seconds(10);  // with a group that should have ended: its executor may tell nothing before
 
 }  // namespace
 
@@ -135,7 +135,7 @@ void GroupRuns::look(bool idle) {
   for (const auto& [raw, group] : running_) {
     if (!session_.stopped() && !over.empty()) break;  // one at a time
     const bool runs = std::any_of(group->units.begin(), group->units.end(), [](const auto& unit) { return unit && unit->has_started; });
-    const bool late = !group->has_told && Clock::now() - group->submitted > group->expected + kPatience;
+    const bool late = !group->has_told && Clock::now() - group->submitted > 2 * group->expected + kPatience;
     if (!group->taken && (session_.stopped() ? !runs : idle && late)) over.push_back(raw);
   }
   for (Group* group : over) {
