@@ -96,6 +96,18 @@ struct Output {
   bool truncated = false;
 };
 
+/// What a remote engine says of how it ran a job. Times that it did not tell are unset.
+struct RemoteTimes {
+  std::optional<std::chrono::microseconds> queue;   ///< until a worker took it
+  std::optional<std::chrono::microseconds> fetch;   ///< the worker got the inputs
+  std::optional<std::chrono::microseconds> run;     ///< the witness of the job and the job
+  std::optional<std::chrono::microseconds> upload;  ///< the worker stored the outputs
+  std::string worker;                               ///< its name, printable; "" not told
+  std::uint32_t attempts = 1;                       ///< more than 1: there was trouble with the engine, or the way to it
+  std::uint64_t sent_bytes = 0;                     ///< inputs that were not there yet
+  bool cached = false;                              ///< nothing ran: the result was known
+};
+
 /// All there is to know about a finished job.
 struct JobResult {
   Outcome outcome;
@@ -109,6 +121,7 @@ struct JobResult {
   /// Of the job's main process, where it exited by itself and that was seen, whatever kind the outcome is: a job of which one process was
   /// out of memory may end well all the same.
   std::optional<int> exit_status;
+  std::optional<RemoteTimes> remote;  ///< of jobs on a remote engine
 };
 
 }  // namespace casemate

@@ -52,25 +52,8 @@ Result<std::unique_ptr<ContainerRun>> ContainerRun::create(DockerGround& ground,
   std::unique_ptr<ContainerRun> run(new ContainerRun(ground, std::move(job), listener, std::move(done)));
   // What makes no sense is said before anything is made.
   TRY(check_docker_job(ground, run->job_, ContainerUse::job));
-  TRY(run->open_destinations());
+  TRY_ASSIGN(run->destinations_, open_destinations(run->job_));
   return run;
-}
-
-Result<void> ContainerRun::open_destinations() {
-  if (job_.collect_to.empty() || job_.collect.empty()) return {};
-  TRY_ASSIGN(Delivery delivery, Delivery::open(job_.collect_to));
-  UniqueFd root = std::move(delivery).take_root();
-  if (job_.collect.size() == 1) {
-    destinations_.push_back(std::move(root));
-    return {};
-  }
-  for (const std::string& place : job_.collect) {
-    auto directory = make_directories_beneath(root.get(), place.substr(1));
-    if (!directory)
-      return fail_errno(fmt::format("make {} in {}", printable_name(place.substr(1)), printable_name(job_.collect_to)), directory.error());
-    destinations_.push_back(std::move(*directory));
-  }
-  return {};
 }
 
 // ---- requests and timers, all of which end with us

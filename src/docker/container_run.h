@@ -13,9 +13,9 @@
 #include "docker/container_creation.h"
 #include "docker/frames.h"
 #include "docker/stats.h"
-#include "witness/witness.h"
 #include "engine/capture.h"
 #include "sys/fd.h"
+#include "witness/witness.h"
 
 namespace casemate {
 
@@ -49,7 +49,6 @@ class ContainerRun {
 
  private:
   ContainerRun(DockerGround& ground, Job job, JobListener& listener, Done done);
-  Result<void> open_destinations();
   void call(DockerRequest request, std::function<void(Result<DockerReply>)> then);
   void call(const char* method, const std::string& path, std::function<void(Result<DockerReply>)> then, bool waits = false);
   void schedule(Clock::duration after, std::function<void()> due);

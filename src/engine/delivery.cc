@@ -79,4 +79,22 @@ void Delivery::set_time(const std::string& path, const struct timespec& modified
   if (opened) (void)::utimensat(opened->get(), "", times, AT_EMPTY_PATH);
 }
 
+Result<std::vector<UniqueFd>> open_destinations(const Job& job) {
+  std::vector<UniqueFd> opened;
+  if (job.collect_to.empty() || job.collect.empty()) return opened;
+  TRY_ASSIGN(Delivery delivery, Delivery::open(job.collect_to));
+  UniqueFd root = std::move(delivery).take_root();
+  if (job.collect.size() == 1) {
+    opened.push_back(std::move(root));
+    return opened;
+  }
+  for (const std::string& place : job.collect) {
+    auto directory = make_directories_beneath(root.get(), place.substr(1));
+    if (!directory)
+      return fail_errno(fmt::format("make {} in {}", printable_name(place.substr(1)), printable_name(job.collect_to)), directory.error());
+    opened.push_back(std::move(*directory));
+  }
+  return opened;
+}
+
 }  // namespace casemate

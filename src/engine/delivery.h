@@ -2,7 +2,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "casemate/job.h"
 #include "casemate/result.h"
 #include "sys/path.h"
 
@@ -36,5 +38,9 @@ class Delivery {
   std::string path_;  // of here_
   UniqueFd here_;
 };
+
+/// The directories that receive what a job changes, opened before it runs: Job::collect_to, or with several Job::collect one in it for
+/// each, named as in the cell. Empty: changes are listed only.
+Result<std::vector<UniqueFd>> open_destinations(const Job& job);
 
 }  // namespace casemate

@@ -111,11 +111,13 @@ class OrderedRun {
       const UniqueFd contents(::openat(own, "changes", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (contents) before_->take(contents.get(), report_);
     }
-    OrderedPlaces::Written written = places_.written();
+    OrderedPlaces::Written written = places_.written(order_.collect);
     written.files += report_.changes.size();
     for (const ChangedPath& change : report_.changes) written.bytes += change.kind == ChangedPath::Kind::file ? change.size : 0;
     const Limits& limits = order_.limits;
     if (limits.disk_bytes && written.bytes >= *limits.disk_bytes) report_.job.disk_full = true;
+    const bool over = limits.disk_bytes && written.bytes > *limits.disk_bytes;
+    if (over && report_.ended_for == EndedFor::nothing && report_.setup_step.empty()) report_.ended_for = EndedFor::disk;
     if (limits.disk_inodes && written.files >= *limits.disk_inodes) report_.job.disk_full = true;
     if (places_.full()) report_.job.disk_full = true;
     if (!reports_) return;

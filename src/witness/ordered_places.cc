@@ -1,5 +1,6 @@
 #include "witness/ordered_places.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -42,7 +43,7 @@ std::uint64_t bytes_below(int directory, int depth, std::uint64_t& counted) {
   std::uint64_t sum = 0;
   (void)for_each_entry(directory, [&](const std::string& name, const struct stat& info) -> Attempt<void> {
     if (++counted > kMostCounted) return std::unexpected(E2BIG);
-    sum += static_cast<std::uint64_t>(info.st_blocks) * 512;
+    if (S_ISREG(info.st_mode)) sum += static_cast<std::uint64_t>(std::min<std::int64_t>(info.st_blocks * 512, info.st_size));
     if (!S_ISDIR(info.st_mode) || depth == 0) return {};
     if (const auto inner = open_despite_mode(directory, name, O_RDONLY | O_DIRECTORY, 0500))
       sum += bytes_below(inner->get(), depth - 1, counted);
@@ -140,9 +141,11 @@ std::uint64_t OrderedPlaces::mounted_bytes() const {
   return most;
 }
 
-OrderedPlaces::Written OrderedPlaces::written() const {
+OrderedPlaces::Written OrderedPlaces::written(const std::vector<std::string>& counted) const {
   Written all;
   for (const std::string& path : fresh_) {
+    const auto covers = [&](const std::string& place) { return place == "/" || (path + "/").starts_with(place + "/"); };
+    if (std::any_of(counted.begin(), counted.end(), covers)) continue;
     const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (directory) all.bytes += bytes_below(directory.get(), kDeepest, all.files);
   }

@@ -24,11 +24,11 @@ class OrderedPlaces {
   Result<UniqueFd> clear_own();
   /// Bytes of what lies in fresh directories that are file systems of their own.
   [[nodiscard]] std::uint64_t mounted_bytes() const;
-  /// What lies in the fresh directories.
+  /// What lies in the fresh directories that are not in one of those that are `counted` already.
   struct Written {
     std::uint64_t bytes = 0, files = 0;
   };
-  [[nodiscard]] Written written() const;
+  [[nodiscard]] Written written(const std::vector<std::string>& counted) const;
   /// The input root's file system has no room left.
   [[nodiscard]] bool full() const;
   /// Removes the symlinks that make() made.

@@ -1,0 +1,271 @@
+#include "command/remote_options.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cstdlib>
+#include <functional>
+#include <limits>
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+
+#include "base/directories.h"
+#include "base/terminal.h"
+#include "base/units.h"
+#include "image/toml_fields.h"
+#include "store/place.h"
+#include "sys/fd.h"
+
+namespace casemate {
+namespace {
+
+constexpr std::size_t kLongestFile = 1u << 20;
+constexpr std::size_t kLongestHeader = 64u << 10;
+
+std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid_input, std::move(what)); }
+
+/// One setting: its key in casemate.toml, from which the variable's name comes, and its word.
+struct TextSetting {
+  std::string_view key;
+  std::string RemoteWords::* word;
+};
+constexpr TextSetting kTexts[] = {
+    {"address", &RemoteWords::address},       {"cache", &RemoteWords::cache},
+    {"instance", &RemoteWords::instance},     {"ca", &RemoteWords::ca},
+    {"cert", &RemoteWords::certificate},      {"key", &RemoteWords::key},
+    {"token-file", &RemoteWords::token_file}, {"priority", &RemoteWords::priority},
+    {"timeout", &RemoteWords::timeout},       {"image", &RemoteWords::image},
+};
+/// Tables of names and values.
+struct PairsSetting {
+  std::string_view key;
+  std::vector<std::string> RemoteWords::* words;
+  const char* variable;
+};
+constexpr PairsSetting kPairs[] = {
+    {"headers", &RemoteWords::headers, "CASEMATE_REMOTE_HEADER"},
+    {"properties", &RemoteWords::properties, "CASEMATE_REMOTE_PROPERTY"},
+};
+
+// "CASEMATE_REMOTE" for the address, "CASEMATE_REMOTE_TOKEN_FILE".
+std::string variable_name(std::string_view key) {
+  std::string name = "CASEMATE_REMOTE";
+  if (key == "address") return name;
+  name += '_';
+  for (const char byte : key) name += byte == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(byte)));
+  return name;
+}
+
+// Where each word came from, for messages: --remote-priority, CASEMATE_REMOTE_PRIORITY, FILE:LINE.
+using Origins = std::map<std::string, std::string, std::less<>>;
+
+void add_variables(RemoteWords& words, Origins& origins) {
+  const auto value = [](const std::string& name) {
+    const char* text = std::getenv(name.c_str());
+    return std::string(text ? text : "");
+  };
+  for (const TextSetting& setting : kTexts) {
+    const std::string name = variable_name(setting.key);
+    if (!(words.*setting.word).empty() || value(name).empty()) continue;
+    words.*setting.word = value(name);
+    origins[std::string(setting.key)] = name;
+  }
+  // One a line.
+  for (const PairsSetting& setting : kPairs) {
+    std::vector<std::string>& pairs = words.*setting.words;
+    if (!pairs.empty()) continue;
+    const std::string text = value(setting.variable);
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t end = std::min(text.find('\n', at), text.size());
+      if (end > at) pairs.push_back(text.substr(at, end - at));
+      at = end + 1;
+    }
+    if (!pairs.empty()) origins[std::string(setting.key)] = setting.variable;
+  }
+  if (value("CASEMATE_REMOTE_FALLBACK") == "true") words.fallback = true;
+}
+
+// A file's path is of the file's directory.
+std::string from_directory(const std::string& path, const std::string& file) {
+  return path.starts_with('/') ? path : file.substr(0, file.rfind('/') + 1) + path;
+}
+
+Result<void> add_table(RemoteWords& words, Origins& origins, const toml::table& table, const TomlFields& fields, const std::string& file) {
+  TomlFields::Names known = {"fallback"};
+  for (const TextSetting& setting : kTexts) known.push_back(setting.key);
+  for (const PairsSetting& setting : kPairs) known.push_back(setting.key);
+  TRY(fields.known_fields(table, known, "[remote]"));
+  for (const TextSetting& setting : kTexts) {
+    const toml::node* node = table.get(setting.key);
+    if (!node || !(words.*setting.word).empty()) continue;
+    std::string text;
+    if (const auto* number = node->as_integer(); number && (setting.key == "priority" || setting.key == "timeout")) {
+      text = fmt::format("{}", number->get());
+    } else {
+      TRY_ASSIGN(text, fields.string_of(*node, setting.key));
+    }
+    const bool path = setting.key == "ca" || setting.key == "cert" || setting.key == "key" || setting.key == "token-file";
+    words.*setting.word = path && !text.empty() ? from_directory(text, file) : text;
+    origins[std::string(setting.key)] = fmt::format("{}:{}", printable_name(file), node->source().begin.line);
+  }
+  for (const PairsSetting& setting : kPairs) {
+    const toml::node* node = table.get(setting.key);
+    if (!node || !(words.*setting.words).empty()) continue;
+    const toml::table* pairs = node->as_table();
+    if (!pairs) return fields.problem(*node, fmt::format("{} must be a table of names and texts", setting.key));
+    for (const auto& [name, value] : *pairs) {
+      TRY_ASSIGN(const std::string text, fields.string_of(value, name.str()));
+      (words.*setting.words).push_back(std::string(name.str()) + "=" + text);
+    }
+    origins[std::string(setting.key)] = fmt::format("{}:{}", printable_name(file), node->source().begin.line);
+  }
+  TRY_ASSIGN(const std::optional<bool> fallback, fields.flag(table, "fallback"));
+  words.fallback |= fallback.value_or(false);
+  return {};
+}
+
+// What proves who the user is goes to no engine that a project alone names: its file may be somebody else's.
+void keep_secrets(RemoteWords& words, const toml::table& table, const std::string& address, const RemoteWords& before) {
+  const toml::node* node = table.get("address");
+  if (node && node->as_string() && node->as_string()->get() == address) return;
+  words.headers = before.headers;
+  words.token_file = before.token_file;
+  words.certificate = before.certificate;
+  words.key = before.key;
+}
+
+// False: there is no such file.
+Result<bool> add_file(RemoteWords& words, Origins& origins, const std::string& file, bool project_named_it) {
+  if (::access(file.c_str(), F_OK) < 0) return false;
+  TRY_ASSIGN(const std::string text, read_file(file, kLongestFile));
+  const TomlFields fields(file, true);
+  TRY_ASSIGN(const toml::table document, fields.parse(text));
+  const toml::node* node = document.get("remote");
+  if (!node) return true;
+  const toml::table* table = node->as_table();
+  if (!table) return fields.problem(*node, "remote must be a table");
+  const RemoteWords before = words;
+  TRY(add_table(words, origins, *table, fields, file));
+  if (project_named_it) keep_secrets(words, *table, before.address, before);
+  return true;
+}
+
+Result<void> add_files(RemoteWords& words, Origins& origins, const std::string& directory) {
+  TRY_ASSIGN(const std::vector<std::string> above, upwards_from(directory));
+  const bool named = !words.address.empty();
+  for (const std::string& each : above) {
+    TRY_ASSIGN(const bool found, add_file(words, origins, (each == "/" ? "" : each) + "/casemate.toml", false));
+    if (found) break;
+  }
+  const bool by_project = !named && !words.address.empty();
+  const char* configuration = std::getenv("XDG_CONFIG_HOME");
+  const char* home = std::getenv("HOME");
+  if (configuration && *configuration == '/') {
+    TRY(add_file(words, origins, std::string(configuration) + "/casemate/casemate.toml", by_project));
+  } else if (home && *home == '/') {
+    TRY(add_file(words, origins, std::string(home) + "/.config/casemate/casemate.toml", by_project));
+  }
+  return {};
+}
+
+// "NAME=VALUE"; a value that may be secret is in no message.
+Result<std::pair<std::string, std::string>> pair_of(const std::string& text, const std::string& origin) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) return invalid(fmt::format("{}: write NAME=VALUE", origin));
+  return std::pair(text.substr(0, equals), text.substr(equals + 1));
+}
+
+Result<std::pair<std::string, std::string>> header_of(const std::string& text, const std::string& origin) {
+  TRY_ASSIGN(auto header, pair_of(text, origin));
+  for (char& byte : header.first) byte = static_cast<char>(std::tolower(static_cast<unsigned char>(byte)));
+  constexpr std::string_view kNameBytes = "abcdefghijklmnopqrstuvwxyz0123456789_-.";
+  if (header.first.find_first_not_of(kNameBytes) != std::string::npos)
+    return invalid(fmt::format("{}: a header's name is of letters, digits, '-', '_' and '.'", origin));
+  const auto unseen = [](char byte) { return byte < ' ' || byte > '~'; };
+  if (header.second.size() > kLongestHeader || std::any_of(header.second.begin(), header.second.end(), unseen))
+    return invalid(fmt::format("{}: the value of header {} is not of printable ASCII", origin, header.first));
+  return header;
+}
+
+Result<RemoteChoice> meaning(const RemoteWords& words, const Origins& origins) {
+  const auto origin = [&](std::string_view key, const char* flag) {
+    const auto found = origins.find(key);
+    return found == origins.end() ? std::string(flag) : found->second;
+  };
+  RemoteChoice choice{.address = words.address,
+                      .cache = words.cache,
+                      .instance = words.instance,
+                      .ca = words.ca,
+                      .certificate = words.certificate,
+                      .key = words.key,
+                      .token_file = words.token_file,
+                      .fallback = words.fallback};
+  for (const std::string& text : words.headers) {
+    TRY_ASSIGN(auto header, header_of(text, origin("headers", "--remote-header")));
+    choice.headers.push_back(std::move(header));
+  }
+  for (const std::string& text : words.properties) {
+    TRY_ASSIGN(auto property, pair_of(text, origin("properties", "--remote-property")));
+    choice.properties.push_back(std::move(property));
+  }
+  if (words.certificate.empty() != words.key.empty())
+    return invalid("--remote-cert and --remote-key belong together: name both, or neither");
+  if (!words.priority.empty()) {
+    const std::string& text = words.priority;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), choice.priority);
+    if (problem != std::errc{} || end != text.data() + text.size())
+      return invalid(fmt::format("{} '{}' is not a whole number", origin("priority", "--remote-priority"), printable_name(text)));
+  }
+  if (!words.timeout.empty()) {
+    const auto time = parse_duration(words.timeout);
+    if (!time || time->count() <= 0)
+      return invalid(fmt::format("{}: {}", origin("timeout", "--remote-timeout"), time ? "must be more than 0" : time.error().what));
+    choice.timeout = *time;
+  }
+  if (words.image == "property") {
+    choice.image_as_property = true;
+  } else if (!words.image.empty() && words.image != "root") {
+    return invalid(fmt::format("{} '{}': choose root (the image is sent) or property (the engine's workers have it)",
+                               origin("image", "--remote-image"), printable_name(words.image)));
+  }
+  return choice;
+}
+
+}  // namespace
+
+void declare_remote_options(CLI::App& app, RemoteWords& words) {
+  const auto each = [&](const char* names, std::vector<std::string>& into, const char* says) {
+    app.add_option(names, into, says)->type_name("NAME=VALUE")->expected(1)->take_all()->allow_extra_args(false)->group("Remote execution");
+  };
+  const auto one = [&](const char* names, std::string& into, const char* type, const char* says) {
+    app.add_option(names, into, says)->type_name(type)->group("Remote execution");
+  };
+  one("--remote,--remote_executor", words.address, "ADDRESS",
+      "run it on this remote execution engine (REAPI v2): grpc://HOST:PORT, grpcs://HOST:PORT, unix:/PATH");
+  one("--remote-cache,--remote_cache", words.cache, "ADDRESS", "the engine's storage, if that has another address");
+  one("--remote-instance,--remote_instance_name", words.instance, "NAME", "instance name of the engine");
+  each("--remote-header,--remote_header", words.headers, "a header of each call");
+  each("--remote-property,--remote_default_exec_properties", words.properties, "a platform property of the worker");
+  one("--remote-priority,--remote_execution_priority", words.priority, "N", "less is sooner [0]");
+  one("--remote-timeout,--remote_timeout", words.timeout, "TIME", "of one execution, the wait in the engine's queue included");
+  one("--remote-ca,--tls_certificate", words.ca, "FILE", "PEM of who may sign for the engine [the system's]");
+  one("--remote-cert,--tls_client_certificate", words.certificate, "FILE", "PEM of our own certificate");
+  one("--remote-key,--tls_client_key", words.key, "FILE", "PEM of its key");
+  one("--remote-token-file", words.token_file, "FILE", "bearer token: its first line");
+  one("--remote-image", words.image, "HOW",
+      "root: an image is sent as the input root; property: the workers have it (container-image) [root]");
+  app.add_flag("--remote-fallback", words.fallback, "what the engine can't run is run here")->group("Remote execution");
+}
+
+Result<std::optional<RemoteChoice>> remote_choice(const RemoteWords& typed, const std::string& directory) {
+  RemoteWords words = typed;
+  Origins origins;
+  add_variables(words, origins);
+  TRY(add_files(words, origins, directory));
+  if (words.address.empty()) return std::nullopt;
+  return meaning(words, origins);
+}
+
+}  // namespace casemate

@@ -1,0 +1,157 @@
+#include "remote/changed_tree.h"
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/terminal.h"
+#include "engine/lower.h"
+#include "sys/path.h"
+
+namespace casemate {
+namespace {
+
+timespec time_of(std::int64_t nanoseconds) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const std::int64_t rest = (nanoseconds % kSecond + kSecond) % kSecond;
+  return {static_cast<time_t>((nanoseconds - rest) / kSecond), static_cast<long>(rest)};
+}
+
+// One place's writable layer, as the job would have left it.
+class ChangedTree {
+ public:
+  ChangedTree(UniqueFd top, const std::vector<std::string>& lower) : top_(std::move(top)), lower_(lower) {}
+
+  // errno, 0 if it is there; `content` is of a file.
+  int put(const ChangedPath& change, const std::function<int(int fd)>& content) {
+    const auto slash = change.path.rfind('/');
+    const std::string above = slash == std::string::npos ? "" : change.path.substr(0, slash);
+    const std::string name = change.path.substr(slash == std::string::npos ? 0 : slash + 1);
+    const auto parent = make_directories_beneath(top_.get(), above, 0755);
+    if (!parent) return parent.error();
+    const int at = parent->get();
+    const timespec times[2] = {time_of(change.modified_ns), time_of(change.modified_ns)};
+    switch (change.kind) {
+      case ChangedPath::Kind::directory:
+        if (::mkdirat(at, name.c_str(), 0755) < 0 && errno != EEXIST) return errno;
+        directories_.push_back(change);
+        return 0;
+      case ChangedPath::Kind::symlink:
+        if (::symlinkat(change.target.c_str(), at, name.c_str()) < 0) return errno;
+        (void)::utimensat(at, name.c_str(), times, AT_SYMLINK_NOFOLLOW);
+        return 0;
+      case ChangedPath::Kind::deleted:
+        return ::mknodat(at, name.c_str(), S_IFCHR, makedev(0, 0)) < 0 ? errno : 0;
+      case ChangedPath::Kind::fifo:
+        return ::mknodat(at, name.c_str(), S_IFIFO | 0600, 0) < 0 ? errno : 0;
+      case ChangedPath::Kind::socket:
+      case ChangedPath::Kind::device:  // stands as a socket: neither is taken
+        return ::mknodat(at, name.c_str(), S_IFSOCK | 0600, 0) < 0 ? errno : 0;
+      case ChangedPath::Kind::file:
+        break;
+    }
+    const auto file = make_file_beneath(at, name, 0600);
+    if (!file) return file.error();
+    if (const int problem = content(file->get())) return problem;
+    (void)::fchmod(file->get(), mode_of(change) & 01777);
+    (void)::futimens(file->get(), times);
+    return 0;
+  }
+
+  // After all has been put there.
+  void finish() {
+    for (auto each = directories_.rbegin(); each != directories_.rend(); ++each) {
+      const auto opened = open_beneath(top_.get(), each->path, O_RDONLY | O_DIRECTORY);
+      const timespec times[2] = {time_of(each->modified_ns), time_of(each->modified_ns)};
+      if (!opened) continue;
+      (void)::futimens(opened->get(), times);
+      (void)::fchmod(opened->get(), mode_of(*each) & 01777);
+    }
+  }
+  [[nodiscard]] int fd() const { return top_.get(); }
+
+ private:
+  // A worker has of a file's mode the executable bit alone: who left that as it was left the mode.
+  std::uint32_t mode_of(const ChangedPath& change) {
+    if (!change.same_mode) return change.mode;
+    LayerSet set = lower_.all();
+    std::string directory;
+    for (std::size_t at = 0;;) {
+      const std::size_t end = change.path.find('/', at);
+      const std::string name = change.path.substr(at, end == std::string::npos ? end : end - at);
+      const auto entry = lower_.find(directory, set, name);
+      if (!entry) return change.mode;
+      if (end == std::string::npos) return entry->info.st_mode & 07777;
+      set = entry->layers;
+      directory += (directory.empty() ? "" : "/") + name;
+      at = end + 1;
+    }
+  }
+
+  UniqueFd top_;
+  LowerLayers lower_;
+  std::vector<ChangedPath> directories_;
+};
+
+// What is too large to be had is named with its size by collect(), which looks at that first.
+int leave_hole(int fd, std::uint64_t size) {
+  const auto most = static_cast<std::uint64_t>(8) << 40;
+  return ::ftruncate(fd, static_cast<off_t>(std::min(size, most))) < 0 ? errno : 0;
+}
+
+}  // namespace
+
+void collect_changed(const std::vector<WantedChanges>& places, const ActionReport& report, const InputDirectoryPtr& contents,
+                     const std::string& directory, RemoteEngine& engine, const std::stop_token& stop, JobResult& result) {
+  const auto problem = [&](const std::string& line) {
+    if (result.collect_error.empty()) result.collect_error = line;
+  };
+  const CollectOptions bounds;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const WantedChanges& place = places[i];
+    const std::string path = fmt::format("{}/{}", directory, i);
+    auto top = ::mkdir(path.c_str(), 0700) == 0 ? open_file(path, O_RDONLY | O_DIRECTORY) : Result<UniqueFd>(fail_errno("make " + path));
+    if (!top) return problem(top.error().what);
+    ChangedTree tree(std::move(*top), place.lower);
+    for (const ChangedPath& change : report.changes) {
+      if (change.place != i) continue;
+      if (stop.stop_requested()) return problem("the collection was interrupted");
+      const int failed = tree.put(change, [&](int fd) {
+        if (change.size > bounds.max_file_bytes) return leave_hole(fd, change.size);
+        const auto found = contents ? contents->files.find(std::to_string(change.number)) : decltype(contents->files.end()){};
+        if (!contents || found == contents->files.end()) return ENODATA;
+        if (const auto fetched = engine.read_to(fd, found->second.blob.digest, stop); !fetched) {
+          problem(fetched.error().what);
+          return EIO;
+        }
+        return 0;
+      });
+      if (failed != 0) problem(fmt::format("can't fetch {}: {}", printable_name(change.path), std::strerror(failed)));
+    }
+    tree.finish();
+    CollectOptions options;
+    options.destination = place.destination;
+    options.destination_fd = place.destination_fd;
+    options.lower = place.lower;
+    options.stop = stop;
+    auto collected = collect(tree.fd(), options);
+    if (!collected) {
+      problem(collected.error().what);
+      continue;
+    }
+    result.changes_truncated |= collected->truncated;
+    if (!collected->problem.empty()) problem(collected->problem);
+    for (Change& change : collected->changes) change.path.insert(0, place.prefix);
+    std::move(collected->changes.begin(), collected->changes.end(), std::back_inserter(result.changes));
+  }
+  result.changes_truncated |= report.changes_truncated;
+  if (!report.collect_problem.empty()) problem(report.collect_problem);
+}
+
+}  // namespace casemate

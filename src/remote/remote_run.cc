@@ -1,0 +1,281 @@
+#include "remote/remote_run.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "base/terminal.h"
+#include "base/units.h"
+#include "remote/changed_tree.h"
+#include "witness/order.h"
+
+namespace casemate {
+namespace {
+
+using Kind = Outcome::Kind;
+
+constexpr std::uint64_t kMostInput = 64ull << 20;  // of stdin: it is one blob in memory
+constexpr std::uint64_t kLongestTree = 256ull << 20;
+constexpr int kSendAgain = 2;
+constexpr int kNotExecuted = 125;  // the status of a cell's process that could not become its command
+constexpr int kDeadlineExceeded = 4;
+
+// An engine forgets nothing that an action needs as long as it runs: the whole of stdin is there before it starts.
+Result<std::string> read_input(int fd, const std::stop_token& stop) {
+  std::string all;
+  while (!stop.stop_requested()) {
+    pollfd wanted{fd, POLLIN, 0};
+    const int ready = ::poll(&wanted, 1, 100);
+    if (ready < 0 && errno != EINTR) return fail_errno("wait for stdin");
+    if (ready <= 0) continue;
+    char bytes[64u << 10];
+    const ssize_t got = ::read(fd, bytes, sizeof bytes);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (got < 0) return fail_errno("read stdin");
+    if (got == 0) return all;
+    all.append(bytes, static_cast<std::size_t>(got));
+    if (all.size() > kMostInput)
+      return fail(ErrorCode::exhausted, fmt::format("stdin has more than {}: give it as a file with --inputs", format_bytes(kMostInput)));
+  }
+  return fail(ErrorCode::cancelled, "interrupted");
+}
+
+Outcome lost(std::string why, std::string_view step = {}) { return {Kind::lost, 0, std::string(step), std::move(why)}; }
+
+Outcome outcome_of(const Job& job, const ActionReport& report) {
+  const Limits& limits = job.limits;
+  if (!report.setup_step.empty()) return {Kind::setup_failed, report.setup_errno, report.setup_step, report.setup_detail};
+  if (report.job.exec_errno) return {Kind::setup_failed, *report.job.exec_errno, "execve " + printable_name(job.argv[0])};
+  const auto wall = limits.wall.value_or(std::chrono::milliseconds(0));
+  const auto cpu_time = limits.cpu_time.value_or(std::chrono::milliseconds(0));
+  const Outcome cpu{Kind::timed_out, 0, "", fmt::format("CPU time {}", format_duration(cpu_time))};
+  const int status = report.job.exit_status.value_or(0);
+  switch (report.ended_for) {
+    case EndedFor::wall:
+      return {Kind::timed_out, 0, "", fmt::format("wall time {}", format_duration(wall))};
+    case EndedFor::cpu_time:
+      return cpu;
+    case EndedFor::memory:
+      return {Kind::out_of_memory, 0, "", fmt::format("limit {}", format_bytes(limits.memory_bytes.value_or(0)))};
+    case EndedFor::pids:
+      return {Kind::too_many_processes, 0, "", fmt::format("limit {}, and the job was ended for it", limits.pids.value_or(0))};
+    case EndedFor::output:
+      return {Kind::output_limit, 0, "", fmt::format("more than {}", format_bytes(limits.output_bytes.value_or(0)))};
+    case EndedFor::disk:
+      return {Kind::disk_limit, status, "",
+              fmt::format("what the job wrote was more than {}", format_bytes(limits.disk_bytes.value_or(0)))};
+    case EndedFor::nothing:
+      break;
+  }
+  const Outcome plain = report.job.signal ? Outcome{Kind::signaled, *report.job.signal} : Outcome{Kind::exited, status};
+  if (plain.succeeded()) return plain;
+  if (plain.kind == Kind::signaled && plain.code == SIGXCPU && limits.cpu_time) return cpu;
+  if (report.job.disk_full) return {Kind::disk_limit, plain.code, "", fmt::format("a writable layer was full, then {}", words(plain))};
+  return plain;
+}
+
+Resources resources_of(const WitnessReport& job) {
+  Resources used;
+  used.wall = std::chrono::microseconds(job.wall_us);
+  used.user_cpu = std::chrono::microseconds(job.user_cpu_us);
+  used.system_cpu = std::chrono::microseconds(job.system_cpu_us);
+  used.peak_memory_bytes = job.peak_memory_bytes;
+  used.peak_pids = job.peak_pids;
+  used.major_faults = job.major_faults;
+  used.minor_faults = job.minor_faults;
+  return used;
+}
+
+RemoteTimes times_of(const Execution& execution) {
+  const ActionTimes& times = execution.result.times;
+  const auto between = [](const ActionTimes::Time& from, const ActionTimes::Time& to) -> std::optional<std::chrono::microseconds> {
+    if (!from || !to || *to < *from) return std::nullopt;
+    return std::chrono::duration_cast<std::chrono::microseconds>(*to - *from);
+  };
+  RemoteTimes told;
+  told.queue = between(times.queued, times.worker_began);
+  told.fetch = between(times.fetch_began, times.fetch_ended);
+  told.run = between(times.ran, times.ran_to_end);
+  told.upload = between(times.upload_began, times.upload_ended);
+  told.worker = printable_name(execution.result.worker.substr(0, 256));
+  told.attempts = execution.attempts;
+  told.cached = execution.cached;
+  return told;
+}
+
+// One job; each member function is a part of its way.
+class RemoteRun {
+ public:
+  RemoteRun(const RemoteGround& ground, const Job& job, const std::vector<UniqueFd>& destinations, ExecutionListener& hears,
+            const std::stop_token& stop)
+      : ground_(ground), job_(job), destinations_(destinations), hears_(hears), stop_(stop) {}
+
+  RemoteEnding go() {
+    if (auto ran = run(); !ran) ending_.result.outcome = unknown(ran.error());
+    if (stop_.stop_requested()) ending_.result.outcome = {Kind::cancelled};
+    return std::move(ending_);
+  }
+
+ private:
+  // Nobody knows how it ended, or it never began.
+  static Outcome unknown(const Error& error) {
+    return lost(printable_line(error.what), error.where == kRemoteUnusable ? kExecutorGone : std::string_view());
+  }
+
+  Result<void> run() {
+    std::optional<std::string> input;
+    if (job_.forward_stdin) {
+      TRY_ASSIGN(input, read_input(job_.stdin_fd, stop_));
+    }
+    auto action = job_action(job_, ground_.setting, ground_.trees, input);
+    input.reset();
+    if (!action) {
+      ending_.result.outcome = {Kind::setup_failed, action.error().errno_value, "prepare the action", action.error().what};
+      return {};
+    }
+    ending_.result.notes = action->notes;
+    TRY_ASSIGN(Execution execution, execute(*action));
+    std::vector<std::vector<std::string>> lower = std::move(action->collected_lower);
+    action->root.reset();
+    ending_.result.remote = times_of(execution);
+    ending_.result.remote->sent_bytes = sent_;
+    return take(execution, lower);
+  }
+
+  Result<Execution> execute(const JobAction& action) {
+    const ExecutionOrder order{.action = action.action.digest,
+                               .skip_cache = !ground_.setting.may_cache,
+                               .priority = ground_.priority,
+                               .deadline = ground_.deadline};
+    for (int again = 0;; ++again) {
+      Result<Execution> execution = fail(ErrorCode::internal, "");
+      if (auto sent = ground_.sent.send(action, stop_)) {
+        sent_ += *sent;
+        execution = ground_.engine.execute(order, hears_, stop_);
+      } else {
+        execution = std::unexpected(std::move(sent.error()));
+      }
+      // Evicted between: what we believe to be there is not.
+      if (execution || execution.error().where != kBlobMissing || again >= kSendAgain) return execution;
+      ground_.sent.forget();
+    }
+  }
+
+  [[nodiscard]] static const ActionOutput* output(const ActionResultView& result, std::string_view path) {
+    const auto found =
+        std::find_if(result.outputs.begin(), result.outputs.end(), [&](const ActionOutput& each) { return each.path == path; });
+    return found == result.outputs.end() ? nullptr : &*found;
+  }
+
+  Result<void> take(const Execution& execution, const std::vector<std::vector<std::string>>& lower) {
+    const ActionResultView& view = execution.result;
+    take_output(ending_.out, view.out, view.out_digest);
+    take_output(ending_.err, view.err, view.err_digest);
+    const ActionOutput* told = output(view, kActionResult);
+    if (!told || told->kind != ActionOutput::Kind::file) {
+      ending_.result.outcome = without_word(execution);
+      return {};
+    }
+    TRY_ASSIGN(const std::string bytes, ground_.engine.read(told->digest, kMostReportBytes, stop_));
+    TRY_ASSIGN(ActionReport report, read_report(bytes));
+    // No witness ends like that: it was killed, and what lies there is somebody else's word.
+    if (report.exit_code != view.exit_code) {
+      ending_.result.outcome = without_word(execution);
+      return {};
+    }
+    ending_.result.outcome = outcome_of(job_, report);
+    ending_.result.resources = resources_of(report.job);
+    ending_.result.exit_status = report.job.exec_errno ? std::optional(kNotExecuted) : report.job.exit_status;
+    ending_.result.leftovers = report.job.leftovers;
+    ending_.result.notes.insert(ending_.result.notes.end(), report.notes.begin(), report.notes.end());
+    ending_.turns = std::move(report.turns);
+    if (report.reports_cut) ending_.result.outcome = lost("the job reported more than is kept of that");
+    if (job_.report) TRY(take_reports(view));
+    collect(view, report, lower);
+    return {};
+  }
+
+  // The engine's word alone: the action came to an end, the job's is not known.
+  [[nodiscard]] Outcome without_word(const Execution& execution) const {
+    if (execution.status == kDeadlineExceeded && job_.limits.wall)
+      return {Kind::timed_out, 0, "", fmt::format("wall time {}, and the engine had to end it", format_duration(*job_.limits.wall))};
+    if (execution.status != 0)
+      return lost(fmt::format("the engine ended the action: {}", printable_line(execution.message.substr(0, 1000))));
+    return lost(fmt::format("the action ended without its witness's word (exit status {}): that was killed, or could not be started{}",
+                            execution.result.exit_code, last_words()));
+  }
+
+  // What the engine's own tools say of a program that they can't start is on stderr.
+  [[nodiscard]] std::string last_words() const {
+    std::string text = ending_.err.read(ending_.err.size() - std::min<std::uint64_t>(ending_.err.size(), 300), 300);
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    return text.empty() ? "" : "; its last words: " + printable_line(text);
+  }
+
+  void take_output(FetchedBytes& into, const std::string& inlined, const std::optional<BlobDigest>& digest) {
+    if (!digest) {
+      into = FetchedBytes(inlined);
+      return;
+    }
+    auto fetched = FetchedBytes::fetch(ground_.engine, *digest, ground_.store.directory(), stop_);
+    if (fetched) {
+      into = std::move(*fetched);
+    } else {
+      ending_.result.notes.push_back("output is missing: " + printable_line(fetched.error().what));
+    }
+  }
+
+  Result<void> take_reports(const ActionResultView& view) {
+    const ActionOutput* reports = output(view, kActionReports);
+    if (!reports || reports->kind != ActionOutput::Kind::file) return {};
+    TRY_ASSIGN(ending_.reports, FetchedBytes::fetch(ground_.engine, reports->digest, ground_.store.directory(), stop_));
+    return {};
+  }
+
+  void collect(const ActionResultView& view, const ActionReport& report, const std::vector<std::vector<std::string>>& lower) {
+    if (job_.collect.empty() || !report.setup_step.empty() || report.job.exec_errno) return;
+    const auto failed = [&](const Error& error) { ending_.result.collect_error = printable_line(error.what); };
+    InputDirectoryPtr contents;
+    if (const ActionOutput* changes = output(view, kActionChanges); changes && changes->kind == ActionOutput::Kind::directory) {
+      const auto message = ground_.engine.read(changes->digest, kLongestTree, stop_);
+      if (!message) return failed(message.error());
+      auto tree = RemoteEngine::read_tree(*message);
+      if (!tree) return failed(tree.error());
+      contents = std::move(*tree);
+    }
+    Result<std::unique_ptr<StoreTemp>> temp = [&] {
+      const std::lock_guard lock(ground_.store_mutex);
+      return ground_.store.make_temp();
+    }();
+    if (!temp) return failed(temp.error());
+    std::vector<WantedChanges> places;
+    for (std::size_t i = 0; i < job_.collect.size(); ++i) {
+      WantedChanges place{.lower = lower[i], .destination = job_.collect_to};
+      if (i < destinations_.size()) place.destination_fd = destinations_[i].get();
+      if (job_.collect.size() > 1) place.prefix = job_.collect[i].substr(1) + "/";
+      places.push_back(std::move(place));
+    }
+    collect_changed(places, report, contents, (*temp)->path(), ground_.engine, stop_, ending_.result);
+  }
+
+  const RemoteGround& ground_;
+  const Job& job_;
+  const std::vector<UniqueFd>& destinations_;
+  ExecutionListener& hears_;
+  std::stop_token stop_;
+  RemoteEnding ending_;
+  std::uint64_t sent_ = 0;
+};
+
+}  // namespace
+
+RemoteEnding run_remote_job(const RemoteGround& ground, const Job& job, const std::vector<UniqueFd>& destinations, ExecutionListener& hears,
+                            const std::stop_token& stop) {
+  return RemoteRun(ground, job, destinations, hears, stop).go();
+}
+
+}  // namespace casemate
