@@ -15,7 +15,7 @@ namespace casemate {
 namespace {
 
 // Executors that other programs of ours have: casemate-NAME.
-constexpr std::string_view kElsewhere[] = {"docker"};
+constexpr std::string_view kElsewhere[] = {"docker", "remote"};
 
 std::map<std::string, MakeExecutor>& known() {
   static std::map<std::string, MakeExecutor> makers;
@@ -48,7 +48,7 @@ Result<void> need_executor(const std::string& name) {
   for (const std::string_view elsewhere : kElsewhere) {
     if (name == elsewhere && arguments) return become(fmt::format("casemate-{}", name));
   }
-  return fail(ErrorCode::invalid_input, fmt::format("there is no executor '{}': native or docker", printable_name(name)));
+  return fail(ErrorCode::invalid_input, fmt::format("there is no executor '{}': native, docker or remote", printable_name(name)));
 }
 
 Result<std::unique_ptr<Executor>> make_executor(Reactor& reactor, const ExecutorChoice& choice) {

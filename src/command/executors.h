@@ -9,6 +9,7 @@
 
 #include "casemate/engine.h"
 #include "casemate/result.h"
+#include "command/remote_options.h"
 #include "engine/executor.h"
 #include "image/root.h"
 
@@ -16,12 +17,13 @@ namespace casemate {
 
 /// What the user said of the executor on the command line.
 struct ExecutorChoice {
-  std::string name = "native";                          ///< native, docker
+  std::string name = "native";                          ///< native, docker, remote
   std::string pull = "missing";                         ///< docker: when the daemon asks a registry
   std::function<void(std::string_view line)> progress;  ///< of an image's pull; may be empty
   /// docker: what jobs take over of their image's config, which only the daemon knows; nullopt: nothing.
   std::optional<ConfigUse> config;
-  std::string user;  ///< docker, with `config`: as typed, in the words of the image; "": the job's
+  std::string user;                    ///< docker, with `config`: as typed, in the words of the image; "": the job's
+  std::optional<RemoteChoice> remote;  ///< remote: needed
 };
 
 using MakeExecutor = std::function<Result<std::unique_ptr<Executor>>(Reactor&, const ExecutorChoice&)>;

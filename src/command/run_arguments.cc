@@ -98,8 +98,9 @@ Result<void> add_environment_file(Job& job, const std::string& path) {
 struct Words {
   std::vector<std::string> env, env_files, volumes, mounts, tmpfs, cap_add, cap_drop, inputs, host_paths, command;
   std::string workdir, memory, cpus, pids, network, user, timeout, cpu_time, disk, inodes, output_limit, file_size, open_files, hostname,
-      profile = "default", outputs, executor = "native", name;
+      profile = "default", outputs, executor, name;
   RootWords root;
+  RemoteWords remote;
   bool read_only = false, interactive = false, tty = false, json = false, quiet = false, cache = false, why = false, rm = false,
        init = false;
 };
@@ -176,9 +177,10 @@ void declare(CLI::App& app, Words& words) {
       ->take_all()
       ->allow_extra_args(false);
   declare_root_options(app, words.root);
-  app.add_option("--executor", words.executor, "native: cells of this machine; docker: containers of a Docker Engine or podman")
-      ->type_name("NAME")
-      ->capture_default_str();
+  app.add_option("--executor", words.executor,
+                 "native: cells of this machine; docker: containers of a Docker Engine or podman; remote: a remote "
+                 "execution engine [native, or what --remote, CASEMATE_REMOTE or casemate.toml names]")
+      ->type_name("NAME");
   app.add_flag("--cache", words.cache, "the command is deterministic: with the same inputs it is not run again, its result is kept");
   app.add_option("--name", words.name, "for reports and history")->type_name("NAME");
   app.add_flag("--json", words.json, "print one JSON object with everything instead of the command's output");
@@ -332,7 +334,20 @@ Result<void> set_walls(Job& job, const Words& words) {
   return {};
 }
 
-Result<RunRequest> meaning(const Words& words) {
+// An engine that nobody asked for by --executor is one that --remote, a variable or a file names.
+Result<void> set_executor(RunRequest& request, const Words& words) {
+  if (!words.executor.empty() && words.executor != "remote") {
+    request.executor = words.executor;
+    if (words.remote.address.empty()) return {};
+    return invalid(fmt::format("--executor {} runs nothing on a remote engine: leave it or --remote out", words.executor));
+  }
+  TRY_ASSIGN(request.remote, remote_choice(words.remote, "."));
+  if (request.remote) request.executor = "remote";
+  if (!request.remote && words.executor == "remote") return invalid("--executor remote needs an engine: --remote ADDRESS");
+  return {};
+}
+
+Result<RunRequest> meaning(const Words& words, bool explains) {
   RunRequest request;
   Job& job = request.job;
   job.limits = default_limits();
@@ -369,9 +384,9 @@ Result<RunRequest> meaning(const Words& words) {
   if (!request.root) add_least_environment(job);
   TRY(set_limits(job.limits, words));
   TRY(set_mounts(request, words));
-  request.executor = words.executor;
   request.job.deterministic = words.cache;
   request.why = words.why;
+  if (!explains) TRY(set_executor(request, words));
   request.json = words.json;
   request.quiet = words.quiet;
   return request;
@@ -388,6 +403,7 @@ Words read_words(const std::vector<std::string>& arguments, std::string_view pro
   app.prefix_command();
   app.get_formatter()->column_width(34);
   declare(app, words);
+  if (!explains) declare_remote_options(app, words.remote);
   if (explains) app.add_flag("--why", words.why, "print instead which inputs have changed since the command last ran with --cache");
   if (auto* json = app.get_option_no_throw("--json"); json && explains) json->description("print one JSON object instead of text");
   // Everything from the first word that is no option belongs to the command, as it is; CLI11 would drop a "--" further on.
@@ -432,7 +448,7 @@ ParsedRun parse_run(const std::vector<std::string>& arguments, std::string_view 
   // To declare thirty options costs more than to make the cell's cgroups: only where there is one.
   if (words.command.empty()) words = read_words(arguments, program, parsed);
   if (parsed.stop) return parsed;
-  auto request = meaning(words);
+  auto request = meaning(words, program == "casemate explain");
   if (!request) {
     parsed.stop = true;
     parsed.exit_status = 125;

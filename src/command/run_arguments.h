@@ -8,6 +8,7 @@
 
 #include "casemate/job.h"
 #include "casemate/result.h"
+#include "command/remote_options.h"
 #include "command/root_options.h"
 
 namespace casemate {
@@ -21,7 +22,8 @@ struct RunRequest {
   std::string user;                 ///< with `root`: as typed ("" : not), in the words of the image
   bool directory_chosen = false;    ///< -w, or a container's
   std::string executor = "native";
-  bool why = false;  ///< explain: which inputs have changed
+  std::optional<RemoteChoice> remote;  ///< with executor "remote"
+  bool why = false;                    ///< explain: which inputs have changed
   bool json = false;
   bool quiet = false;
 };

@@ -82,6 +82,18 @@ void put_name(Json& object, const std::string& key, const std::string& name) {
   object[key] = std::move(text);
 }
 
+Json remote_json(const RemoteTimes& times) {
+  const auto told = [](const std::optional<std::chrono::microseconds>& time) { return time ? Json(milliseconds(*time)) : Json(nullptr); };
+  return Json{{"worker", times.worker.empty() ? Json(nullptr) : Json(to_utf8(times.worker))},
+              {"queue_ms", told(times.queue)},
+              {"fetch_ms", told(times.fetch)},
+              {"run_ms", told(times.run)},
+              {"upload_ms", told(times.upload)},
+              {"sent_bytes", times.sent_bytes},
+              {"attempts", times.attempts},
+              {"cached", times.cached}};
+}
+
 void put_result(Json& details, const JobResult& result) {
   details["outcome"] = to_utf8(words(result.outcome));
   details["resources"] = resources_json(result.resources);
@@ -93,6 +105,7 @@ void put_result(Json& details, const JobResult& result) {
   details["skipped"] = skipped_json(result);
   details["leftovers"] = Json::array();
   for (const Leftover& process : result.leftovers) details["leftovers"].push_back({{"pid", process.pid}, {"name", to_utf8(process.name)}});
+  if (result.remote) details["remote"] = remote_json(*result.remote);
 }
 
 }  // namespace casemate

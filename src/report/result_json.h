@@ -21,7 +21,11 @@ void put_name(Json& object, const std::string& key, const std::string& name);
 /// wall_ms, user_cpu_ms and so on; null where the host can't tell.
 [[nodiscard]] Json resources_json(const Resources& used);
 
-/// Puts outcome, resources, stdout, stderr, output_truncated, captured, deleted, skipped and leftovers. All strings are valid UTF-8.
+/// worker, queue_ms, fetch_ms, run_ms, upload_ms (null: the engine did not tell), sent_bytes, attempts, cached.
+[[nodiscard]] Json remote_json(const RemoteTimes& times);
+
+/// Puts outcome, resources, stdout, stderr, output_truncated, captured, deleted, skipped and leftovers, and `remote` where there was an
+/// engine. All strings are valid UTF-8.
 void put_result(Json& details, const JobResult& result);
 
 }  // namespace casemate

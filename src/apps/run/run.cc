@@ -23,6 +23,7 @@
 #include "command/staged_inputs.h"
 #include "command/work_layer.h"
 #include "engine/run_job.h"
+#include "remote/engine.h"
 #include "report/live_output.h"
 #include "report/printing.h"
 #include "report/pull_progress.h"
@@ -40,7 +41,12 @@ constexpr std::size_t kFilesListed = 20;
 /// Passes the job's output on as it comes.
 class Forwarder final : public JobListener {
  public:
-  void output(Stream stream, std::string_view bytes) override { (stream == Stream::out ? out_ : err_).add(bytes); }
+  void output(Stream stream, std::string_view bytes) override {
+    heard_ += bytes.size();
+    (stream == Stream::out ? out_ : err_).add(bytes);
+  }
+  /// Bytes that came.
+  [[nodiscard]] std::uint64_t heard() const { return heard_; }
   std::size_t backlog() override { return out_.backlog() + err_.backlog(); }
   bool wants(Stream stream) override { return !(stream == Stream::out ? out_ : err_).broken(); }
   void finish() {
@@ -53,6 +59,7 @@ class Forwarder final : public JobListener {
  private:
   LiveOutput out_{STDOUT_FILENO};
   LiveOutput err_{STDERR_FILENO};
+  std::uint64_t heard_ = 0;
 };
 
 // Exit statuses as docker run's, and 124 as timeout(1)'s.
@@ -97,9 +104,7 @@ class Run {
 
   int go() {
     if (auto there = need_executor(request_.executor); !there) return complain(there.error());
-    if (elsewhere()) {
-      if (auto ready = prepare_elsewhere(); !ready) return complain(ready.error());
-    }
+    if (auto ready = prepare_executor(); !ready) return complain(ready.error());
     // Before the engine, which takes the signals over: one that comes while an image is fetched ends us.
     if (auto opened = open_root(); !opened) return complain(opened.error());
     if (!root_) {
@@ -114,7 +119,10 @@ class Run {
     }
     auto engine = Engine::create({.slots = 1});
     if (!engine) return complain(engine.error());
-    if (auto added = add_executor(**engine, choice_); !added) return complain(added.error());
+    if (auto added = add_executor(**engine, choice_); !added) {
+      if (!may_fall_back() || added.error().where != kRemoteUnusable) return complain(added.error());
+      fall_back(added.error().what);
+    }
     if (auto watched = (*engine)->cancel_on_signals(); !watched) return complain(watched.error());
     if (root_) {
       const auto furnished = furnish(**engine);
@@ -130,6 +138,10 @@ class Run {
       request_.job.capture_bytes = 0;
     }
     auto result = (*engine)->run(request_.job, request_.json ? nullptr : &forwarder);
+    if (result && result->outcome.kind == Outcome::Kind::lost && may_fall_back() && forwarder.heard() == 0) {
+      fall_back(result->outcome.detail);
+      result = (*engine)->run(request_.job, request_.json ? nullptr : &forwarder);
+    }
     if (!result) {
       forwarder.finish();
       return complain(result.error());
@@ -185,7 +197,54 @@ class Run {
 
   Store* store() { return root_ ? root_->store() : nullptr; }
 
-  [[nodiscard]] bool elsewhere() const { return request_.executor != "native"; }
+  // Whoever runs the job has images of its own.
+  [[nodiscard]] bool elsewhere() const {
+    return request_.executor == "docker" || (request_.remote && request_.remote->image_as_property && has_image());
+  }
+
+  [[nodiscard]] bool has_image() const { return request_.root && request_.root->image.kind != ImageReference::Kind::host; }
+
+  Result<void> prepare_executor() {
+    choice_.name = request_.executor;
+    choice_.remote = request_.remote;
+    if (request_.remote) {
+      request_.job.executor = request_.executor;
+      choice_.progress = [this](std::string_view line) {
+        if (!request_.quiet && !request_.json) say(fmt::format("casemate run: note: {}\n", printable_line(line)));
+      };
+    }
+    if (!elsewhere()) return {};
+    return request_.remote ? prepare_property() : prepare_elsewhere();
+  }
+
+  // The engine's workers have the image; what it says of how to run, nobody here knows.
+  Result<void> prepare_property() {
+    const RootRequest& root = *request_.root;
+    Job& job = request_.job;
+    if (root.image.kind != ImageReference::Kind::registry || !root.layers.empty() || !root.environment.empty() || !root.image_layers)
+      return fail(ErrorCode::not_supported,
+                  "with --remote-image property the image is one of a registry, without layers or an environment over it");
+    job.image = to_text(root.image);
+    if (root.entrypoint && !root.entrypoint->empty()) job.argv.insert(job.argv.begin(), *root.entrypoint);
+    if (job.argv.empty())
+      return fail(ErrorCode::invalid_input, "with --remote-image property the command has to be named: only the engine has the image");
+    if (job.cwd.empty()) job.cwd = request_.inputs.empty() && request_.outputs.empty() ? "/" : "/app";
+    TRY(numeric_user());
+    if (!request_.user.empty()) {
+      TRY_ASSIGN(job.user, resolve_user(Root{}, request_.user));
+    }
+    add_least_environment(job);
+    return {};
+  }
+
+  [[nodiscard]] bool may_fall_back() const {
+    return request_.remote && request_.remote->fallback && !elsewhere() && !request_.job.executor.empty();
+  }
+
+  void fall_back(const std::string& why) {
+    request_.job.executor.clear();
+    fallback_note_ = fmt::format("run here, not on the remote engine: {}", printable_line(why));
+  }
 
   // Of an image that another executor has, only that knows the config.
   Result<void> prepare_elsewhere() {
@@ -193,7 +252,7 @@ class Run {
       return fail(ErrorCode::not_supported, fmt::format("{} with --executor {}; leave --executor out", what, request_.executor));
     };
     Job& job = request_.job;
-    choice_.name = job.executor = request_.executor;
+    job.executor = request_.executor;
     if (!request_.root || request_.root->image.kind == ImageReference::Kind::host)
       return fail(ErrorCode::invalid_input, fmt::format("--executor {} needs an image: --image docker://NAME[:TAG]", request_.executor));
     if (request_.job.deterministic && request_.executor == "docker") return unsupported("--cache can't be had");
@@ -295,6 +354,7 @@ class Run {
   [[nodiscard]] std::vector<std::string> before() const {
     std::vector<std::string> all = root_ ? root_->notes() : std::vector<std::string>();
     if (staged_) all.insert(all.end(), staged_->skipped().begin(), staged_->skipped().end());
+    if (!fallback_note_.empty()) all.push_back(fallback_note_);
     if (!not_kept_.empty()) all.push_back(fmt::format("--cache: the result is not kept: {}", not_kept_));
     return all;
   }
@@ -339,11 +399,13 @@ class Run {
     run.cpu_us = (result.resources.user_cpu + result.resources.system_cpu).count();
     run.peak_memory_bytes = result.resources.peak_memory_bytes;
     run.details = fmt::format("{{\"exit_status\":{}{}}}", status, known_ ? ",\"cached\":true" : "");
+    if (result.remote) run.details.insert(run.details.size() - 1, fmt::format(",\"remote\":{}", remote_json(*result.remote).dump()));
     (void)spool_run(run);  // history is a convenience: without it the run is as good
   }
 
   RunRequest request_;
   ExecutorChoice choice_;
+  std::string fallback_note_;
   std::optional<JobRoot> root_;  // outlives the job
   std::int64_t started_ms_ =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
