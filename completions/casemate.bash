@@ -97,7 +97,8 @@ _casemate() {
     --wire) mapfile -t COMPREPLY < <(compgen -W 'a b' -- "$cur") && return ;;
     --network) mapfile -t COMPREPLY < <(compgen -W 'none outbound host' -- "$cur") && return ;;
     --profile) mapfile -t COMPREPLY < <(compgen -W 'default strict' -- "$cur") && return ;;
-    --executor) mapfile -t COMPREPLY < <(compgen -W 'native docker' -- "$cur") && return ;;
+    --executor) mapfile -t COMPREPLY < <(compgen -W 'native docker remote' -- "$cur") && return ;;
+    --remote-image) mapfile -t COMPREPLY < <(compgen -W 'root property' -- "$cur") && return ;;
     --output-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$cur") && return ;;
     --log-level) mapfile -t COMPREPLY < <(compgen -W 'DEBUG INFO WARNING ERROR CRITICAL' -- "$cur") && return ;;
     --isolate) mapfile -t COMPREPLY < <(compgen -W 'plan case' -- "$cur") && return ;;

@@ -386,7 +386,11 @@ Result<RunRequest> meaning(const Words& words, bool explains) {
   TRY(set_mounts(request, words));
   request.job.deterministic = words.cache;
   request.why = words.why;
-  if (!explains) TRY(set_executor(request, words));
+  if (!explains) {
+    TRY(set_executor(request, words));
+  } else if (!words.remote.address.empty()) {
+    return invalid("an action has no plan of a cell to print: leave --remote out");
+  }
   request.json = words.json;
   request.quiet = words.quiet;
   return request;
@@ -403,7 +407,7 @@ Words read_words(const std::vector<std::string>& arguments, std::string_view pro
   app.prefix_command();
   app.get_formatter()->column_width(34);
   declare(app, words);
-  if (!explains) declare_remote_options(app, words.remote);
+  declare_remote_options(app, words.remote);
   if (explains) app.add_flag("--why", words.why, "print instead which inputs have changed since the command last ran with --cache");
   if (auto* json = app.get_option_no_throw("--json"); json && explains) json->description("print one JSON object instead of text");
   // Everything from the first word that is no option belongs to the command, as it is; CLI11 would drop a "--" further on.

@@ -429,7 +429,7 @@ def test_leftovers_are_named(run):
         (["--outputs", "/proc/x", "--", "true"], "/proc/x"),
         (["--outputs", "out", "-w", "/", "--", "true"], "other than /"),
         (["--executor", "docker", "--", "true"], "needs an image"),
-        (["--executor", "cloud", "--", "true"], "native or docker"),
+        (["--executor", "cloud", "--", "true"], "native, docker or remote"),
         (["-e", "A\x1b[2J=\x1b[2J", "--image", "\x1b[2J", "--", "true"], "image"),
     ],
     ids=lambda value: " ".join(value[:2]).replace("\x1b", "ESC")[:40] if isinstance(value, list) else None,
