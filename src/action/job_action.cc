@@ -260,7 +260,7 @@ class ActionWriter {
     made_.command = blob_of(command_message(command));
     ActionContent action{.command = made_.command.digest, .input_root = made_.root->digest};
     if (job_.limits.wall) action.timeout = *job_.limits.wall + setting_.margin;
-    action.do_not_cache = !setting_.may_cache;
+    action.do_not_cache = !job_.deterministic;
     action.platform = std::move(properties);
     made_.action = blob_of(action_message(action));
   }

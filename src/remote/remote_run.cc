@@ -148,7 +148,7 @@ class RemoteRun {
 
   Result<Execution> execute(const JobAction& action) {
     const ExecutionOrder order{.action = action.action.digest,
-                               .skip_cache = !ground_.setting.may_cache,
+                               .skip_cache = !job_.deterministic,
                                .priority = ground_.priority,
                                .deadline = ground_.deadline};
     for (int again = 0;; ++again) {

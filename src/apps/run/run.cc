@@ -130,7 +130,8 @@ class Run {
       if (!furnished) return complain(furnished.error());
     }
     Forwarder forwarder;
-    if (request_.job.deterministic && !elsewhere()) {
+    // A remote engine has results of its own.
+    if (request_.job.deterministic && !elsewhere() && !request_.remote) {
       if (auto looked = look_for_result(); !looked) return complain(looked.error());
       if (const int signal = (*engine)->cancelled_by_signal(); signal != 0) return interrupted(signal);
       if (known_) return show(known_->result, 0, forwarder);
@@ -332,7 +333,7 @@ class Run {
     object["exit_status"] = status;
     object["command"] = Json::array();
     for (const std::string& word : request_.job.argv) object["command"].push_back(to_utf8(word));
-    if (request_.job.deterministic) object["cached"] = known_.has_value();
+    if (request_.job.deterministic) object["cached"] = known_.has_value() || (result.remote && result.remote->cached);
     if (root_) {
       if (auto image = root_->to_json(); !image.is_null()) object["image"] = std::move(image);
     }
