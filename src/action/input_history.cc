@@ -25,7 +25,7 @@ class TextList {
   void add(std::string_view text) { bytes_ += fmt::format("{}:{}", text.size(), text); }
   std::optional<std::string_view> next() {
     const std::size_t colon = rest_.find(':');
-    if (colon == std::string_view::npos || colon > 12) return std::nullopt;
+    if (colon > 12) return std::nullopt;  // none, or no length that we wrote
     std::size_t size = 0;
     for (const char digit : rest_.substr(0, colon)) {
       if (digit < '0' || digit > '9') return std::nullopt;
