@@ -1,5 +1,8 @@
 #include "remote/engine.h"
 
+#include <csignal>
+#include <optional>
+#include <thread>
 #include <unordered_set>
 
 #include <fmt/format.h>
@@ -31,11 +34,22 @@ RemoteEngine::RemoteEngine(std::unique_ptr<Parts> parts) : parts_(std::move(part
 RemoteEngine::~RemoteEngine() = default;
 
 Result<std::unique_ptr<RemoteEngine>> RemoteEngine::connect(RemoteEndpoint endpoint, RemotePolicy policy, std::stop_token stop) {
-  const bool cache_elsewhere = !endpoint.cache.empty();
-  auto parts = std::make_unique<Parts>();
-  TRY_ASSIGN(parts->calls, RemoteCalls::open(std::move(endpoint), policy));
-  TRY_ASSIGN(parts->offer, ask_capabilities(*parts->calls, cache_elsewhere, stop));
-  return std::unique_ptr<RemoteEngine>(new RemoteEngine(std::move(parts)));
+  const auto opened = [&]() -> Result<std::unique_ptr<RemoteEngine>> {
+    const bool cache_elsewhere = !endpoint.cache.empty();
+    auto parts = std::make_unique<Parts>();
+    TRY_ASSIGN(parts->calls, RemoteCalls::open(std::move(endpoint), policy));
+    TRY_ASSIGN(parts->offer, ask_capabilities(*parts->calls, cache_elsewhere, stop));
+    return std::unique_ptr<RemoteEngine>(new RemoteEngine(std::move(parts)));
+  };
+  // gRPC's threads have the signal mask of whoever makes them: in one that takes it, a signal would end this process while an action runs.
+  std::optional<Result<std::unique_ptr<RemoteEngine>>> made;
+  std::thread([&] {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    made = opened();
+  }).join();
+  return std::move(*made);
 }
 
 const RemoteOffer& RemoteEngine::offer() const { return parts_->offer; }

@@ -147,10 +147,8 @@ class RemoteRun {
   }
 
   Result<Execution> execute(const JobAction& action) {
-    const ExecutionOrder order{.action = action.action.digest,
-                               .skip_cache = !job_.deterministic,
-                               .priority = ground_.priority,
-                               .deadline = ground_.deadline};
+    const ExecutionOrder order{
+        .action = action.action.digest, .skip_cache = !job_.deterministic, .priority = ground_.priority, .deadline = ground_.deadline};
     for (int again = 0;; ++again) {
       Result<Execution> execution = fail(ErrorCode::internal, "");
       if (auto sent = ground_.sent.send(action, stop_)) {
@@ -173,8 +171,8 @@ class RemoteRun {
 
   Result<void> take(const Execution& execution, const std::vector<std::vector<std::string>>& lower) {
     const ActionResultView& view = execution.result;
-    take_output(ending_.out, view.out, view.out_digest);
-    take_output(ending_.err, view.err, view.err_digest);
+    take_output(Stream::out, view.out, view.out_digest);
+    take_output(Stream::err, view.err, view.err_digest);
     const ActionOutput* told = output(view, kActionResult);
     if (!told || told->kind != ActionOutput::Kind::file) {
       ending_.result.outcome = without_word(execution);
@@ -193,6 +191,7 @@ class RemoteRun {
     ending_.result.leftovers = report.job.leftovers;
     ending_.result.notes.insert(ending_.result.notes.end(), report.notes.begin(), report.notes.end());
     ending_.turns = std::move(report.turns);
+    if (ending_.result.outcome.kind != Kind::setup_failed) look_for_gaps(ending_.turns);
     if (report.reports_cut) ending_.result.outcome = lost("the job reported more than is kept of that");
     if (job_.report) TRY(take_reports(view));
     collect(view, report, lower);
@@ -216,17 +215,37 @@ class RemoteRun {
     return text.empty() ? "" : "; its last words: " + printable_line(text);
   }
 
-  void take_output(FetchedBytes& into, const std::string& inlined, const std::optional<BlobDigest>& digest) {
+  void take_output(Stream stream, const std::string& inlined, const std::optional<BlobDigest>& digest) {
+    FetchedBytes& into = output_of(stream);
     if (!digest) {
       into = FetchedBytes(inlined);
       return;
     }
     auto fetched = FetchedBytes::fetch(ground_.engine, *digest, ground_.store.directory(), stop_);
+    // Whoever stands between us and the store may have better bytes the next time.
+    if (!fetched && fetched.error().code == ErrorCode::corrupt)
+      fetched = FetchedBytes::fetch(ground_.engine, *digest, ground_.store.directory(), stop_);
     if (fetched) {
       into = std::move(*fetched);
     } else {
-      ending_.result.notes.push_back("output is missing: " + printable_line(fetched.error().what));
+      gap_ = fmt::format("its {} can't be had: {}", stream == Stream::out ? "stdout" : "stderr", printable_line(fetched.error().what));
     }
+  }
+
+  [[nodiscard]] FetchedBytes& output_of(Stream stream) { return stream == Stream::out ? ending_.out : ending_.err; }
+
+  // A job's output is part of its result: who reads none of it must not be told of a success. An engine without room for an output says
+  // nothing of it (buildbox-casd), but the witness has counted what it passed on.
+  void look_for_gaps(const std::vector<ActionReport::Turn>& turns) {
+    for (const Stream stream : {Stream::out, Stream::err}) {
+      std::uint64_t written = 0;
+      for (const ActionReport::Turn& turn : turns) written += turn.stream == stream ? turn.bytes : 0;
+      const std::uint64_t kept = output_of(stream).size();
+      if (gap_.empty() && kept < written)
+        gap_ = fmt::format("the engine kept {} of the {} bytes that it wrote to {}", kept, written,
+                           stream == Stream::out ? "stdout" : "stderr");
+    }
+    if (!gap_.empty()) ending_.result.outcome = lost(fmt::format("the job ended ({}), but {}", words(ending_.result.outcome), gap_));
   }
 
   Result<void> take_reports(const ActionResultView& view) {
@@ -268,6 +287,7 @@ class RemoteRun {
   ExecutionListener& hears_;
   std::stop_token stop_;
   RemoteEnding ending_;
+  std::string gap_;  // what of its output is missing
   std::uint64_t sent_ = 0;
 };
 
