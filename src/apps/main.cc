@@ -1,7 +1,6 @@
 // casemate: finds the front end by the program's name or the first argument.
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <cstring>
 #include <exception>
@@ -29,12 +28,12 @@
 #include "command/executors.h"
 #include "engine/executor.h"
 #include "report/printing.h"
+#include "sys/process.h"
 #ifdef CASEMATE_DOCKER
 #include "docker/docker_executor.h"
 #endif
 #ifdef CASEMATE_REMOTE
-#include "remote/executor.h"
-#include "sys/fd.h"
+#include "apps/remote/remote.h"
 #endif
 
 namespace casemate {
@@ -50,10 +49,7 @@ struct FrontEnd {
 
 // The agent is a program of its own, beside this one: libcurl would cost every other command milliseconds at its start.
 int exec_agent(const std::vector<std::string>& arguments, std::string name) {
-  char self[PATH_MAX];
-  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
-  const std::string own(self, length > 0 ? static_cast<std::size_t>(length) : 0);
-  const std::string path = own.substr(0, own.rfind('/') + 1) + "casemate-agent";
+  const std::string path = program_beside("casemate-agent");
   std::vector<std::string> words = arguments;
   std::vector<char*> argv = {name.data()};
   for (std::string& word : words) argv.push_back(word.data());
@@ -167,50 +163,6 @@ Result<std::unique_ptr<Executor>> docker_executor(Reactor& reactor, const Execut
 }
 #endif
 
-#ifdef CASEMATE_REMOTE
-// Of a file that holds a secret nothing is told but its name.
-Result<std::string> bearer_token(const std::string& path) {
-  TRY_ASSIGN(std::string text, read_file(path, 64u << 10));
-  std::string token = text.substr(0, text.find('\n'));
-  while (!token.empty() && (token.back() == '\r' || token.back() == ' ')) token.pop_back();
-  const bool printable = std::all_of(token.begin(), token.end(), [](char byte) { return byte > ' ' && byte <= '~'; });
-  if (token.empty() || !printable)
-    return fail(ErrorCode::invalid_input,
-                fmt::format("the first line of {} is no token: printable ASCII without blanks", printable_name(path)));
-  return token;
-}
-
-Result<std::unique_ptr<Executor>> remote_executor(Reactor& reactor, const ExecutorChoice& choice) {
-  if (!choice.remote) return fail(ErrorCode::invalid_input, "--executor remote needs an engine: --remote ADDRESS");
-  const RemoteChoice& remote = *choice.remote;
-  RemoteOptions options;
-  TRY_ASSIGN(options.endpoint, parse_remote(remote.address));
-  options.endpoint.instance = remote.instance;
-  options.endpoint.ca = remote.ca;
-  options.endpoint.certificate = remote.certificate;
-  options.endpoint.key = remote.key;
-  options.endpoint.headers = remote.headers;
-  if (!remote.token_file.empty()) {
-    TRY_ASSIGN(const std::string token, bearer_token(remote.token_file));
-    options.endpoint.headers.emplace_back("authorization", "Bearer " + token);
-  }
-  if (!remote.cache.empty()) {
-    TRY_ASSIGN(const RemoteEndpoint cache, parse_remote(remote.cache));
-    if (cache.tls != options.endpoint.tls)
-      return fail(ErrorCode::invalid_input, "the engine and its storage (--remote-cache) are both reached with TLS, or both without");
-    options.endpoint.cache = cache.address;
-  }
-  const bool secrets = !options.endpoint.headers.empty() && !options.endpoint.tls;
-  if (secrets && choice.progress)
-    choice.progress("the engine is reached without TLS: headers with credentials can be read on the way (grpcs:// is with TLS)");
-  options.properties = remote.properties;
-  options.image_as_property = remote.image_as_property;
-  options.priority = remote.priority;
-  options.deadline = remote.timeout;
-  return make_remote_executor(reactor, std::move(options));
-}
-#endif
-
 }  // namespace
 }  // namespace casemate
 
@@ -230,6 +182,7 @@ int main(int argc, char** argv) {
 #endif
 #ifdef CASEMATE_REMOTE
   casemate::know_executor("remote", casemate::remote_executor);
+  casemate::know_engine_inquiry(casemate::inquire_engine);
 #endif
   if (argc > 0) casemate::set_host_arguments(argv[0], static_cast<std::size_t>(argv[argc - 1] + std::strlen(argv[argc - 1]) - argv[0]));
   try {

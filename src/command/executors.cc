@@ -1,7 +1,6 @@
 #include "command/executors.h"
 
 #include <cerrno>
-#include <climits>
 #include <cstring>
 #include <map>
 #include <vector>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/terminal.h"
+#include "sys/process.h"
 
 namespace casemate {
 namespace {
@@ -23,12 +23,10 @@ std::map<std::string, MakeExecutor>& known() {
 }
 
 char** arguments = nullptr;
+AskEngine inquiry;
 
 Result<void> become(const std::string& program) {
-  char self[PATH_MAX];
-  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
-  const std::string own(self, length > 0 ? static_cast<std::size_t>(length) : 0);
-  const std::string path = own.substr(0, own.rfind('/') + 1) + program;
+  const std::string path = program_beside(program);
   ::execv(path.c_str(), arguments);
   const int problem = errno;
   return fail(
@@ -55,6 +53,13 @@ Result<std::unique_ptr<Executor>> make_executor(Reactor& reactor, const Executor
   const auto maker = known().find(choice.name);
   if (maker == known().end()) return fail(ErrorCode::internal, fmt::format("need_executor(\"{}\") comes before", choice.name));
   return maker->second(reactor, choice);
+}
+
+void know_engine_inquiry(AskEngine ask) { inquiry = std::move(ask); }
+
+Result<std::vector<HostFeature>> ask_engine(const RemoteChoice& choice) {
+  if (!inquiry) return fail(ErrorCode::internal, "need_executor(\"remote\") comes before");
+  return inquiry(choice);
 }
 
 Result<void> add_executor(Engine& engine, const ExecutorChoice& choice, Executor** added) {

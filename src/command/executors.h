@@ -6,12 +6,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "casemate/engine.h"
 #include "casemate/result.h"
 #include "command/remote_options.h"
 #include "engine/executor.h"
 #include "image/root.h"
+#include "sys/probe.h"
 
 namespace casemate {
 
@@ -40,6 +42,13 @@ Result<void> need_executor(const std::string& name);
 
 /// That executor, which is not "native", for who adds it to the engine as a part of another. need_executor() comes before.
 Result<std::unique_ptr<Executor>> make_executor(Reactor& reactor, const ExecutorChoice& choice);
+
+/// What an engine offers and its workers give, as rows for people (remote/inquiry.h).
+using AskEngine = std::function<Result<std::vector<HostFeature>>(const RemoteChoice&)>;
+/// This program can ask. For main().
+void know_engine_inquiry(AskEngine ask);
+/// Asks. need_executor("remote") comes before.
+Result<std::vector<HostFeature>> ask_engine(const RemoteChoice& choice);
 
 /// Adds it to the engine under its name (Job::executor). Nothing to do for "native".
 /// `added`, if given, is it then, until the engine ends.

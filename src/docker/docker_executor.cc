@@ -1,6 +1,5 @@
 #include "docker/docker_executor.h"
 
-#include <climits>
 #include <memory>
 #include <optional>
 #include <set>
@@ -17,22 +16,13 @@
 #include "docker/docker_context.h"
 #include "docker/sweep.h"
 #include "sys/process.h"
+#include "witness/program.h"
 
 namespace casemate {
 namespace {
 
 constexpr auto kBeat = std::chrono::seconds(3);
 constexpr auto kHangs = std::chrono::seconds(10);
-
-Result<std::string> witness_program() {
-  char self[PATH_MAX];
-  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
-  const std::string own(self, length > 0 ? static_cast<std::size_t>(length) : 0);
-  std::string path = own.substr(0, own.rfind('/') + 1) + "casemate-witness";
-  if (is_program(path)) return path;
-  return fail(ErrorCode::not_supported,
-              fmt::format("{} is not there, which comes with casemate and is the first process of its containers", path));
-}
 
 class DockerExecutor final : public Executor {
  public:

@@ -1,6 +1,5 @@
 #include "remote/executor.h"
 
-#include <climits>
 #include <map>
 #include <utility>
 
@@ -14,6 +13,7 @@
 #include "remote/remote_run.h"
 #include "sys/process.h"
 #include "sys/thread.h"
+#include "witness/program.h"
 
 namespace casemate {
 namespace {
@@ -21,15 +21,6 @@ namespace {
 constexpr std::uint64_t kPiece = 64u << 10;
 constexpr std::size_t kMostBacklog = 1u << 20;
 constexpr auto kBacklogPause = std::chrono::milliseconds(5);
-
-Result<std::string> witness_program() {
-  char self[PATH_MAX];
-  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
-  const std::string own(self, length > 0 ? static_cast<std::size_t>(length) : 0);
-  const std::string path = own.substr(0, own.rfind('/') + 1) + "casemate-witness";
-  if (is_program(path)) return path;
-  return fail(ErrorCode::not_supported, fmt::format("{} is not there, which comes with casemate and runs around its actions", path));
-}
 
 class RemoteExecutor final : public Executor {
  public:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -163,6 +164,13 @@ Result<ProgramResult> run_program(const std::vector<std::string>& argv, std::chr
   }
   result.end = *child.reap(true);
   return result;
+}
+
+std::string program_beside(std::string_view name) {
+  char self[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
+  const std::string own(self, length > 0 ? static_cast<std::size_t>(length) : 0);
+  return own.substr(0, own.rfind('/') + 1) + std::string(name);
 }
 
 bool is_program(const std::string& path) {

@@ -74,6 +74,8 @@ Result<ProgramResult> run_program(const std::vector<std::string>& argv, std::chr
 
 /// Whether the path is a file (through links) that we may execute.
 [[nodiscard]] bool is_program(const std::string& path);
+/// Where one of our programs belongs: beside the one that runs (proc(5), /proc/self/exe). It may not be there.
+[[nodiscard]] std::string program_beside(std::string_view name);
 
 /// The path of the first executable file `name` in $PATH, whose relative directories don't count; "" if there is none.
 [[nodiscard]] std::string program_on_path(const std::string& name);

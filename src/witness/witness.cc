@@ -23,6 +23,7 @@
 #include "sys/seccomp.h"
 #include "witness/action.h"
 #include "witness/process_list.h"
+#include "witness/worker_facts.h"
 
 namespace casemate {
 namespace {
@@ -350,6 +351,7 @@ bool take_environment() {
 int witness_main(const std::vector<std::string>& words) {
   const std::string mode = words.empty() ? "" : words[0];
   if (mode == "hold") return hold();
+  if (mode == "look") return write_all(STDOUT_FILENO, facts_text(look_at_worker())) ? 0 : 1;
   if (mode == "action" && words.size() == 2) return witness_action(words[1]);
   if (mode == "signal" && words.size() == 3) return signal_session(std::atoi(words[1].c_str()), std::atoi(words[2].c_str()));
   if ((mode != "job" && mode != "report" && mode != "told" && mode != "command") || words.size() <= 3) return 125;

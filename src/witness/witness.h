@@ -70,7 +70,7 @@ class WitnessReader {
 /// lines), `told TOKEN PROFILE COMMAND...` (as job; the command's environment is what comes on stdin, as environment_text() has it, and its
 /// stdin is empty), `hold TOKEN` (as pid 1: reaps until its stdin ends), `command TOKEN PROFILE COMMAND...` (by exec, where another holds;
 /// what is left stays), `signal NUMBER SESSION` (to all processes of a session, as WitnessReport::started has it), `action FILE`
-/// (witness/action.h). Gives the exit status.
+/// (witness/action.h), `look` (as an action's job: prints WorkerFacts). Gives the exit status.
 int witness_main(const std::vector<std::string>& words);
 
 }  // namespace casemate

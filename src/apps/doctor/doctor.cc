@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -14,6 +15,8 @@
 #include "base/terminal.h"
 #include "cell/host.h"
 #include "command/command_line.h"
+#include "command/executors.h"
+#include "command/remote_options.h"
 #include "report/printing.h"
 #include "report/table.h"
 #include "sys/fd.h"
@@ -79,9 +82,11 @@ bool can_run(const std::vector<HostFeature>& rows) {
   return std::none_of(rows.begin(), rows.end(), [](const HostFeature& row) { return row.required && row.state == State::missing; });
 }
 
-std::string json_text(const std::vector<HostFeature>& rows) {
+// `engine`: its address, if it is one that was looked at, and not this host.
+std::string json_text(const std::vector<HostFeature>& rows, const std::string& engine) {
   nlohmann::ordered_json object;
   object["version"] = CASEMATE_VERSION;
+  if (!engine.empty()) object["engine"] = to_utf8(engine);
   object["can_run"] = can_run(rows);
   object["rows"] = nlohmann::ordered_json::array();
   for (const HostFeature& row : rows) {
@@ -94,7 +99,7 @@ std::string json_text(const std::vector<HostFeature>& rows) {
   return object.dump(2) + "\n";
 }
 
-std::string table_text(const std::vector<HostFeature>& rows, bool colour) {
+std::string table_text(const std::vector<HostFeature>& rows, bool colour, const std::string& engine) {
   std::string text;
   const auto to = std::back_inserter(text);
   std::size_t width = 0;
@@ -112,10 +117,25 @@ std::string table_text(const std::vector<HostFeature>& rows, bool colour) {
     if (!row.fix.empty()) fmt::format_to(to, "{:<8}  {:<{}}  fix: {}\n", "", "", width, printable_name(row.fix));
   }
   const bool able = can_run(rows);
-  fmt::format_to(to, "\n{}{}{} {} ok, {} fall back, {} missing.\n", start(able ? State::ok : State::missing),
-                 able ? "Jobs can run here." : "Jobs can't run here: see what is missing among namespaces, mounts and filters.", end,
-                 counts[0], counts[1], counts[2]);
+  std::string verdict = able ? "Jobs can run here." : "Jobs can't run here: see what is missing among namespaces, mounts and filters.";
+  if (!engine.empty()) verdict = fmt::format("Jobs {} run on {}.", able ? "can" : "can't", printable_name(engine));
+  fmt::format_to(to, "\n{}{}{} {} ok, {} fall back, {} missing.\n", start(able ? State::ok : State::missing), verdict, end, counts[0],
+                 counts[1], counts[2]);
   return text;
+}
+
+struct LookedAt {
+  std::string address;
+  std::vector<HostFeature> rows;
+};
+
+// May make this process another program.
+Result<LookedAt> look_at_engine(const RemoteWords& words) {
+  TRY_ASSIGN(const std::optional<RemoteChoice> choice, remote_choice(words, std::filesystem::current_path()));
+  if (!choice) return fail(ErrorCode::invalid_input, "--remote needs an engine's address: grpc://HOST:PORT");
+  TRY(need_executor("remote"));
+  TRY_ASSIGN(std::vector<HostFeature> rows, ask_engine(*choice));
+  return LookedAt{choice->address, std::move(rows)};
 }
 
 }  // namespace
@@ -123,10 +143,14 @@ std::string table_text(const std::vector<HostFeature>& rows, bool colour) {
 int doctor_main(const std::vector<std::string>& arguments) {
   bool json = false;
   Color when = Color::automatic;
-  CLI::App app("Look at this host by trying: what it offers, what falls back, how to fix it. Exit 0 if jobs can run here, 1 if not.",
-               kProgram);
+  CLI::App app(
+      "Look at this host by trying: what it offers, what falls back, how to fix it. With --remote at a remote execution engine "
+      "instead, of which one action is asked for. Exit 0 if jobs can run there, 1 if not.",
+      kProgram);
   app.add_flag("--json", json, "print one JSON object");
   declare_color(app, when);
+  RemoteWords words;
+  declare_remote_options(app, words);
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);
@@ -135,8 +159,14 @@ int doctor_main(const std::vector<std::string>& arguments) {
   } catch (const CLI::ParseError& error) {
     return complain(kProgram, fmt::format("{} (see 'casemate doctor --help')", parse_problem(app, error)));
   }
-  const std::vector<HostFeature> rows = examine();
-  return put(kProgram, json ? json_text(rows) : table_text(rows, colored(when, STDOUT_FILENO)), can_run(rows) ? 0 : 1);
+  const auto tell = [&](const std::vector<HostFeature>& rows, const std::string& engine) {
+    const std::string text = json ? json_text(rows, engine) : table_text(rows, colored(when, STDOUT_FILENO), engine);
+    return put(kProgram, text, can_run(rows) ? 0 : 1);
+  };
+  if (words.address.empty()) return tell(examine(), "");
+  const auto engine = look_at_engine(words);
+  if (!engine) return complain(kProgram, engine.error().what, engine.error().code == ErrorCode::invalid_input ? kOwnFailure : 1);
+  return tell(engine->rows, engine->address);
 }
 
 }  // namespace casemate

@@ -1,0 +1,182 @@
+#include "witness/worker_facts.h"
+
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/terminal.h"
+#include "sys/fd.h"
+#include "witness/order.h"
+
+namespace casemate {
+namespace {
+
+bool put(const char* path, const std::string& text) {
+  const UniqueFd file(::open(path, O_WRONLY | O_CLOEXEC));
+  return file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+// In a child: what went wrong, 0 if nothing.
+int enter_namespaces(uid_t uid, gid_t gid) {
+  if (::unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET) < 0) return errno;
+  (void)put("/proc/self/setgroups", "deny");
+  if (!put("/proc/self/uid_map", fmt::format("{0} {0} 1", uid)) || !put("/proc/self/gid_map", fmt::format("{0} {0} 1", gid)))
+    return errno == 0 ? EPERM : errno;
+  return 0;
+}
+
+// The first process of the pid namespace is the one that may mount its proc(5).
+bool mounts_proc() {
+  const pid_t first = ::fork();
+  if (first == 0) {
+    const bool mounted = ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                         ::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0;
+    ::_exit(mounted ? 0 : 1);
+  }
+  int status = 0;
+  return first > 0 && ::waitpid(first, &status, 0) == first && status == 0;
+}
+
+void try_namespaces(WorkerFacts& facts) {
+  int pipe[2];
+  if (::pipe2(pipe, O_CLOEXEC) < 0) {
+    facts.user_namespace_problem = errno;
+    return;
+  }
+  const UniqueFd read_end(pipe[0]);
+  UniqueFd write_end(pipe[1]);
+  struct Found {
+    int problem = 0;
+    bool proc = false;
+  } found;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    found.problem = enter_namespaces(facts.uid, facts.gid);
+    found.proc = found.problem == 0 && mounts_proc();
+    [[maybe_unused]] const auto told = ::write(write_end.get(), &found, sizeof found);
+    ::_exit(0);
+  }
+  const int forked = errno;
+  write_end.reset();
+  if (child < 0 || ::read(read_end.get(), &found, sizeof found) != sizeof found) found = {child < 0 ? forked : EIO, false};
+  if (child > 0) ::waitpid(child, nullptr, 0);
+  facts.user_namespace_problem = found.problem;
+  facts.fresh_proc = found.proc;
+}
+
+bool is_program_file(const std::string& path) {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0;
+}
+
+std::string find_python() {
+  const char* given = ::getenv("PATH");
+  const std::string path = fmt::format("{}:/usr/local/bin:/usr/bin", given ? given : "");
+  for (std::size_t at = 0; at <= path.size();) {
+    const std::size_t end = std::min(path.find(':', at), path.size());
+    const std::string file = path.substr(at, end - at) + "/python3";
+    if (file.starts_with('/') && is_program_file(file)) return file;
+    at = end + 1;
+  }
+  return "";
+}
+
+bool any_interface_but_lo() {
+  struct if_nameindex* const all = ::if_nameindex();
+  bool found = false;
+  for (const struct if_nameindex* each = all; each && each->if_index != 0; ++each) found |= std::string_view(each->if_name) != "lo";
+  if (all) ::if_freenameindex(all);
+  return found;
+}
+
+// Ours, the engine's own around us in the same pid namespace, and hardly more: a worker's machine has dozens.
+bool few_processes() {
+  std::size_t count = 0;
+  std::error_code problem;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", problem)) {
+    const std::string name = entry.path().filename();
+    count += name.find_first_not_of("0123456789") == std::string::npos ? 1 : 0;
+  }
+  return count > 0 && count <= 8;
+}
+
+}  // namespace
+
+WorkerFacts look_at_worker() {
+  WorkerFacts facts;
+  utsname names{};
+  ::uname(&names);
+  facts.kernel = names.release;
+  facts.machine = names.machine;
+  facts.uid = ::geteuid();
+  facts.gid = ::getegid();
+  cpu_set_t cpus;
+  if (::sched_getaffinity(0, sizeof cpus, &cpus) == 0) facts.cpus = static_cast<std::uint32_t>(CPU_COUNT(&cpus));
+  facts.own_processes = few_processes();
+  facts.has_network = any_interface_but_lo();
+  facts.at_root = ::access(("/" + std::string(kActionOrder)).c_str(), F_OK) == 0;
+  facts.python = find_python();
+  try_namespaces(facts);
+  return facts;
+}
+
+std::string facts_text(const WorkerFacts& facts) {
+  return fmt::format(
+      "kernel {}\nmachine {}\nuid {}\ngid {}\ncpus {}\nuser_namespace_problem {}\nfresh_proc {:d}\nown_processes {:d}\nhas_network {:d}\n"
+      "at_root {:d}\npython {}\n",
+      facts.kernel, facts.machine, facts.uid, facts.gid, facts.cpus, facts.user_namespace_problem, facts.fresh_proc, facts.own_processes,
+      facts.has_network, facts.at_root, facts.python);
+}
+
+Result<WorkerFacts> read_facts(std::string_view text) {
+  std::map<std::string_view, std::string_view> lines;
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const auto space = std::min(line.find(' '), line.size());
+    lines.emplace(line.substr(0, space), line.substr(std::min(space + 1, line.size())));
+  }
+  bool sound = true;
+  const auto line = [&](std::string_view name) {
+    const auto found = lines.find(name);
+    sound &= found != lines.end();
+    return found == lines.end() ? std::string_view() : found->second;
+  };
+  const auto number = [&](std::string_view name, std::uint32_t most) {
+    const std::string_view digits = line(name);
+    std::uint32_t value = 0;
+    const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    sound &= problem == std::errc() && end == digits.data() + digits.size() && value <= most;
+    return value;
+  };
+  const auto words = [&](std::string_view name) { return printable_line(line(name).substr(0, 200)); };
+  WorkerFacts facts;
+  facts.kernel = words("kernel");
+  facts.machine = words("machine");
+  facts.uid = number("uid", ~0u);
+  facts.gid = number("gid", ~0u);
+  facts.cpus = number("cpus", 1u << 20);
+  facts.user_namespace_problem = static_cast<int>(number("user_namespace_problem", 4095));
+  facts.fresh_proc = number("fresh_proc", 1) != 0;
+  facts.own_processes = number("own_processes", 1) != 0;
+  facts.has_network = number("has_network", 1) != 0;
+  facts.at_root = number("at_root", 1) != 0;
+  facts.python = words("python");
+  if (!sound) return fail(ErrorCode::corrupt, "what the worker said of itself makes no sense");
+  return facts;
+}
+
+}  // namespace casemate

@@ -1,0 +1,58 @@
+"""casemate doctor --remote: what an engine offers and its workers give."""
+
+import json
+import socket
+import subprocess
+
+import pytest
+from py_test_runner import CASEMATE
+
+
+def doctor(*words):
+    return subprocess.run([CASEMATE, "doctor", *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+
+
+def rows(done):
+    return {row["name"]: row for row in json.loads(done.stdout)["rows"]}
+
+
+def test_an_engine_and_its_worker_are_told_in_rows(casd):
+    done = doctor("--json", "--remote", f"grpc://{casd.target}")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["can_run"] is True and told["engine"] == f"grpc://{casd.target}"
+    found = rows(done)
+    assert found["execution"]["state"] == found["action"]["state"] == found["root"]["state"] == found["python"]["state"] == "ok"
+    assert "REAPI 2." in found["protocol"]["meaning"]
+
+
+def test_a_property_changes_who_a_job_is(casd):
+    before = rows(doctor("--json", "--remote", f"grpc://{casd.target}"))
+    after = rows(doctor("--json", "--remote", f"grpc://{casd.target}", "--remote-property", "unixUID=1000"))
+    assert "jobs are 1000:" in after["worker"]["meaning"]
+    assert "jobs are 1000:" not in before["worker"]["meaning"]
+    # Root without CAP_SETFCAP may not map itself into a user namespace (Linux 5.12); another user may.
+    if "jobs are 0:" in before["worker"]["meaning"]:
+        assert before["namespaces"]["state"] == "fallback" and "unixUID" in before["namespaces"]["fix"]
+        assert after["namespaces"]["state"] == "ok"
+
+
+def test_the_table_ends_with_a_verdict(casd):
+    done = doctor("--remote", f"grpc://{casd.target}")
+    assert done.returncode == 0
+    assert f"Jobs can run on grpc://{casd.target}." in done.stdout.decode()
+
+
+@pytest.mark.parametrize("address", ["ftp://x:1", "grpc://x", "grpc://"])
+def test_an_address_that_is_none_is_wrong_usage(address):
+    done = doctor("--remote", address)
+    assert done.returncode == 125 and done.stdout == b""
+    assert done.stderr.startswith(b"casemate doctor: ") and done.stderr.count(b"\n") == 1
+
+
+def test_nobody_there_is_told_in_a_line():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        done = doctor("--remote", f"grpc://127.0.0.1:{taken.getsockname()[1]}")
+    assert done.returncode == 1 and done.stdout == b""
+    assert done.stderr.startswith(b"casemate doctor: remote engine 127.0.0.1:") and done.stderr.count(b"\n") == 1
