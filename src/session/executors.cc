@@ -12,10 +12,26 @@
 namespace casemate {
 
 SessionSlots slots_of(const PytestRequest& request) {
-  const std::size_t here = request.slots > 0 ? request.slots : std::max(1u, std::thread::hardware_concurrency());
-  if (request.executor == "remote") return {.cells = request.slots, .groups = request.remote_slots};
+  const std::size_t here = slots_here(request);
+  if (request.remote && (!request.group_time || request.group_time->count() > 0))
+    return {.cells = request.slots, .groups = request.remote_slots};
+  if (request.remote) return {.cells = request.remote_slots};
   if (request.group_time && request.group_time->count() > 0) return {.groups = here};
   return {.cells = here};
+}
+
+std::size_t slots_here(const PytestRequest& request) {
+  return request.slots > 0 ? request.slots : std::max(1u, std::thread::hardware_concurrency());
+}
+
+void Executors::leave_groups() { slots_ = {.cells = slots_here(request_)}; }
+
+Result<void> Executors::add_groups(std::size_t container, const Furnishing& made) {
+  auto added = engine_.add_executor(name_of_groups(container), [&](Reactor& reactor) { return alone(reactor, made); }, slots_.groups);
+  if (added || !may_fall_back()) return added;
+  ears_.note(added.error().what + ": the tests run here");
+  leave_groups();
+  return {};
 }
 
 Result<std::size_t> Executors::of(std::size_t container) {
@@ -34,8 +50,8 @@ Result<std::size_t> Executors::of(std::size_t container) {
   made.request.cells_ahead = slots_.cells + 1;
   if (made.elsewhere) made.elsewhere->progress = ears_.progress;
   const bool groups = slots_.groups > 0;
-  if (groups) TRY(engine_.add_executor(name_of_groups(container), [&](Reactor& reactor) { return alone(reactor, made); }, slots_.groups));
-  if (!groups || slots_.cells > 0 || request_.remote_fallback)
+  if (groups) TRY(add_groups(container, made));
+  if (!groups || slots_.cells > 0 || may_fall_back())
     TRY(engine_.add_executor(name_of_cells(container), [&](Reactor& reactor) -> Result<std::unique_ptr<Executor>> {
       auto executor = made.elsewhere && !groups ? alone(reactor, made) : make_warm_executor(reactor, made.request);
       if (executor) cells_[container] = executor->get();

@@ -24,6 +24,8 @@ struct SessionSlots {
 };
 /// What a request asks for.
 [[nodiscard]] SessionSlots slots_of(const PytestRequest& request);
+/// How many there are for cells of this machine, if all are.
+[[nodiscard]] std::size_t slots_here(const PytestRequest& request);
 
 /// The engine's executors of all containers. Numbers are those of containers (Directives): several that can have the same share the
 /// first's.
@@ -37,8 +39,12 @@ class Executors {
   Executors(Engine& engine, const PytestRequest& request, const Directives& directives, Ears ears)
       : engine_(engine), request_(request), directives_(directives), ears_(std::move(ears)), slots_(slots_of(request)) {}
 
-  /// The number of a container's, made when it is asked for first.
+  /// The number of a container's, made when it is asked for first. An engine that can't be reached is done without where that is wanted
+  /// (RemoteChoice::fallback).
   Result<std::size_t> of(std::size_t container);
+  [[nodiscard]] SessionSlots slots() const { return slots_; }
+  /// From now on nothing but cells.
+  void leave_groups();
   [[nodiscard]] const Furnishing& furnishing(std::size_t number) const { return furnished_.at(number); }
   /// Of units one by one; nullptr: there is none.
   [[nodiscard]] WarmExecutor* cells(std::size_t number) const;
@@ -48,6 +54,8 @@ class Executors {
   [[nodiscard]] std::string name_of_collecting(std::size_t number) const;
 
  private:
+  [[nodiscard]] bool may_fall_back() const { return request_.remote && request_.remote->fallback; }
+  Result<void> add_groups(std::size_t container, const Furnishing& made);
   Result<std::unique_ptr<WarmExecutor>> alone(Reactor& reactor, const Furnishing& made);
 
   Engine& engine_;

@@ -83,7 +83,7 @@ class Furnisher {
     made_.notes = spec_.notes;
     project_in_layers_ = !spec_.layers.empty();
     job_.name = "pytest";
-    if (context_.request.executor != "native") {
+    if (context_.request.executor == "docker") {
       TRY(elsewhere());
     } else if (host && spec_.layers.empty()) {
       TRY(plain_host());
@@ -103,6 +103,8 @@ class Furnisher {
     request.parent.argv = {python_};
     if (!context_.request.immortal) request.parent.env["CASEMATE_MORTAL"] = "1";
     add_arguments(request.parent.argv);
+    // What cells are made of is what an engine is sent.
+    if (context_.request.remote) made_.elsewhere = ExecutorChoice{.name = "remote", .remote = context_.request.remote};
     return std::move(made_);
   }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "casemate/job.h"
+#include "command/remote_options.h"
 
 namespace casemate {
 
@@ -49,9 +50,9 @@ struct PytestRequest {
   std::optional<std::chrono::milliseconds> timeout;  ///< of each test, over what directives say; 0: none
   /// Or "docker": each unit of tests in a fresh interpreter in a container; "remote": groups of units on a remote execution engine.
   std::string executor = "native";
-  std::uint32_t slots = 0;         ///< 0: as many as CPUs; with "remote": none here
-  std::uint32_t remote_slots = 8;  ///< groups at a time
-  bool remote_fallback = false;    ///< what is left runs here when the engine is gone
+  std::uint32_t slots = 0;             ///< 0: as many as CPUs; with "remote": none here
+  std::optional<RemoteChoice> remote;  ///< the engine of "remote"
+  std::uint32_t remote_slots = 8;      ///< groups at a time
   /// How long a group of units should last that one interpreter runs; 0: no groups. Unset: with "remote" 2 s, else no groups.
   std::optional<std::chrono::milliseconds> group_time;
   std::uint64_t inline_limit = 1'000'000;  ///< bytes of a test's output that are shown

@@ -201,7 +201,7 @@ class Session : public GroupSession {
     directives_.override_with(request_);
     for (const std::string& note : directives_.notes()) tell_note(note);
     TRY_ASSIGN(choice_, TestChoice::parse(request_));
-    TRY_ASSIGN(engine_, Engine::create({.slots = std::max<std::size_t>(slots_.cells, 1)}));
+    TRY_ASSIGN(engine_, Engine::create({.slots = slots_.cells > 0 ? slots_.cells : slots_here(request_)}));
     TRY(engine_->cancel_on_signals());
     listen_for_questions();
     engine_->every(kTick, [this] {
@@ -215,6 +215,7 @@ class Session : public GroupSession {
                                        .furnish = options_.furnish});
     groups_.emplace(*this, *engine_, std::max<std::uint64_t>(request_.inline_limit, 1 << 20));
     TRY_ASSIGN(collecting_in_, executors_->of(directives_.of_all()));
+    slots_ = executors_->slots();
     return {};
   }
 
@@ -234,9 +235,6 @@ class Session : public GroupSession {
     if (keys_) (void)engine_->watch(keys_.fd(), [this, answer] { answer(keys_.fd()); });
   }
 
-  // One of units one by one that is not ours: they get fresh interpreters.
-  [[nodiscard]] bool all_cold() const { return request_.executor != "native" && slots_.groups == 0; }
-
   // nullopt: go on; else the run has ended, with this status.
   std::optional<int> collect() {
     Job job;
@@ -246,6 +244,11 @@ class Session : public GroupSession {
     auto ended = engine_->run(std::move(job), &collector_);
     if (!ended) return finish(status_of(ended.error()), ended.error().what);
     if (interrupted()) return finish_interrupted();
+    // An engine that goes away meanwhile.
+    if (!collector_.done && slots_.groups > 0 && note_whether_unable(ended->outcome) && slots_.groups == 0) {
+      collector_ = Collector();
+      return collect();
+    }
     for (const std::string& note : collector_.about ? collector_.about->notes : executors_->cells(collecting_in_)->notes()) tell_note(note);
     if (!collector_.done) {
       const Furnishing& furnished = executors_->furnishing(collecting_in_);
@@ -306,6 +309,7 @@ class Session : public GroupSession {
       if (!known.contains(selected.container)) {
         TRY_ASSIGN(known[selected.container], executors_->of(selected.container));
       }
+      slots_ = executors_->slots();
       selected.executor = known[selected.container];
       const auto hash = collector_.hashes.find(selected.test.file);
       // Another container's interpreter has another idea of a hash.
@@ -321,7 +325,7 @@ class Session : public GroupSession {
     left_ = 0;
     for (Unit& unit : queue_) {
       left_ += unit.tests.size();
-      unit.cold |= all_cold() || tied_.contains(selected_[unit.tests.front()].test.file);
+      unit.cold |= all_cold_ || tied_.contains(selected_[unit.tests.front()].test.file);
     }
     for (const SelectedTest& selected : selected_) {
       if (selected.ignored) tell_ignored(selected);
@@ -433,7 +437,7 @@ class Session : public GroupSession {
   void conclude(RunningUnit& running, JobResult result) override {
     Unit& unit = running.unit;
     if (!running.has_started && stopped()) return;  // not run, and counted so
-    if (all_cold() && !unable_ && !stopped()) note_whether_unable(result.outcome);
+    if (all_cold_ && !unable_ && !stopped()) note_whether_unable(result.outcome);
     const bool lost = result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "warm parent";
     if (lost && unit.lost < kMostLost && !stopped()) {
       tell_note(fmt::format("a warm parent died ({}): {} run again", printable_name(result.outcome.detail),
@@ -466,10 +470,10 @@ class Session : public GroupSession {
     const bool gone = outcome.kind == Outcome::Kind::lost && outcome.step == kExecutorGone;
     if (!gone && !is_setup(outcome)) return false;
     const std::string why = outcome.detail.empty() ? words(outcome) : outcome.detail;
-    if (request_.remote_fallback && slots_.groups > 0) {
+    if (request_.remote && request_.remote->fallback && slots_.groups > 0) {
       tell_note(fmt::format("{}: the rest runs here", printable_line(why)));
-      if (slots_.cells == 0) slots_.cells = std::max(1u, std::thread::hardware_concurrency());
-      slots_.groups = 0;
+      executors_->leave_groups();
+      slots_ = executors_->slots();
       while (groups_->has_broken()) std::ranges::move(groups_->take_broken(), std::back_inserter(queue_));
       return true;
     }
@@ -564,6 +568,8 @@ class Session : public GroupSession {
   Directives directives_;
   TestChoice choice_;
   SessionSlots slots_ = slots_of(request_);
+  /// One of units one by one that is not ours: they get fresh interpreters.
+  const bool all_cold_ = request_.executor != "native" && slots_.groups == 0;
   std::optional<Executors> executors_;
   std::optional<std::string> unable_;  // why one that is not ours runs no more
   std::size_t collecting_in_ = 0;

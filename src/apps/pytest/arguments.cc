@@ -14,6 +14,7 @@
 #include "apps/pytest/settings.h"
 #include "base/terminal.h"
 #include "command/command_line.h"
+#include "command/remote_options.h"
 #include "session/bounds.h"
 #include "session/filter.h"
 #include "session/pytest_words.h"
@@ -62,6 +63,7 @@ struct Words {
   std::deque<std::vector<std::string>> passed;  // one for each of pytest_words()
   std::vector<std::string> include, exclude, paths;
   std::optional<std::string> config_file, pytest_config;
+  RemoteWords remote;
   bool list = false, init = false, watch = false, print_config = false, version = false, last_failed = false, failed_first = false,
        new_first = false, first_failure = false, no_capture = false;
   int verbose = 0, quiet = 0;
@@ -258,6 +260,7 @@ class Parse {
     declare_actions(app, words_, as_maelstrom_);
     declare_settings(app, words_, as_maelstrom_);
     declare_pytest_words(app, words_, as_maelstrom_);
+    declare_remote_options(app, words_.remote);
     try {
       drop_equals_signs(app, arguments);
       std::reverse(arguments.begin(), arguments.end());
@@ -305,10 +308,27 @@ class Parse {
       parsed.text = print_configuration(said);
       return {};
     }
+    TRY(choose_engine(said, request));
     const std::vector<std::string> typed = passed_on(words_, as_maelstrom_);
     request.pytest_arguments.insert(request.pytest_arguments.end(), typed.begin(), typed.end());
     request.pytest_arguments.insert(request.pytest_arguments.end(), words_.paths.begin(), words_.paths.end());
     make_absolute(request);
+    return {};
+  }
+
+  // An engine that nobody asked for by --executor is one that --remote, a variable or a file names.
+  Result<void> choose_engine(const PytestConfiguration& said, PytestRequest& request) {
+    const bool chosen = said.contains("executor");
+    if (chosen && request.executor != "remote") {
+      if (words_.remote.address.empty()) return {};
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("--executor {} runs nothing on a remote engine: leave it or --remote out", request.executor));
+    }
+    TRY_ASSIGN(request.remote, remote_choice(words_.remote, request.directory));
+    if (!request.remote && chosen) return fail(ErrorCode::invalid_input, "--executor remote needs an engine: --remote ADDRESS");
+    if (request.remote && request.remote->image_as_property)
+      return fail(ErrorCode::not_supported, "tests run on images that are sent: leave --remote-image property out");
+    request.executor = request.remote ? "remote" : request.executor;
     return {};
   }
 

@@ -182,6 +182,23 @@ int list(const PytestRequest& request, const std::vector<std::string>& typed, st
 
 }  // namespace
 
+namespace {
+
+// For reports and history: what a header says may be a secret.
+std::vector<std::string> without_secrets(std::vector<std::string> typed) {
+  bool next = false;
+  for (std::string& word : typed) {
+    if (next) word = "...";
+    next = word == "--remote-header" || word == "--remote_header";
+    for (const std::string_view flag : {"--remote-header=", "--remote_header="}) {
+      if (word.starts_with(flag)) word = std::string(flag) + "...";
+    }
+  }
+  return typed;
+}
+
+}  // namespace
+
 int pytest_main(const std::vector<std::string>& arguments, std::string_view program) {
   std::error_code problem;
   const PytestSurroundings surroundings{.directory = std::filesystem::current_path(problem),
@@ -205,11 +222,11 @@ int pytest_main(const std::vector<std::string>& arguments, std::string_view prog
       return written ? put(program, *written, 0) : complain(program, written.error().what, kUsage);
     }
     case PytestRequest::Action::list:
-      return list(request, arguments, program);
+      return list(request, without_secrets(arguments), program);
     case PytestRequest::Action::watch:
-      return rerun_on_changes(request, program, [&] { return run(request, arguments, program); });
+      return rerun_on_changes(request, program, [&] { return run(request, without_secrets(arguments), program); });
     default:
-      return run(request, arguments, program);
+      return run(request, without_secrets(arguments), program);
   }
 }
 

@@ -162,8 +162,14 @@ Result<void> store_inline_limit(PytestRequest& request, const Values& values) {
 }
 
 Result<void> store_executor(PytestRequest& request, const Values& values) {
-  if (values.front() != "native" && values.front() != "docker") return not_a_choice(values.front(), {"native", "docker"});
+  if (values.front() != "native" && values.front() != "docker" && values.front() != "remote")
+    return not_a_choice(values.front(), {"native", "docker", "remote"});
   request.executor = values.front();
+  return {};
+}
+
+Result<void> store_remote_slots(PytestRequest& request, const Values& values) {
+  TRY_ASSIGN(request.remote_slots, count(values.front(), 1, 1000));
   return {};
 }
 
@@ -260,7 +266,9 @@ constexpr PytestSetting kSettings[] = {
      store_retries},
     {"shard", "", "", "", Kind::text, kRunning, "I/N", "run the I-th of N parts, the same parts every time", "", store_shard},
     {"executor", "", "", "", Kind::text, kCells, "NAME",
-     "who makes cells: native, or docker (containers of a Docker Engine or podman, on an image) [native]", "", store_executor},
+     "native: cells; docker: containers, on an image; remote: an engine [native, or what --remote or a file names]", "", store_executor},
+    {"remote-slots", "", "", "", Kind::text, kRunning, "N", "with --remote: groups of tests at a time, 1 to 1000 [8]", "8",
+     store_remote_slots},
     {"group-time", "", "", "", Kind::text, kCells, "SECONDS",
      "tests that last so long together share an interpreter, each a process of its own; 0: no groups", "",
      store_duration<&PytestRequest::group_time>},
