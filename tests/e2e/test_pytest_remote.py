@@ -1,0 +1,56 @@
+"""casemate pytest --remote: with a buildbox-casd that executes."""
+
+import json
+
+import pytest
+from engines import casd, proxy, start_casd, start_proxy  # noqa: F401
+from test_pytest_groups import odd, of_all
+
+CELLS = ("--remote-property", "unixUID=1000")  # there a user namespace can be made: buildbox' root has no CAP_SETFCAP
+
+
+@pytest.fixture
+def remote(suite, casd):  # noqa: F811
+    def run(*words, **options):
+        return suite("--remote", casd.target, *words, **options)
+
+    return run
+
+
+@pytest.mark.parametrize("where", [(), CELLS], ids=["processes", "namespaces"])
+def test_verdicts_are_those_of_cells(suite, remote, where):
+    odd(suite)
+    suite.directory.chmod(0o755)
+    words = ("--timeout", 3)
+    local = suite(*words)
+    there = remote(*words, *where, "--remote-slots", 2)
+    assert of_all(there) == of_all(local), str(there)
+    assert there.status == local.status == 1 and len(there.tests) > 50
+    assert [left["name"] for left in there.results["test_leaves"]["leftovers"]] == ["sleep"]
+    assert "past capture" in json.dumps(there.results["test_writes"])
+    assert any("without namespaces" in note for note in there.notes) == (not where), str(there.notes)
+
+
+def test_cells_of_this_machine_run_tests_as_well(suite, remote):
+    for file in range(12):
+        suite.write(f"test_{file}.py", "import os, pytest\n@pytest.mark.parametrize('n', range(25))\ndef test_it(n): assert n\n")
+    ended = remote("--slots", 1, "--remote-slots", 1)
+    assert len(ended.tests) == 300 and sum(one["verdict"] == "failed" for one in ended.tests.values()) == 12, str(ended)[-2000:]
+    assert {one["slot"] for one in ended.finished} == {0, 1}
+    lasts = [one["id"] for one in ended.finished if one["last"]]
+    assert len(lasts) == len(set(lasts))
+
+
+def test_an_engine_that_is_not_there(suite):
+    suite.write("test_a.py", "def test_a(): pass\n")
+    ended = suite("--remote", "grpc://127.0.0.1:1")
+    assert ended.status == 3 and not ended.tests, str(ended)
+    ended = suite("--remote", "grpc://127.0.0.1:1", "--remote-fallback")
+    assert ended.status == 0 and ended.verdicts == {"test_a": "passed"}, str(ended)
+    assert any("the tests run here" in note for note in ended.notes), str(ended)
+
+
+def test_a_header_is_in_no_report(suite, remote):
+    suite.write("test_a.py", "def test_a(): pass\n")
+    ended = remote("--remote-header", "authorization=Bearer verysecret", "--remote-header=x-key=verysecret")
+    assert ended.status == 0 and "verysecret" not in json.dumps(ended.events), str(ended)
