@@ -268,7 +268,7 @@ TEST(PytestArguments, mistakes_are_one_line_with_what_was_meant) {
   for (const char* shard : {"0/4", "5/4", "1", "/", "1/0", "a/b", "1/2/3"})
     EXPECT_NE(problem({"--shard", shard}).find("write 1/4"), std::string::npos);
   EXPECT_EQ(problem({"--isolation", "tests"}), "--isolation: 'tests': choose test, class, module, file, cold; did you mean 'test'?");
-  EXPECT_EQ(problem({"--executor", "dokcer"}), "--executor: 'dokcer': choose native, docker; did you mean 'docker'?");
+  EXPECT_EQ(problem({"--executor", "dokcer"}), "--executor: 'dokcer': choose native, docker, remote; did you mean 'docker'?");
   EXPECT_EQ(problem({"--memory", "0"}), "--memory: must be more than 0");
   EXPECT_NE(problem({"--timeout", "soon"}).find("--timeout: "), std::string::npos);
   EXPECT_EQ(problem({"--network", "hots"}).substr(0, 16), "--network: 'hots");

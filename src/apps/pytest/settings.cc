@@ -266,7 +266,7 @@ constexpr PytestSetting kSettings[] = {
      store_retries},
     {"shard", "", "", "", Kind::text, kRunning, "I/N", "run the I-th of N parts, the same parts every time", "", store_shard},
     {"executor", "", "", "", Kind::text, kCells, "NAME",
-     "native: cells; docker: containers, on an image; remote: an engine [native, or what --remote or a file names]", "", store_executor},
+     "native: cells; docker: containers, on an image; remote: an engine (--remote) [native]", "", store_executor},
     {"remote-slots", "", "", "", Kind::text, kRunning, "N", "with --remote: groups of tests at a time, 1 to 1000 [8]", "8",
      store_remote_slots},
     {"group-time", "", "", "", Kind::text, kCells, "SECONDS",
