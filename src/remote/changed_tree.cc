@@ -49,7 +49,9 @@ class ChangedTree {
       case ChangedPath::Kind::deleted:
         return ::mknodat(at, name.c_str(), S_IFCHR, makedev(0, 0)) < 0 ? errno : 0;
       case ChangedPath::Kind::fifo:
-        return ::mknodat(at, name.c_str(), S_IFIFO | 0600, 0) < 0 ? errno : 0;
+        if (::mknodat(at, name.c_str(), S_IFIFO | 0600, 0) < 0) return errno;
+        (void)::fchmodat(at, name.c_str(), change.mode & 01777, 0);
+        return 0;
       case ChangedPath::Kind::socket:
       case ChangedPath::Kind::device:  // stands as a socket: neither is taken
         return ::mknodat(at, name.c_str(), S_IFSOCK | 0600, 0) < 0 ? errno : 0;

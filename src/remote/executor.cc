@@ -22,6 +22,15 @@ constexpr std::uint64_t kPiece = 64u << 10;
 constexpr std::size_t kMostBacklog = 1u << 20;
 constexpr auto kBacklogPause = std::chrono::milliseconds(5);
 
+// gRPC's threads take no signal that is meant for the engine's loop: they have the mask of the thread that made them.
+Result<std::unique_ptr<RemoteEngine>> connect(const RemoteOptions& options) {
+  Result<std::unique_ptr<RemoteEngine>> engine = fail(ErrorCode::internal, "nobody has connected");
+  TRY_ASSIGN(std::jthread thread,
+             start_thread([&](const std::stop_token& stop) { engine = RemoteEngine::connect(options.endpoint, options.policy, stop); }));
+  thread.join();
+  return engine;
+}
+
 class RemoteExecutor final : public Executor {
  public:
   RemoteExecutor(Reactor& reactor, std::unique_ptr<Mailbox> mailbox, std::unique_ptr<RemoteEngine> engine, Store store,
@@ -195,7 +204,7 @@ Result<std::unique_ptr<Executor>> make_remote_executor(Reactor& reactor, RemoteO
   TRY_ASSIGN(Store store, Store::open());
   setting.layers = store.directory() + "/layers/";
   TRY_ASSIGN(std::unique_ptr<Mailbox> mailbox, Mailbox::open(reactor));
-  TRY_ASSIGN(std::unique_ptr<RemoteEngine> engine, RemoteEngine::connect(options.endpoint, options.policy, {}));
+  TRY_ASSIGN(std::unique_ptr<RemoteEngine> engine, connect(options));
   if (!engine->offer().executes)
     return fail(ErrorCode::not_supported, fmt::format("{} stores results and executes nothing", printable_name(options.endpoint.address)),
                 0, std::string(kRemoteUnusable));

@@ -92,6 +92,8 @@ class OrderedRun {
   /// To the end of the last process.
   void run() {
     while (!ended_) turn();
+    // One that ends quickly may have been over its limits between two looks.
+    if (report_.ended_for == EndedFor::nothing) report_.ended_for = watch_.last_look(::getpid());
     const auto wall = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began_);
     report_.job.wall_us = static_cast<std::uint64_t>(wall.count());
     if (report_.ended_for == EndedFor::nothing) {

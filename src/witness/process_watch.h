@@ -22,6 +22,8 @@ class ProcessWatch {
   [[nodiscard]] Clock::time_point next_look(Clock::time_point began) const;
   /// Which limit they are over; `nothing` too if it is not time to look yet.
   EndedFor look(Clock::time_point began, pid_t top);
+  /// The same of what the job left behind, whatever the time.
+  EndedFor last_look(pid_t top) { return counts() ? count(top) : EndedFor::nothing; }
   [[nodiscard]] std::uint64_t peak_memory() const { return peak_memory_; }
   [[nodiscard]] std::uint64_t peak_pids() const { return peak_pids_; }
 

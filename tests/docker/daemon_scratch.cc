@@ -22,7 +22,6 @@
 namespace casemate {
 namespace {
 
-constexpr const char* kBusybox = "/bin/busybox";
 
 // Ends the daemons before the process does: destructors of statics would be too late for gtest's own.
 class EndOfDaemons : public testing::Environment {
@@ -221,26 +220,6 @@ Daemon* shared_daemon(Daemon::Kind kind, std::string& why_not) {
   }
   why_not = found->second.why_not;
   return found->second.daemon.get();
-}
-
-const std::string& small_root_tar() {
-  static const std::string tar = [] {
-    std::string name = fs::temp_directory_path() / "casemate_root.XXXXXX";
-    if (!::mkdtemp(name.data())) return std::string();
-    const std::string line = fmt::format(
-        "cd {0} && mkdir -p r/bin r/etc r/tmp r/proc r/sys r/dev && cp {1} r/bin/busybox && for a in sh cat echo sleep id true false ls "
-        "stat "
-        "head tail wc kill mkdir touch rm ln env dd tr yes seq stty tty; do ln -s busybox r/bin/$a; done && echo "
-        "root:x:0:0:root:/root:/bin/sh > r/etc/passwd && echo root:x:0: > r/etc/group && chmod 1777 r/tmp && tar -C r --owner=0 --group=0 "
-        "--sort=name -cf t .",
-        name, kBusybox);
-    const auto ran = run_program({"/bin/sh", "-c", line}, std::chrono::seconds(60));
-    std::string bytes = ran && ran->end.code == 0 ? contents(fs::path(name) / "t") : "";
-    std::error_code problem;
-    fs::remove_all(name, problem);
-    return bytes;
-  }();
-  return tar;
 }
 
 void EachDaemon::SetUp() {

@@ -12,6 +12,7 @@
 
 #include <gtest/gtest.h>
 
+#include "../executors/conformance.h"
 #include "../program.h"
 #include "docker/api.h"
 #include "docker/docker_executor.h"
@@ -21,8 +22,6 @@
 #include "sys/process.h"
 
 namespace casemate {
-
-namespace fs = std::filesystem;
 
 /// A daemon with directories, socket, pid, mount and (unless `on_host_network`) network namespaces of its own: with its first process all
 /// that it has started ends, and nothing of its mounts and networks is left.
@@ -63,9 +62,6 @@ inline constexpr int kFirstRegistryPort = 5600;
 
 /// The name of an image that the shared daemon of this kind has: busybox in /bin, PATH=/bin.
 inline constexpr const char* kSmallImage = "casemate-test/small:1";
-
-/// A tar of a root file system with busybox (sh, cat, sleep, ...) in /bin, and an empty /tmp.
-const std::string& small_root_tar();
 
 /// A test with an event loop and a client of its own.
 class DaemonTest : public testing::Test {

@@ -38,7 +38,7 @@ bool connects(const std::string& path) {
 
 }  // namespace
 
-Casd::Casd(int jobs) {
+Casd::Casd(int jobs, bool bare) {
   char name[] = "/var/tmp/casemate-casd.XXXXXX";
   directory_ = ::mkdtemp(name);
   const std::string socket = directory_ + "/socket", log = directory_ + "/log";
@@ -51,8 +51,10 @@ Casd::Casd(int jobs) {
                                     fmt::format("--jobs={}", jobs),
                                     "--log-level=warning"};
   // The action's input root is the sandbox's root; these are the host's, with the links' targets, for bubblewrap follows none.
-  for (const char* mount : {"/usr:/usr", "/usr/bin:/bin", "/usr/lib:/lib", "/usr/lib64:/lib64"})
+  for (const char* mount : {"/usr:/usr", "/usr/bin:/bin", "/usr/lib:/lib", "/usr/lib64:/lib64"}) {
+    if (bare) break;
     words.push_back(fmt::format("--runner-arg=--ro-bind-mount={}", mount));
+  }
   words.push_back(directory_ + "/cache");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

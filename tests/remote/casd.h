@@ -16,8 +16,9 @@ class Casd {
  public:
   /// Where its programs are (CASEMATE_CASD); "": nobody said, and tests that want it skip.
   static std::string programs();
-  /// Starts it and waits until it listens. `jobs`: actions at a time.
-  explicit Casd(int jobs = 2);
+  /// Starts it and waits until it listens. `jobs`: actions at a time; `bare`: these see their input root alone, and not the host's
+  /// programs.
+  explicit Casd(int jobs = 2, bool bare = false);
   ~Casd();
   Casd(const Casd&) = delete;
   Casd& operator=(const Casd&) = delete;

@@ -1,0 +1,159 @@
+"""`casemate run --remote` on a real engine: what a person sees is what a cell gives, and what the engine can't do is told in a line."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+from engines import casd, start_casd  # noqa: F401  fixtures
+
+CASEMATE = os.environ.get("CASEMATE", str(pathlib.Path(__file__).resolve().parents[2] / "build" / "bin" / "casemate"))
+
+
+@pytest.fixture
+def run(casd, tmp_path):  # noqa: F811
+    def call(*words, environment=None, address=casd.address, **more):
+        remote = ["--remote", address] if address else []
+        more = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL, "cwd": tmp_path, **more}
+        return subprocess.run([CASEMATE, "run", *remote, *words], env={**os.environ, **(environment or {})}, **more)
+
+    return call
+
+
+def test_output_and_status(run):
+    done = run("--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "out\n", "err\n")
+    assert run("--", "sh", "-c", "kill -SEGV $$").returncode == 128 + signal.SIGSEGV
+    missing = run("--", "no-such-program")
+    assert missing.returncode == 127
+    assert "no-such-program" in missing.stderr
+
+
+def test_files_go_and_come_back(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.txt").write_text("a\n")
+    done = run("--inputs", "in", "--outputs", "out", "--", "sh", "-c", "pwd; cat in/a.txt; echo more >> in/a.txt; echo new > new; ln -s new link")
+    assert (done.returncode, done.stdout) == (0, "/app\na\n"), done.stderr
+    assert (tmp_path / "out/in/a.txt").read_text() == "a\nmore\n"
+    assert (tmp_path / "out/new").read_text() == "new\n"
+    assert os.readlink(tmp_path / "out/link") == "new"
+    assert (tmp_path / "in/a.txt").read_text() == "a\n"
+
+
+def test_stdin_and_arguments_of_any_bytes(run):
+    assert run("-i", "--", "cat", stdin=None, input="typed\n").stdout == "typed\n"
+    assert run("-e", "A=\udcff b", "--", "printenv", "A", errors="surrogateescape").stdout == "\udcff b\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "line", "status", "outcome"),
+    [
+        (["--timeout", "500ms"], "sleep 100", 124, "timed out"),
+        (["--cpu-time", "300ms"], "while :; do :; done", 124, "timed out"),
+        (["--output-limit", "1k"], "yes", 137, "output limit"),
+        (["--memory", "32m"], "dd if=/dev/zero of=/dev/null bs=200M count=1", 137, "out of memory"),
+        (["--pids-limit", "8"], "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; wait", 1, "too many processes"),
+    ],
+)
+def test_limits(run, flags, line, status, outcome):
+    done = run("--json", *flags, "--", "sh", "-c", line)
+    told = json.loads(done.stdout)
+    assert (told["outcome_word"], told["exit_status"], done.returncode) == (outcome, status, status), told
+
+
+def test_the_object_has_the_engines_times(run):
+    told = json.loads(run("--json", "--", "echo", "hi").stdout)
+    assert told["stdout"] == "hi\n"
+    assert told["remote"]["run_ms"] > 0
+    assert told["remote"]["sent_bytes"] > 100_000  # the witness
+    assert told["remote"]["attempts"] == 1
+    again = json.loads(run("--json", "--", "echo", "hi").stdout)
+    assert again["remote"]["sent_bytes"] < 10_000
+
+
+def test_a_deterministic_command_runs_once(run):
+    words = ["--cache", "--json", "--", "sh", "-c", "head -c 16 /dev/urandom | md5sum"]
+    first, second = (json.loads(run(*words).stdout) for _ in range(2))
+    assert (first["cached"], second["cached"]) == (False, True)
+    assert first["stdout"] == second["stdout"]
+
+
+def read_or_nothing(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_interrupted(casd, tmp_path):  # noqa: F811
+    words = [CASEMATE, "run", "--remote", casd.address, "--", "sleep", "1000"]
+    with subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        pids = pathlib.Path("/proc").glob("[0-9]*/cmdline")
+        deadline = time.monotonic() + 30
+        while not any(text.startswith(b"sleep\x001000\x00") for text in map(read_or_nothing, pids)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+            pids = pathlib.Path("/proc").glob("[0-9]*/cmdline")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT, said
+
+
+def test_an_engine_that_is_not_there(run):
+    done = run("--", "true", address="grpc://127.0.0.1:1")
+    assert done.returncode == 125
+    assert "127.0.0.1:1" in done.stderr
+    fell_back = run("--remote-fallback", "--", "echo", "here", address="grpc://127.0.0.1:1")
+    assert (fell_back.returncode, fell_back.stdout) == (0, "here\n"), fell_back.stderr
+    assert "run here" in fell_back.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--cpus", "1"], "--cpus"),
+        (["--read-only"], "--read-only"),
+        (["-v", "/tmp:/x"], "can't be mounted for writing"),
+        (["--cap-add", "NET_RAW"], "--cap-add"),
+        (["--remote-priority", "soon"], "--remote-priority 'soon'"),
+        (["--remote-image", "none"], "--remote-image 'none'"),
+        (["--remote-header", "secret"], "--remote-header: write NAME=VALUE"),
+        (["--remote-cert", "x.pem"], "belong together"),
+        (["--executor", "native"], "leave it or --remote out"),
+    ],
+)
+def test_what_can_not_be_is_told(run, flags, says):
+    done = run(*flags, "--", "true")
+    assert done.returncode == 125
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_variables_and_files_name_an_engine(casd, run, tmp_path):  # noqa: F811
+    told = json.loads(run("--json", "--", "true", address="", environment={"CASEMATE_REMOTE": casd.address}).stdout)
+    assert "remote" in told
+    (tmp_path / "casemate.toml").write_text(f'[remote]\naddress = "{casd.address}"\n[remote.properties]\nOSFamily = "linux"\n')
+    (tmp_path / "deep").mkdir()
+    told = json.loads(run("--json", "--", "true", address="", cwd=tmp_path / "deep").stdout)
+    assert "remote" in told
+    here = json.loads(run("--json", "--executor", "native", "--", "true", address="").stdout)
+    assert "remote" not in here
+    (tmp_path / "casemate.toml").write_text('[remote]\nadress = "x"\n')
+    wrong = run("--", "true", address="")
+    assert wrong.returncode == 125
+    assert "casemate.toml:2" in wrong.stderr
+
+
+def test_credentials_are_in_no_output(run, tmp_path):
+    (tmp_path / "token").write_text("s3cr3t-token\n")
+    words = ["--remote-header", "x-key=s3cr3t-header", "--remote-token-file", "token", "--json", "--", "true"]
+    done = run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    gone = run(*words, address="grpc://127.0.0.1:1")
+    for text in (done.stdout, done.stderr, gone.stdout, gone.stderr):
+        assert "s3cr3t" not in text
+    state = pathlib.Path(os.environ.get("CASEMATE_STATE_DIR", "/nonexistent"))
+    for path in state.rglob("*"):
+        assert not path.is_file() or b"s3cr3t" not in path.read_bytes()
