@@ -22,7 +22,6 @@
 namespace casemate {
 namespace {
 
-
 // Ends the daemons before the process does: destructors of statics would be too late for gtest's own.
 class EndOfDaemons : public testing::Environment {
  public:
