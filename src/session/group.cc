@@ -32,6 +32,7 @@ microseconds expected_time(const Unit& unit, const std::vector<SelectedTest>& te
 microseconds group_time(const std::deque<Unit>& queue, const std::vector<SelectedTest>& tests, std::size_t slots, microseconds most) {
   microseconds all{0};
   for (const Unit& unit : queue) all += expected_time(unit, tests);
+  most = std::max(most, microseconds(1));  // 0 is for no groups at all
   const auto at_a_time = most * static_cast<std::int64_t>(std::max<std::size_t>(slots, 1));
   const std::int64_t rounds = std::max<std::int64_t>((all + at_a_time - microseconds(1)) / at_a_time, 1);
   return all / (rounds * static_cast<std::int64_t>(std::max<std::size_t>(slots, 1))) + microseconds(1);

@@ -164,5 +164,6 @@ def test_coverage_is_that_of_cells(suite):
 def test_many_tests_of_many_files(suite):
     for file in range(12):
         suite.write(f"test_{file}.py", "import pytest\n@pytest.mark.parametrize('n', range(25))\ndef test_it(n): assert n\n")
+    assert suite("--group-time", 0, "test_1.py").status == 1  # no groups
     ended = suite("--group-time", 2)
-    assert list(ended.tests.values()).__len__() == 300 and sum(one["verdict"] == "failed" for one in ended.tests.values()) == 12, str(ended)[-2000:]
+    assert len(ended.tests) == 300 and sum(one["verdict"] == "failed" for one in ended.tests.values()) == 12, str(ended)[-2000:]

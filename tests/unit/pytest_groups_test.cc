@@ -57,6 +57,7 @@ TEST(PytestGroups, a_group_has_at_least_one_test_and_none_is_left_over) {
   for (const std::size_t size : groups) all += size;
   EXPECT_EQ(all, 5u);
   EXPECT_TRUE(sizes({}, tests, 8).empty());
+  EXPECT_GT(group_time(make_units(tests), tests, 0, 0s), 0us);
 }
 
 TEST(PytestGroups, a_test_without_a_past_counts_little) {
