@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "action/result_cache.h"
 #include "base/terminal.h"
 #include "base/units.h"
 #include "remote/changed_tree.h"
@@ -137,18 +138,31 @@ class RemoteRun {
       ending_.result.outcome = {Kind::setup_failed, action.error().errno_value, "prepare the action", action.error().what};
       return {};
     }
-    ending_.result.notes = action->notes;
-    TRY_ASSIGN(Execution execution, execute(*action));
-    std::vector<std::vector<std::string>> lower = std::move(action->collected_lower);
-    action->root.reset();
-    ending_.result.remote = times_of(execution);
-    ending_.result.remote->sent_bytes = sent_;
-    return take(execution, lower);
+    // An engine may have kept what is no result to keep (buildbox-casd: failures), and have lost parts of one that is.
+    TRY_ASSIGN(const bool taken, run_action(*action, job_.deterministic));
+    if (!taken) TRY(run_action(*action, false));
+    return {};
   }
 
-  Result<Execution> execute(const JobAction& action) {
+  // False: it was in the engine's cache, as something that is not to be taken from there.
+  Result<bool> run_action(const JobAction& action, bool may_be_cached) {
+    ending_ = {};
+    ending_.result.notes = action.notes;
+    gap_.clear();
+    TRY_ASSIGN(const Execution execution, execute(action, may_be_cached));
+    ending_.result.remote = times_of(execution);
+    ending_.result.remote->sent_bytes = sent_;
+    const bool from_cache = may_be_cached && execution.cached;
+    const auto report = take(execution);
+    if (from_cache && (!report || !*report || !why_not_kept(ending_.result).empty())) return false;
+    if (!report) return std::unexpected(report.error());
+    if (*report) collect(execution.result, **report, action.collected_lower);
+    return true;
+  }
+
+  Result<Execution> execute(const JobAction& action, bool may_be_cached) {
     const ExecutionOrder order{
-        .action = action.action.digest, .skip_cache = !job_.deterministic, .priority = ground_.priority, .deadline = ground_.deadline};
+        .action = action.action.digest, .skip_cache = !may_be_cached, .priority = ground_.priority, .deadline = ground_.deadline};
     for (int again = 0;; ++again) {
       Result<Execution> execution = fail(ErrorCode::internal, "");
       if (auto sent = ground_.sent.send(action, stop_)) {
@@ -169,33 +183,33 @@ class RemoteRun {
     return found == result.outputs.end() ? nullptr : &*found;
   }
 
-  Result<void> take(const Execution& execution, const std::vector<std::vector<std::string>>& lower) {
+  // All but the files; nothing if there is no word of the witness.
+  Result<std::optional<ActionReport>> take(const Execution& execution) {
     const ActionResultView& view = execution.result;
     take_output(Stream::out, view.out, view.out_digest);
     take_output(Stream::err, view.err, view.err_digest);
     const ActionOutput* told = output(view, kActionResult);
     if (!told || told->kind != ActionOutput::Kind::file) {
       ending_.result.outcome = without_word(execution);
-      return {};
+      return std::nullopt;
     }
     TRY_ASSIGN(const std::string bytes, ground_.engine.read(told->digest, kMostReportBytes, stop_));
     TRY_ASSIGN(ActionReport report, read_report(bytes));
     // No witness ends like that: it was killed, and what lies there is somebody else's word.
-    if (report.exit_code != view.exit_code) {
+    if (execution.status != 0 || exit_code_of(report) != view.exit_code) {
       ending_.result.outcome = without_word(execution);
-      return {};
+      return std::nullopt;
     }
     ending_.result.outcome = outcome_of(job_, report);
     ending_.result.resources = resources_of(report.job);
     ending_.result.exit_status = report.job.exec_errno ? std::optional(kNotExecuted) : report.job.exit_status;
     ending_.result.leftovers = report.job.leftovers;
     ending_.result.notes.insert(ending_.result.notes.end(), report.notes.begin(), report.notes.end());
-    ending_.turns = std::move(report.turns);
+    ending_.turns = report.turns;
     if (ending_.result.outcome.kind != Kind::setup_failed) look_for_gaps(ending_.turns);
     if (report.reports_cut) ending_.result.outcome = lost("the job reported more than is kept of that");
     if (job_.report) TRY(take_reports(view));
-    collect(view, report, lower);
-    return {};
+    return report;
   }
 
   // The engine's word alone: the action came to an end, the job's is not known.

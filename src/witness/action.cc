@@ -43,7 +43,6 @@ constexpr std::size_t kMostLeftovers = 16;
 constexpr std::uint64_t kMostReported = 256ull << 20;  // of descriptor 3
 constexpr int kReport = 3;
 constexpr auto kKillTime = std::chrono::seconds(10);
-constexpr int kLimitEnded = 124;
 constexpr int kNotStarted = 125;
 
 // What a child that could not become the job says to its parent.
@@ -75,7 +74,6 @@ class OrderedRun {
     switch (hindrance.step) {
       case Hindrance::execute:
         report_.job.exec_errno = hindrance.problem;
-        report_.exit_code = hindrance.problem == ENOENT ? 127 : 126;
         return false;
       case Hindrance::directory:
         return failed("change to the directory " + printable_name(order_.cwd), hindrance.problem, "");
@@ -136,7 +134,6 @@ class OrderedRun {
     report_.setup_step = std::move(step);
     report_.setup_errno = problem;
     report_.setup_detail = std::move(detail);
-    report_.exit_code = kNotStarted;
     return false;
   }
 
@@ -378,16 +375,11 @@ class OrderedRun {
   void decide() {
     if (report_.ended_for != EndedFor::nothing) {
       report_.job.leftovers.clear();
-      report_.exit_code = kLimitEnded;
-      return;
-    }
-    if (WIFSIGNALED(status_)) {
+    } else if (WIFSIGNALED(status_)) {
       report_.job.signal = WTERMSIG(status_);
-      report_.exit_code = 127;
-      return;
+    } else {
+      report_.job.exit_status = WEXITSTATUS(status_);
     }
-    report_.job.exit_status = WEXITSTATUS(status_);
-    report_.exit_code = std::min(WEXITSTATUS(status_), 127);
   }
 
   WitnessOrder order_;
@@ -436,7 +428,6 @@ int witness_action(const std::string& path) {
     run.report().setup_step = made.error().where;
     run.report().setup_errno = made.error().errno_value;
     run.report().setup_detail = made.error().what;
-    run.report().exit_code = kNotStarted;
   } else if (run.start()) {
     run.run();
   }
@@ -445,7 +436,7 @@ int witness_action(const std::string& path) {
   run.deliver(own->get());
   leave(run.report(), own->get());
   places->take_back();
-  return run.report().exit_code;
+  return exit_code_of(run.report());
 }
 
 }  // namespace casemate

@@ -1,5 +1,8 @@
 #include "witness/action_report.h"
 
+#include <algorithm>
+#include <cerrno>
+
 #include "base/terminal.h"
 #include "witness/packed.h"
 
@@ -100,6 +103,15 @@ bool get_change(PackedReader& reader, ChangedPath& change) {
 
 }  // namespace
 
+int exit_code_of(const ActionReport& report) {
+  constexpr int kNotKept = 124, kNotStarted = 125, kNotExecutable = 126, kNotFound = 127, kSignaled = 127;
+  if (!report.setup_step.empty()) return kNotStarted;
+  if (report.job.exec_errno) return *report.job.exec_errno == ENOENT ? kNotFound : kNotExecutable;
+  if (report.ended_for != EndedFor::nothing || !report.job.leftovers.empty() || report.reports_cut) return kNotKept;
+  if (report.job.signal) return kSignaled;
+  return std::min(report.job.exit_status.value_or(kSignaled), 127);
+}
+
 std::string report_bytes(const ActionReport& report) {
   PackedWriter writer;
   writer.text(kMark);
@@ -108,7 +120,6 @@ std::string report_bytes(const ActionReport& report) {
   writer.number(static_cast<std::uint64_t>(report.setup_errno));
   writer.text(report.setup_detail);
   writer.number(static_cast<std::uint64_t>(report.ended_for));
-  writer.number(static_cast<std::uint64_t>(report.exit_code));
   writer.number(report.turns.size());
   for (const ActionReport::Turn& turn : report.turns) {
     writer.number(turn.stream == Stream::out ? 1 : 2);
@@ -136,7 +147,6 @@ Result<ActionReport> read_report(std::string_view bytes) {
   const std::uint64_t ended_for = reader.number();
   if (ended_for > static_cast<std::uint64_t>(EndedFor::disk)) return none();
   report.ended_for = static_cast<EndedFor>(ended_for);
-  report.exit_code = static_cast<int>(reader.number() & 0xff);
   const std::uint64_t turns = reader.count(16);
   if (turns > kMostTurns) return none();
   for (std::uint64_t left = turns; left > 0; --left) {

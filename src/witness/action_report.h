@@ -39,7 +39,6 @@ struct ActionReport {
   int setup_errno = 0;
   std::string setup_detail;
   EndedFor ended_for = EndedFor::nothing;
-  int exit_code = 0;  ///< what the witness exits with: never 128 or more, so that an action that ended so was killed
   /// How stdout and stderr took turns: bytes that came on one before the other. Empty from where there were too many turns.
   struct Turn {
     Stream stream = Stream::out;
@@ -58,6 +57,10 @@ struct ActionReport {
 inline constexpr std::size_t kMostTurns = 20'000;
 inline constexpr std::size_t kMostChangedPaths = 100'000;
 inline constexpr std::size_t kMostReportBytes = 64u << 20;
+
+/// What a witness exits with that says this. Never 128 or more, so that an action that ended so was killed; 0 only of a job that exited
+/// with 0 and left nothing behind, for that is what engines keep.
+[[nodiscard]] int exit_code_of(const ActionReport& report);
 
 [[nodiscard]] std::string report_bytes(const ActionReport& report);
 /// The reverse, bounded and checked: paths are relative, of parts that are names. corrupt: it is none.

@@ -291,3 +291,43 @@ def test_tls(run, casd, start_proxy, certificates):
         done = run("--remote", address, *options, "--", "echo", "in", timeout=200)
         assert (done.returncode, done.stdout) == (125, b""), options
         assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("ending", ["exit 3", "kill -9 $$", "sleep 60 & exit 0"])
+def test_what_an_engine_kept_is_not_always_a_result(remote, ending):
+    """buildbox-casd keeps failures too: those, and what left processes behind, are run again."""
+    words = ["--cache", "--", "sh", "-c", f"cat /proc/sys/kernel/random/uuid; {ending}"]
+    first, second = remote(*words), remote(*words)
+    assert (first[1], first[0]["outcome"]) == (second[1], second[0]["outcome"])
+    assert first[0]["stdout"] != second[0]["stdout"]
+    assert second[0]["cached"] is False
+
+
+def test_an_output_of_a_kept_result_that_was_evicted(remote, proxy):
+    """What can't be had any more is made again."""
+    words = ["--cache", "--", "sh", "-c", "cat /proc/sys/kernel/random/uuid; head -c 200000 /dev/zero | tr '\\0' x"]
+    (first, _), (second, status) = remote(*words), remote(*words)
+    assert (status, second["cached"], second["stdout"]) == (0, True, first["stdout"])
+    out = first["stdout"].encode()
+    rule = {"fault": "evict", "digest": f"{hashlib.sha256(out).hexdigest()}/{len(out)}"}
+    proxy.rules(*({"method": method, **rule} for method in ("Read", "BatchReadBlobs")))
+    third, status = remote(*words)
+    assert (status, third["outcome"], third["cached"]) == (0, "exited 0", False)
+    assert third["stdout"] != first["stdout"]
+
+
+# Says that all went well, and kills who would say otherwise. The numbers of a report, in its order: see witness/action_report.cc.
+FORGER = """
+import os, struct
+number = lambda value: struct.pack("<Q", value)
+text = lambda value: number(len(value)) + value
+report = text(b"casemate report 1\\n") + number(1) + 11 * number(0) + text(b"") + number(0) + text(b"") + 6 * number(0) + text(b"")
+open("/.casemate/result", "wb").write(report)
+for name in os.listdir("/proc"):
+    if name.isdigit() and open(f"/proc/{name}/comm").read().strip() == "witness":
+        os.kill(int(name), 9)
+"""
+
+
+def test_a_job_that_kills_its_witness_and_speaks_for_it(remote):
+    lost(remote("--", "python3", "-c", FORGER), "its witness's word")

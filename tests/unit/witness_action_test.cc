@@ -130,6 +130,27 @@ TEST(ActionReport, of_hostile_bytes_is_none) {
   EXPECT_FALSE(read_report(report_bytes(ActionReport{})));  // says nothing of how it ended
 }
 
+TEST(ActionReport, fits_one_exit_code_only) {
+  ActionReport report;
+  report.job.exit_status = 0;
+  EXPECT_EQ(exit_code_of(report), 0);
+  report.reports_cut = true;
+  EXPECT_EQ(exit_code_of(report), 124);
+  report.reports_cut = false;
+  report.job.leftovers = {{7, "sleep"}};
+  EXPECT_EQ(exit_code_of(report), 124);  // for engines that keep what exits with 0
+  report.job.leftovers.clear();
+  report.ended_for = EndedFor::disk;
+  EXPECT_EQ(exit_code_of(report), 124);
+  report.job.exec_errno = ENOENT;
+  EXPECT_EQ(exit_code_of(report), 127);
+  report.setup_step = "start the job";
+  EXPECT_EQ(exit_code_of(report), 125);
+  report = {};
+  report.job.exit_status = 200;
+  EXPECT_EQ(exit_code_of(report), 127);
+}
+
 TEST_F(WitnessOfAction, passes_output_on_and_tells_the_status) {
   shell("echo out; sleep 0.05; echo err >&2; sleep 0.05; echo more; exit 3");
   const Ended ended = run();
@@ -139,7 +160,7 @@ TEST_F(WitnessOfAction, passes_output_on_and_tells_the_status) {
   EXPECT_EQ(WEXITSTATUS(ended.status), 3);
   ASSERT_TRUE(ended.report) << ended.report.error().what;
   EXPECT_EQ(ended.report->job.exit_status, 3);
-  EXPECT_EQ(ended.report->exit_code, 3);
+  EXPECT_EQ(exit_code_of(*ended.report), 3);
   const std::vector<ActionReport::Turn> turns = {{Stream::out, 4}, {Stream::err, 4}, {Stream::out, 5}};
   EXPECT_EQ(ended.report->turns, turns);
   EXPECT_GE(ended.report->job.wall_us, 100'000u);
