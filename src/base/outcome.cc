@@ -81,8 +81,10 @@ std::string words(const Outcome& outcome) {
     }
     case Outcome::Kind::setup_failed: {
       const char* name = strerrorname_np(outcome.code);
-      return fmt::format("setup failed ({}: {}{})", outcome.step, name ? name : std::to_string(outcome.code),
-                         outcome.detail.empty() ? "" : "; " + outcome.detail);
+      // Not all that hinders is the kernel's.
+      std::string why = outcome.code == 0 ? "" : name ? name : std::to_string(outcome.code);
+      if (!outcome.detail.empty()) why += (why.empty() ? "" : "; ") + outcome.detail;
+      return fmt::format("setup failed ({}{}{})", outcome.step, why.empty() ? "" : ": ", why);
     }
     default:
       return with_detail(word(outcome.kind), outcome.detail);

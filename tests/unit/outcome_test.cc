@@ -47,6 +47,8 @@ TEST(Outcome, speaks_in_words) {
 
 TEST(Outcome, unknown_numbers_are_printed_as_numbers) {
   EXPECT_EQ(words({.kind = Kind::signaled, .code = 200}), "signaled 200");
+  EXPECT_EQ(words({.kind = Kind::setup_failed, .step = "prepare", .detail = "no UTF-8"}), "setup failed (prepare: no UTF-8)");
+  EXPECT_EQ(words({.kind = Kind::setup_failed, .step = "prepare"}), "setup failed (prepare)");
   EXPECT_EQ(words({.kind = Kind::setup_failed, .code = 99999, .step = "exec"}), "setup failed (exec: 99999)");
 }
 
