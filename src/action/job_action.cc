@@ -100,20 +100,11 @@ class ActionWriter {
  private:
   void put(const std::string& place, decltype(PlacedInput::input) input) { placed_.push_back({place, std::move(input)}); }
 
-  // An overlay's layers: of ours in the store they never change, others are a project as it is now.
+  // An overlay's layers, or one directory of the host.
   Result<InputDirectoryPtr> tree(const std::vector<std::string>& lower) {
     if (lower.empty()) return empty_input();
-    const bool ours = !setting_.layers.empty() &&
-                      std::all_of(lower.begin(), lower.end(), [&](const std::string& path) { return path.starts_with(setting_.layers); });
-    Result<InputTree> made;
-    if (ours) {
-      made = trees_.layers(lower);
-    } else if (lower.size() == 1) {
-      made = trees_.directory(lower[0]);
-    } else {
-      InputTrees now(setting_.layers.empty() ? "" : setting_.layers.substr(0, setting_.layers.size() - sizeof "layers"));
-      made = now.layers(lower);
-    }
+    const bool plain = lower.size() == 1 && !trees_.is_kept(lower[0]);
+    auto made = plain ? trees_.directory(lower[0]) : trees_.layers(lower);
     if (!made) return std::unexpected(made.error());
     for (const std::string& line : made->left_out) made_.notes.push_back("not sent: " + printable_name(line));
     return made->top;

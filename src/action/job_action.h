@@ -19,7 +19,6 @@ struct ActionSetting {
   /// An image is the property container-image (Job::image, for engines that run containers) and not the input root.
   bool image_as_property = false;
   std::string witness;  ///< host path of casemate-witness
-  std::string layers;   ///< the store's directory of layers, whose trees never change: "/.../layers/"
   /// How much longer than the job's own limit on its time an action may take: for what the witness does before and after.
   std::chrono::milliseconds margin{std::chrono::minutes(2)};
 };

@@ -202,7 +202,6 @@ Result<std::unique_ptr<Executor>> make_remote_executor(Reactor& reactor, RemoteO
     TRY_ASSIGN(setting.witness, witness_program());
   }
   TRY_ASSIGN(Store store, Store::open());
-  setting.layers = store.directory() + "/layers/";
   TRY_ASSIGN(std::unique_ptr<Mailbox> mailbox, Mailbox::open(reactor));
   TRY_ASSIGN(std::unique_ptr<RemoteEngine> engine, connect(options));
   if (!engine->offer().executes)
