@@ -15,8 +15,11 @@ namespace {
 constexpr std::size_t kMostHost = 253;  // RFC 1035, 2.3.4
 constexpr std::string_view kForms = "expected grpc://HOST:PORT, grpcs://HOST:PORT, unix:/PATH or HOST:PORT";
 
+// A password that somebody put into it is in no message.
 std::unexpected<Error> bad_address(std::string_view address, std::string_view why) {
-  return fail(ErrorCode::invalid_input, fmt::format("remote engine '{}': {}", printable_line(address), why));
+  const std::size_t at = address.rfind('@');
+  const std::string shown = at == std::string_view::npos ? std::string(address) : "..." + std::string(address.substr(at));
+  return fail(ErrorCode::invalid_input, fmt::format("remote engine '{}': {}", printable_line(shown), why));
 }
 
 Result<RemoteEndpoint> unix_endpoint(std::string_view address, std::string_view path) {

@@ -65,6 +65,7 @@ TEST(RemoteEndpoint, what_is_none_says_why) {
     ASSERT_FALSE(endpoint) << text;
     EXPECT_EQ(endpoint.error().code, ErrorCode::invalid_input) << text;
     EXPECT_NE(endpoint.error().what.find(why), std::string::npos) << text << ": " << endpoint.error().what;
+    EXPECT_EQ(endpoint.error().what.find("secret"), std::string::npos) << text;
     for (const char byte : endpoint.error().what) EXPECT_GE(static_cast<unsigned char>(byte), ' ') << text;
   }
 }
