@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <limits>
 
@@ -61,7 +63,7 @@ std::string variable_name(std::string_view key) {
 // Where each word came from, for messages: --remote-priority, CASEMATE_REMOTE_PRIORITY, FILE:LINE.
 using Origins = std::map<std::string, std::string, std::less<>>;
 
-void add_variables(RemoteWords& words, Origins& origins) {
+Result<void> add_variables(RemoteWords& words, Origins& origins) {
   const auto value = [](const std::string& name) {
     const char* text = std::getenv(name.c_str());
     return std::string(text ? text : "");
@@ -84,8 +86,15 @@ void add_variables(RemoteWords& words, Origins& origins) {
     }
     if (!pairs.empty()) origins[std::string(setting.key)] = setting.variable;
   }
-  if (value("CASEMATE_REMOTE_FALLBACK") == "true") words.fallback = true;
+  const std::string fallback = value("CASEMATE_REMOTE_FALLBACK");
+  if (!fallback.empty() && fallback != "true" && fallback != "false")
+    return invalid(fmt::format("CASEMATE_REMOTE_FALLBACK '{}': must be true or false", printable_name(fallback)));
+  words.fallback |= fallback == "true";
+  return {};
 }
+
+// Whose file of settings: the user's own stands behind a project that has named the engine, or does not.
+enum class Whose : std::uint8_t { project, user, user_for_project };
 
 // A file's path is of the file's directory.
 std::string from_directory(const std::string& path, const std::string& file) {
@@ -136,8 +145,23 @@ void keep_secrets(RemoteWords& words, const toml::table& table, const std::strin
   words.key = before.key;
 }
 
+// A project may be somebody else's: its file names no secret but its own, lest any file of the user's be sent to any engine.
+Result<void> check_own_secrets(const RemoteWords& words, const RemoteWords& before, const std::string& file) {
+  std::error_code unknown;
+  const std::string own = std::filesystem::canonical(file, unknown).parent_path() / "";
+  for (const auto& [key, word] :
+       {std::pair("token-file", &RemoteWords::token_file), {"cert", &RemoteWords::certificate}, {"key", &RemoteWords::key}}) {
+    if (words.*word == before.*word) continue;
+    const auto path = std::filesystem::weakly_canonical(words.*word, unknown);
+    if (unknown || !path.native().starts_with(own))
+      return invalid(fmt::format("{}: {} '{}' is not below the file's directory: name it in ~/.config/casemate/casemate.toml, or by {}",
+                                 printable_name(file), key, printable_name(words.*word), variable_name(key)));
+  }
+  return {};
+}
+
 // False: there is no such file.
-Result<bool> add_file(RemoteWords& words, Origins& origins, const std::string& file, bool project_named_it) {
+Result<bool> add_file(RemoteWords& words, Origins& origins, const std::string& file, Whose whose) {
   if (::access(file.c_str(), F_OK) < 0) return false;
   TRY_ASSIGN(const std::string text, read_file(file, kLongestFile));
   const TomlFields fields(file, true);
@@ -148,7 +172,8 @@ Result<bool> add_file(RemoteWords& words, Origins& origins, const std::string& f
   if (!table) return fields.problem(*node, "remote must be a table");
   const RemoteWords before = words;
   TRY(add_table(words, origins, *table, fields, file));
-  if (project_named_it) keep_secrets(words, *table, before.address, before);
+  if (whose == Whose::project) TRY(check_own_secrets(words, before, file));
+  if (whose == Whose::user_for_project) keep_secrets(words, *table, before.address, before);
   return true;
 }
 
@@ -156,16 +181,16 @@ Result<void> add_files(RemoteWords& words, Origins& origins, const std::string& 
   TRY_ASSIGN(const std::vector<std::string> above, upwards_from(directory));
   const bool named = !words.address.empty();
   for (const std::string& each : above) {
-    TRY_ASSIGN(const bool found, add_file(words, origins, (each == "/" ? "" : each) + "/casemate.toml", false));
+    TRY_ASSIGN(const bool found, add_file(words, origins, (each == "/" ? "" : each) + "/casemate.toml", Whose::project));
     if (found) break;
   }
-  const bool by_project = !named && !words.address.empty();
+  const Whose own = !named && !words.address.empty() ? Whose::user_for_project : Whose::user;
   const char* configuration = std::getenv("XDG_CONFIG_HOME");
   const char* home = std::getenv("HOME");
   if (configuration && *configuration == '/') {
-    TRY(add_file(words, origins, std::string(configuration) + "/casemate/casemate.toml", by_project));
+    TRY(add_file(words, origins, std::string(configuration) + "/casemate/casemate.toml", own));
   } else if (home && *home == '/') {
-    TRY(add_file(words, origins, std::string(home) + "/.config/casemate/casemate.toml", by_project));
+    TRY(add_file(words, origins, std::string(home) + "/.config/casemate/casemate.toml", own));
   }
   return {};
 }
@@ -262,7 +287,7 @@ void declare_remote_options(CLI::App& app, RemoteWords& words) {
 Result<std::optional<RemoteChoice>> remote_choice(const RemoteWords& typed, const std::string& directory) {
   RemoteWords words = typed;
   Origins origins;
-  add_variables(words, origins);
+  TRY(add_variables(words, origins));
   TRY(add_files(words, origins, directory));
   if (words.address.empty()) return std::nullopt;
   return meaning(words, origins);

@@ -74,7 +74,9 @@ Result<void> OrderedPlaces::make(const WitnessOrder& order) {
     fresh_.push_back(fresh.path);
   }
   // A working directory in a place of the worker's that can't be made is told when the job can't change to it.
-  if (::access(order.cwd.c_str(), F_OK) < 0) (void)make_directories(order.cwd, 0755);
+  if (::access(order.cwd.c_str(), F_OK) == 0 || make_directories(order.cwd, 0755) != 0) return {};
+  const auto holds = [&](const std::string& path) { return order.cwd.starts_with(path + "/"); };
+  if (std::none_of(fresh_.begin(), fresh_.end(), holds)) fresh_.push_back(order.cwd);
   return {};
 }
 

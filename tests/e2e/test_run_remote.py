@@ -146,6 +146,37 @@ def test_variables_and_files_name_an_engine(casd, run, tmp_path):  # noqa: F811
     assert "casemate.toml:2" in wrong.stderr
 
 
+def test_a_project_names_no_secret_that_is_not_its_own(casd, run, tmp_path):  # noqa: F811
+    """Its casemate.toml may be somebody else's, and the engine that it names too."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (tmp_path / "token").write_text("s3cr3t-token\n")
+    (project / "own").write_text("own-token\n")
+    (project / "link").symlink_to("../token")
+    for name, status in ((tmp_path / "token", 125), ("../token", 125), ("link", 125), ("own", 0)):
+        (project / "casemate.toml").write_text(f'[remote]\naddress = "{casd.address}"\ntoken-file = "{name}"\n')
+        done = run("--", "true", address="", cwd=project)
+        assert done.returncode == status, (name, done.stderr)
+        assert status == 0 or "is not below the file's directory" in done.stderr
+
+
+def test_a_password_in_an_address_is_in_no_message(run):
+    for address in ("grpc://me:s3cr3t@127.0.0.1:1", "http://me:s3cr3t@127.0.0.1:1", "grpc://me:s3cr3t@127.0.0.1"):
+        done = run("--json", "--", "true", address=address)
+        assert (done.returncode, "s3cr3t" in done.stdout + done.stderr) == (125, False)
+
+
+def test_a_switch_that_is_neither_on_nor_off(run):
+    done = run("--", "true", environment={"CASEMATE_REMOTE_FALLBACK": "maybe"})
+    assert done.returncode == 125
+    assert "CASEMATE_REMOTE_FALLBACK 'maybe': must be true or false" in done.stderr
+
+
+def test_the_disk_limit_counts_the_working_directory(run):
+    done = run("--json", "--disk", "1m", "--", "sh", "-c", "for i in 1 2 3 4; do head -c 500000 /dev/urandom > $i; done")
+    assert json.loads(done.stdout)["outcome"].startswith("disk limit"), done.stdout
+
+
 def test_credentials_are_in_no_output(run, tmp_path):
     (tmp_path / "token").write_text("s3cr3t-token\n")
     words = ["--remote-header", "x-key=s3cr3t-header", "--remote-token-file", "token", "--json", "--", "true"]
