@@ -166,6 +166,11 @@ Result<CommandToken> classify_argument(const OptionTable& table, const std::stri
   if (text.size() < 2 || text[0] != '-') return CommandToken{Kind::value, text};
   for (std::size_t i = 0; i < table.size(); ++i) {
     if (text == table[i].alias) return CommandToken{Kind::option, text, i};
+    if (const std::string joined = std::string(table[i].alias) + "="; joined.starts_with("--") && text.starts_with(joined)) {
+      CommandToken token{Kind::option, text, i};
+      token.attached = text.substr(joined.size());
+      return token;
+    }
   }
   if (text[1] == '-') return classify_long(table, text, quote);
   for (std::size_t i = 0; i < table.size(); ++i) {

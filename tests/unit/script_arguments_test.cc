@@ -110,5 +110,26 @@ TEST(ScriptArguments, a_lock_file_is_named_after_an_equals_sign_or_not_at_all) {
   EXPECT_EQ(problem({"--script", "s.py", "--reqs", "r.txt", "--lock", "my.lock"}), "unrecognized arguments: my.lock");
 }
 
+TEST(ScriptArguments, an_engine_is_named_by_our_words_and_bazels) {
+  const auto request = parsed({"--remote", "grpc://h:1", "--remote-header", "A=b", "--remote_header=c=d", "--tls_certificate", "ca.pem",
+                               "--remote-priority", "-3", "--remote-fallback"});
+  ASSERT_TRUE(request.remote);
+  EXPECT_EQ(request.executor, "remote");
+  EXPECT_EQ(request.remote->address, "grpc://h:1");
+  EXPECT_EQ(request.remote->headers, (std::vector<std::pair<std::string, std::string>>{{"a", "b"}, {"c", "d"}}));
+  EXPECT_EQ(request.remote->ca, "ca.pem");
+  EXPECT_EQ(request.remote->priority, -3);
+  EXPECT_TRUE(request.remote->fallback);
+}
+
+TEST(ScriptArguments, an_engine_that_can_not_be_meant_is_refused) {
+  EXPECT_EQ(problem({"--script", "s", "--reqs", "r", "--executor", "docker", "--remote", "grpc://h:1"}),
+            "--executor docker runs nothing on a remote engine: leave it or --remote out");
+  EXPECT_EQ(problem({"--script", "s", "--reqs", "r", "--remote", "grpc://h:1", "--remote-image", "property"}),
+            "a script's image is sent with its packages: leave --remote-image property out");
+  EXPECT_EQ(problem({"--script", "s", "--reqs", "r", "--remote", "grpc://h:1", "--remote-priority", "x"}),
+            "--remote-priority 'x' is not a whole number");
+}
+
 }  // namespace
 }  // namespace casemate

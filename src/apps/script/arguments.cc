@@ -6,6 +6,25 @@
 #include "apps/script/options.h"
 
 namespace casemate {
+namespace {
+
+// As for `casemate run`; a script's environment is made here, so it needs to be known what it runs on.
+Result<void> choose_engine(ScriptRequest& request) {
+  if (request.executor_chosen && request.executor != "remote") {
+    if (request.remote_words.address.empty()) return {};
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--executor {} runs nothing on a remote engine: leave it or --remote out", request.executor));
+  }
+  TRY_ASSIGN(request.remote, remote_choice(request.remote_words, "."));
+  if (!request.remote && request.executor_chosen)
+    return fail(ErrorCode::invalid_input, "--executor remote needs an engine: --remote ADDRESS");
+  if (request.remote && request.remote->image_as_property)
+    return fail(ErrorCode::not_supported, "a script's image is sent with its packages: leave --remote-image property out");
+  if (request.remote) request.executor = "remote";
+  return {};
+}
+
+}  // namespace
 
 ScriptRequest::ScriptRequest() : limits(default_script_limits()) {}
 
@@ -25,7 +44,10 @@ Result<ParsedArguments> parse_script_arguments(const std::vector<std::string>& a
     parsed.action = read.ended_by == "--help" ? ParsedArguments::Action::help : ParsedArguments::Action::version;
     return parsed;
   }
-  if (read.unrecognized.empty()) return parsed;
+  if (read.unrecognized.empty()) {
+    TRY(choose_engine(parsed.request));
+    return parsed;
+  }
   std::vector<std::string_view> words;
   for (const CommandToken& token : read.unrecognized) words.push_back(token.text);
   return fail(ErrorCode::invalid_input, fmt::format("unrecognized arguments: {}", fmt::join(words, " ")));

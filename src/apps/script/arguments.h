@@ -9,6 +9,7 @@
 
 #include "casemate/job.h"
 #include "casemate/result.h"
+#include "command/remote_options.h"
 #include "image/pull.h"
 #include "image/reference.h"
 #include "report/table.h"
@@ -27,8 +28,11 @@ struct ScriptRequest {
   std::string python_version;           ///< "": the python3 first on PATH
   std::optional<ImageReference> image;  ///< unset: the host, or an image for a version that the host lacks
   PullOptions pull;
-  std::string lock;  ///< the file that pins tags to digests; "": none
-  std::string executor = "native";
+  std::string lock;                 ///< the file that pins tags to digests; "": none
+  std::string executor = "native";  ///< native, docker, remote
+  bool executor_chosen = false;     ///< --executor was typed
+  RemoteWords remote_words;
+  std::optional<RemoteChoice> remote;  ///< the engine of "remote"
   std::string results = "results";
   std::map<std::string, std::string> environment;  ///< --env, over what the script gets anyway
   Limits limits;
@@ -51,7 +55,8 @@ struct ParsedArguments {
 /// options, several values after --inputs; a beginning that is unambiguous among py_test_runner's own options keeps its meaning whatever we
 /// added. Ours on top:
 /// --inputs may be repeated and adds up, and --script-args takes the next argument even if it begins with a dash, unless that is an option.
-/// Fails with invalid_input; `what` is the line that argparse would print after "error: ".
+/// An engine that --executor does not name is one that --remote, a variable or casemate.toml names (remote_choice()).
+/// Fails with invalid_input, or not_supported; `what` is the line that argparse would print after "error: ".
 Result<ParsedArguments> parse_script_arguments(const std::vector<std::string>& arguments);
 
 /// Whether --json-output is among `arguments`, also when they can't be parsed: a machine that asked for an object gets one.

@@ -80,6 +80,7 @@ void Console::done(std::string_view text) {
 }
 
 void Console::output(Stream stream, std::string_view bytes) {
+  heard_ = true;
   if (json_) return;
   clear_live();
   (stream == Stream::out ? out_ : err_).add(bytes);

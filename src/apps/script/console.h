@@ -24,6 +24,8 @@ class Console : public JobListener {
   void forget_progress();
   /// The script's output.
   void output(Stream stream, std::string_view bytes) override;
+  /// Whether any of it came.
+  [[nodiscard]] bool heard() const { return heard_; }
   std::size_t backlog() override { return out_.backlog() + err_.backlog(); }
   /// Error or summary, with what the installer said if it failed.
   void conclude(const ScriptReport& report);
@@ -43,6 +45,7 @@ class Console : public JobListener {
   LiveOutput err_;
   std::string last_progress_;
   bool live_line_ = false;
+  bool heard_ = false;
 };
 
 }  // namespace casemate

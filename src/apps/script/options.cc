@@ -58,7 +58,25 @@ Result<void> store_access(ScriptRequest& request, const std::string& value) {
 }
 
 Result<void> store_executor(ScriptRequest& request, const std::string& value) {
-  TRY_ASSIGN(request.executor, read_choice<std::string_view>(value, {{"native", "native"}, {"docker", "docker"}}));
+  TRY_ASSIGN(request.executor, read_choice<std::string_view>(value, {{"native", "native"}, {"docker", "docker"}, {"remote", "remote"}}));
+  request.executor_chosen = true;
+  return {};
+}
+
+template <std::string RemoteWords::* member>
+Result<void> store_remote(ScriptRequest& request, const std::string& value) {
+  request.remote_words.*member = value;
+  return {};
+}
+
+template <std::vector<std::string> RemoteWords::* member>
+Result<void> store_remote_pair(ScriptRequest& request, const std::string& value) {
+  (request.remote_words.*member).push_back(value);
+  return {};
+}
+
+Result<void> store_fallback(ScriptRequest& request, const std::string&) {
+  request.remote_words.fallback = true;
   return {};
 }
 
@@ -194,9 +212,71 @@ constexpr ScriptOption kOptions[] = {
      store_environment},
     {{.name = "--executor",
       .metavar = "WHO",
-      .help = "native: cells made by casemate (default). docker: containers of a Docker Engine or podman.",
+      .help = "native: cells made by casemate (default). docker: containers of a Docker Engine or podman. remote: a remote execution "
+              "engine (--remote).",
       .ours = true},
      store_executor},
+    {{.name = "--remote",
+      .metavar = "ADDRESS",
+      .help = "Run the script on this remote execution engine (REAPI v2): grpc://HOST:PORT, grpcs://HOST:PORT, unix:/PATH.",
+      .alias = "--remote_executor",
+      .ours = true},
+     store_remote<&RemoteWords::address>},
+    {{.name = "--remote-cache",
+      .metavar = "ADDRESS",
+      .help = "The engine's storage, if that has another address.",
+      .alias = "--remote_cache",
+      .ours = true},
+     store_remote<&RemoteWords::cache>},
+    {{.name = "--remote-instance",
+      .metavar = "NAME",
+      .help = "Instance name of the engine.",
+      .alias = "--remote_instance_name",
+      .ours = true},
+     store_remote<&RemoteWords::instance>},
+    {{.name = "--remote-header",
+      .metavar = "NAME=VALUE",
+      .help = "A header of each call. May be repeated.",
+      .alias = "--remote_header",
+      .ours = true},
+     store_remote_pair<&RemoteWords::headers>},
+    {{.name = "--remote-property",
+      .metavar = "NAME=VALUE",
+      .help = "A platform property of the worker. May be repeated.",
+      .alias = "--remote_default_exec_properties",
+      .ours = true},
+     store_remote_pair<&RemoteWords::properties>},
+    {{.name = "--remote-priority",
+      .metavar = "N",
+      .help = "Less is sooner. Default: 0.",
+      .alias = "--remote_execution_priority",
+      .ours = true,
+      .takes_dashes = true},
+     store_remote<&RemoteWords::priority>},
+    {{.name = "--remote-timeout",
+      .metavar = "TIME",
+      .help = "Of the execution, the wait in the engine's queue included.",
+      .alias = "--remote_timeout",
+      .ours = true},
+     store_remote<&RemoteWords::timeout>},
+    {{.name = "--remote-ca",
+      .metavar = "FILE",
+      .help = "PEM of who may sign for the engine. Default: the system's.",
+      .alias = "--tls_certificate",
+      .ours = true},
+     store_remote<&RemoteWords::ca>},
+    {{.name = "--remote-cert", .metavar = "FILE", .help = "PEM of our own certificate.", .alias = "--tls_client_certificate", .ours = true},
+     store_remote<&RemoteWords::certificate>},
+    {{.name = "--remote-key", .metavar = "FILE", .help = "PEM of its key.", .alias = "--tls_client_key", .ours = true},
+     store_remote<&RemoteWords::key>},
+    {{.name = "--remote-token-file", .metavar = "FILE", .help = "Bearer token: its first line.", .ours = true},
+     store_remote<&RemoteWords::token_file>},
+    {{.name = "--remote-image",
+      .metavar = "HOW",
+      .help = "root: an image is sent as the input root (default, and all there is).",
+      .ours = true},
+     store_remote<&RemoteWords::image>},
+    {{.name = "--remote-fallback", .values = Values::none, .help = "What the engine can't run is run here.", .ours = true}, store_fallback},
     {{.name = "--quiet",
       .values = Values::none,
       .help = "No progress and no summary, only the script's output and errors.",

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "action/job_action.h"
 #include "apps/script/container_run.h"
 #include "apps/script/interpreter_root.h"
 #include "apps/script/results.h"
@@ -19,7 +20,9 @@
 #include "engine/run_job.h"
 #include "image/environment.h"
 #include "image/image_interpreter.h"
+#include "remote/engine.h"
 #include "report/pull_progress.h"
+#include "report/result_json.h"
 #include "report/table.h"
 #include "store/history.h"
 #include "store/store.h"
@@ -71,6 +74,8 @@ class ScriptRun {
     report.results = results_.directory;
     results_.lock.reset();  // all that comes has come: the next run may begin
     if (staged_) report.notes.insert(report.notes.begin(), staged_->skipped.begin(), staged_->skipped.end());
+    report.notes.insert(report.notes.end(), engine_notes_.begin(), engine_notes_.end());
+    if (!fallback_note_.empty()) report.notes.push_back(fallback_note_);
     if (python_) report.notes.insert(report.notes.begin(), python_->notes.begin(), python_->notes.end());
     report.timings = timings_;
     report.timings.emplace_back("total", since(start_));
@@ -80,6 +85,7 @@ class ScriptRun {
   /// What only later runs profit from, after the result is out: the modules of a new environment compiled, without which each start would
   /// do it again.
   void prepare_later_runs() {
+    if (request_.remote) return;  // the times that compiled modules are known by are not sent
     if (!environment_ || environment_->bytecode || environment_->installer == "none" || !engine_ || engine_->cancelled_by_signal() != 0)
       return;
     console_.progress("environment: compiling its modules for later runs");
@@ -97,10 +103,12 @@ class ScriptRun {
   using Attempted = std::expected<T, ScriptReport>;
 
   Attempted<ScriptReport> attempt() {
-    if (auto there = need_executor(request_.executor); !there) return std::unexpected(daemon_failure(there.error()));
+    if (auto there = need_executor(request_.executor); !there)
+      return request_.remote ? internal(there.error()) : std::unexpected(daemon_failure(there.error()));
     if (auto done = stage(); !done) return std::unexpected(std::move(done.error()));
     if (auto done = open_engine(); !done) return std::unexpected(std::move(done.error()));
-    if (request_.executor != "native") return elsewhere();
+    if (auto done = reach_remote(); !done) return std::unexpected(std::move(done.error()));
+    if (request_.executor == "docker") return elsewhere();
     if (auto done = empty_results(); !done) return std::unexpected(std::move(done.error()));
     auto environment = make();
     if (!environment) return std::unexpected(std::move(environment.error()));
@@ -132,6 +140,32 @@ class ScriptRun {
     engine_ = std::move(*engine);
     if (auto watching = engine_->cancel_on_signals(); !watching) return internal(watching.error());
     return {};
+  }
+
+  // Before anything is emptied or made: what can't run there is told at once. Only the script runs there.
+  Attempted<void> reach_remote() {
+    if (!request_.remote) return {};
+    Job job;
+    job.argv = {"python3"};
+    job.limits = request_.limits;
+    if (auto suits = check_action_job(job, {}); !suits) return internal(suits.error());
+    const auto start = Clock::now();
+    ExecutorChoice choice{.name = "remote", .remote = request_.remote};
+    choice.progress = [this](std::string_view line) { engine_notes_.emplace_back(line); };
+    if (auto added = add_executor(*engine_, choice); added) {
+      script_executor_ = "remote";
+    } else if (request_.remote->fallback && added.error().where == kRemoteUnusable) {
+      fall_back(added.error().what);
+    } else {
+      return internal(added.error());
+    }
+    timings_.emplace_back("connect", since(start));
+    return {};
+  }
+
+  void fall_back(const std::string& why) {
+    script_executor_.clear();
+    fallback_note_ = fmt::format("run here, not on the remote engine: {}", why);
   }
 
   // All of it by another executor.
@@ -231,6 +265,7 @@ class ScriptRun {
     job.limits = request_.limits;
     job.collect = {"/app"};
     job.collect_to = results_.directory;
+    job.executor = script_executor_;
     return job;
   }
 
@@ -242,7 +277,13 @@ class ScriptRun {
     std::string work = fmt::format("script\n{}\n{}\n", environment.key, request_.script);
     for (const std::string& argument : request_.script_arguments) work += argument + '\0';
     key_ = sha256_hex(work);
-    auto result = engine_->run(std::move(*job), &console_);
+    auto result = engine_->run(*job, &console_);
+    const bool lost = result && result->outcome.kind == Outcome::Kind::lost;
+    if (lost && !script_executor_.empty() && request_.remote->fallback && !console_.heard()) {
+      fall_back(result->outcome.detail);
+      job->executor.clear();
+      result = engine_->run(*job, &console_);
+    }
     timings_.emplace_back("run", since(start));
     if (!result) return internal(explained(result.error()));
     timings_.emplace_back("script", result->resources.wall);
@@ -252,6 +293,9 @@ class ScriptRun {
     const bool no_gateway =
         report.result->outcome.kind == Outcome::Kind::setup_failed && report.result->outcome.step.find("gateway") != std::string::npos;
     if (no_gateway) report.message += kChooseNetwork;
+    if (!script_executor_.empty() && report.result->outcome.kind == Outcome::Kind::setup_failed)
+      report.message = fmt::format("The script could not be started on the remote engine: {}.{}", words(report.result->outcome),
+                                   image_ ? "" : kWorkersPython);
     return report;
   }
 
@@ -264,6 +308,8 @@ class ScriptRun {
   static constexpr std::string_view kChooseNetwork =
       " (a script's network is `outbound` unless you choose: --network none needs no gateway and cuts it off, --network host gives it this "
       "host's)";
+
+  static constexpr std::string_view kWorkersPython = " Without --image a worker needs the Python that this host has, at the same path.";
 
   const ScriptRequest& request_;
   Console& console_;
@@ -278,6 +324,9 @@ class ScriptRun {
   std::optional<ImageSummary> image_;
   Results results_;
   std::string key_;
+  std::string script_executor_;            // Job::executor of the script
+  std::vector<std::string> engine_notes_;  // what the executor had to say when it was made
+  std::string fallback_note_;
   bool begun_ = false;
   std::vector<std::pair<std::string_view, std::chrono::microseconds>> timings_;
 };
@@ -301,6 +350,7 @@ void record(const ScriptRequest& request, const ScriptReport& report, const std:
     run.cpu_us = (result.resources.user_cpu + result.resources.system_cpu).count();
     run.peak_memory_bytes = result.resources.peak_memory_bytes;
     details["captured"] = captured_files(result).size();
+    if (result.remote) details["remote"] = remote_json(*result.remote);
   } else {
     run.outcome = word(report.reason == "interrupted" ? Outcome::Kind::cancelled : Outcome::Kind::setup_failed);
     run.wall_us = report.timings.empty() ? 0 : report.timings.back().second.count();  // the total
