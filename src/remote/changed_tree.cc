@@ -19,8 +19,10 @@ namespace {
 
 timespec time_of(std::int64_t nanoseconds) {
   constexpr std::int64_t kSecond = 1'000'000'000;
-  const std::int64_t rest = (nanoseconds % kSecond + kSecond) % kSecond;
-  return {static_cast<time_t>((nanoseconds - rest) / kSecond), static_cast<long>(rest)};
+  const std::int64_t rest = nanoseconds % kSecond;
+  const std::int64_t whole = nanoseconds / kSecond;
+  return rest < 0 ? timespec{static_cast<time_t>(whole - 1), static_cast<long>(rest + kSecond)}
+                  : timespec{static_cast<time_t>(whole), static_cast<long>(rest)};
 }
 
 // One place's writable layer, as the job would have left it.

@@ -51,7 +51,7 @@ void get_job(PackedReader& reader, WitnessReport& job) {
   job.signal = get_small(reader, 127);
   job.exec_errno = get_small(reader, 4095);
   for (std::uint64_t* value : {&job.wall_us, &job.user_cpu_us, &job.system_cpu_us, &job.major_faults, &job.minor_faults})
-    *value = reader.number() & (~0ull >> 1);
+    *value = std::min(reader.number(), kMostTold);
   job.peak_memory_bytes = get_optional(reader);
   job.peak_pids = get_optional(reader);
   job.disk_full = reader.number() != 0;

@@ -15,6 +15,9 @@
 
 namespace casemate {
 
+/// Most that is believed of a time in microseconds (285 years) or of a number of faults: sums of them, nanoseconds and doubles hold it.
+inline constexpr std::uint64_t kMostTold = 1ull << 53;
+
 /// What a witness said. It lives in the container: what it says of a job is believed as much as the job's own exit status.
 struct WitnessReport {
   /// The session (setsid(2)) of the command's processes, a pid of the container; negative: its leader is the witness, not one of them.

@@ -60,13 +60,13 @@ void WitnessReport::hear(std::string_view line) {
     if (key == "exit") exit_status = static_cast<int>(number(value) & 0xff);
     if (key == "signal") signal = static_cast<int>(number(value) & 0x7f);
     if (key == "exec") exec_errno = static_cast<int>(number(value) & 0xfff);
-    if (key == "wall") wall_us = number(value);
-    if (key == "user") user_cpu_us = number(value);
-    if (key == "system") system_cpu_us = number(value);
+    if (key == "wall") wall_us = std::min(number(value), kMostTold);
+    if (key == "user") user_cpu_us = std::min(number(value), kMostTold);
+    if (key == "system") system_cpu_us = std::min(number(value), kMostTold);
     if (key == "memory") peak_memory_bytes = number(value);
     if (key == "pids") peak_pids = number(value);
-    if (key == "major") major_faults = number(value);
-    if (key == "minor") minor_faults = number(value);
+    if (key == "major") major_faults = std::min(number(value), kMostTold);
+    if (key == "minor") minor_faults = std::min(number(value), kMostTold);
     if (key == "oom") oom_kills = number(value);
     if (key == "refused") pids_refused = number(value);
     if (key == "full") disk_full = true;

@@ -151,6 +151,20 @@ TEST(ActionReport, fits_one_exit_code_only) {
   EXPECT_EQ(exit_code_of(report), 127);
 }
 
+// Whoever adds the times up must not leave what a number holds.
+TEST(ActionReport, tells_no_time_without_end) {
+  ActionReport report;
+  report.job.exit_status = 0;
+  report.job.wall_us = report.job.user_cpu_us = report.job.system_cpu_us = report.job.major_faults = ~0ull;
+  const auto read = read_report(report_bytes(report));
+  ASSERT_TRUE(read);
+  for (const std::uint64_t told : {read->job.wall_us, read->job.user_cpu_us, read->job.system_cpu_us, read->job.major_faults})
+    EXPECT_EQ(told, kMostTold);
+  WitnessReport heard;
+  heard.hear("wall=18446744073709551615 user=9223372036854775807 system=9223372036854775807 minor=18446744073709551615");
+  for (const std::uint64_t told : {heard.wall_us, heard.user_cpu_us, heard.system_cpu_us, heard.minor_faults}) EXPECT_EQ(told, kMostTold);
+}
+
 TEST_F(WitnessOfAction, passes_output_on_and_tells_the_status) {
   shell("echo out; sleep 0.05; echo err >&2; sleep 0.05; echo more; exit 3");
   const Ended ended = run();
