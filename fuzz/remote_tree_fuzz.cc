@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include <google/protobuf/stubs/logging.h>
+
 #include "action/messages.h"
 #include "remote/action_result.h"
 #include "remote/engine.h"
@@ -27,6 +29,12 @@ void check(const InputDirectory& directory, std::size_t depth) {
 }
 
 }  // namespace
+
+// What it says of each text that is no UTF-8 would be most of the time.
+extern "C" int LLVMFuzzerInitialize(int* /*count*/, char*** /*words*/) {
+  google::protobuf::SetLogHandler(nullptr);
+  return 0;
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto read = RemoteEngine::read_tree(std::string_view(reinterpret_cast<const char*>(data), size));
