@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <optional>
 
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 
 #include "base/terminal.h"
 #include "engine/lower.h"
+#include "sys/fd.h"
 #include "sys/path.h"
 
 namespace casemate {
@@ -109,6 +111,61 @@ int leave_hole(int fd, std::uint64_t size) {
   return ::ftruncate(fd, static_cast<off_t>(std::min(size, most))) < 0 ? errno : 0;
 }
 
+/// Contents of changed files: small ones many at a time, for each turn costs the way there and back.
+class ChangedContents {
+ public:
+  ChangedContents(const ActionReport& report, const InputDirectoryPtr& contents, RemoteEngine& engine, const std::stop_token& stop)
+      : report_(report), contents_(contents), engine_(engine), stop_(stop) {}
+
+  /// nullptr: the engine has none of that change.
+  [[nodiscard]] const BlobDigest* digest(const ChangedPath& change) const {
+    if (!contents_ || change.kind != ChangedPath::Kind::file) return nullptr;
+    const auto found = contents_->files.find(std::to_string(change.number));
+    return found == contents_->files.end() ? nullptr : &found->second.blob.digest;
+  }
+
+  /// `change` is one of the report's, in their order.
+  Result<void> write(int fd, const ChangedPath& change, const BlobDigest& blob) {
+    if (blob.size > kSmall) return engine_.read_to(fd, blob, stop_);
+    const auto index = static_cast<std::size_t>(&change - report_.changes.data());
+    if (index >= end_ || index < begin_) take_turn(index);
+    const auto got = turn_.find(index);
+    return got == turn_.end() ? engine_.read_to(fd, blob, stop_) : write_all(fd, got->second);
+  }
+
+ private:
+  static constexpr std::uint64_t kSmall = 64u << 10;
+  static constexpr std::uint64_t kTurn = 4u << 20;  // bytes held at a time
+  static constexpr std::size_t kMostInTurn = 1000;
+
+  // What comes next of the same place. One that can't be had must not cost the others: then each is asked for alone.
+  void take_turn(std::size_t from) {
+    turn_.clear();
+    std::vector<BlobDigest> wanted;
+    std::vector<std::size_t> indexes;
+    std::uint64_t bytes = 0;
+    begin_ = end_ = from;
+    for (; end_ < report_.changes.size() && wanted.size() < kMostInTurn; ++end_) {
+      const ChangedPath& change = report_.changes[end_];
+      const BlobDigest* blob = change.place == report_.changes[from].place ? digest(change) : nullptr;
+      if (!blob || blob->size > kSmall) continue;
+      if (bytes + blob->size > kTurn) break;
+      bytes += blob->size;
+      wanted.push_back(*blob);
+      indexes.push_back(end_);
+    }
+    auto read = engine_.read(wanted, kTurn, stop_);
+    for (std::size_t i = 0; read && i < indexes.size(); ++i) turn_[indexes[i]] = std::move((*read)[i]);
+  }
+
+  const ActionReport& report_;
+  const InputDirectoryPtr& contents_;
+  RemoteEngine& engine_;
+  const std::stop_token& stop_;
+  std::size_t begin_ = 0, end_ = 0;  // the changes that the turn is of
+  std::map<std::size_t, std::string> turn_;
+};
+
 }  // namespace
 
 void collect_changed(const std::vector<WantedChanges>& places, const ActionReport& report, const InputDirectoryPtr& contents,
@@ -123,14 +180,15 @@ void collect_changed(const std::vector<WantedChanges>& places, const ActionRepor
     auto top = ::mkdir(path.c_str(), 0700) == 0 ? open_file(path, O_RDONLY | O_DIRECTORY) : Result<UniqueFd>(fail_errno("make " + path));
     if (!top) return problem(top.error().what);
     ChangedTree tree(std::move(*top), place.lower);
+    ChangedContents fetched_contents(report, contents, engine, stop);
     for (const ChangedPath& change : report.changes) {
       if (change.place != i) continue;
       if (stop.stop_requested()) return problem("the collection was interrupted");
       const int failed = tree.put(change, [&](int fd) {
         if (change.size > bounds.max_file_bytes) return leave_hole(fd, change.size);
-        const auto found = contents ? contents->files.find(std::to_string(change.number)) : decltype(contents->files.end()){};
-        if (!contents || found == contents->files.end()) return ENODATA;
-        if (const auto fetched = engine.read_to(fd, found->second.blob.digest, stop); !fetched) {
+        const BlobDigest* blob = fetched_contents.digest(change);
+        if (!blob) return ENODATA;
+        if (const auto fetched = fetched_contents.write(fd, change, *blob); !fetched) {
           problem(fetched.error().what);
           return EIO;
         }

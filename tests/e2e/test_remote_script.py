@@ -79,6 +79,14 @@ def test_an_image_is_sent(remote):
     assert told["details"]["image"]["digest"].startswith("sha256:")
 
 
+def test_many_files_of_all_sizes_come_in_turns(remote, runner):
+    source = "for i in range(1100): open(f'{i:04}', 'w').write(str(i) * (20000 if i % 100 == 0 else 3000 if i < 400 else i % 3))\n"
+    told, status = remote(source)
+    assert status == 0, told
+    sizes = {f"{i:04}": str(i) * (20000 if i % 100 == 0 else 3000 if i < 400 else i % 3) for i in range(1100)}
+    assert runner.results() == {name: content.encode() for name, content in sizes.items()}
+
+
 def test_interrupted(casd, runner):
     runner.environment["PATH"] = "/usr/bin:/bin"
     runner.write("script.py", "import sys, time\nprint('began', flush=True)\ntime.sleep(1000)\n")
