@@ -51,6 +51,7 @@ std::string collecting_problem(const JobResult& ended) {
   constexpr std::string_view kPytests = "ERROR: ";  // ours says so too
   if (text.starts_with(kPytests)) text.erase(0, kPytests.size());
   if (!text.empty()) return text;
+  if (ended.outcome.kind == Outcome::Kind::lost) return "the tests could not be collected: " + printable_line(words(ended.outcome));
   return fmt::format("the interpreter that collects ended before it had done so ({}): see where with 'python -m pytest --collect-only'",
                      words(ended.outcome));
 }

@@ -44,6 +44,7 @@ struct GroupRuns::Group : JobListener {
 
   [[nodiscard]] std::string why_lost(const JobResult& result) const {
     if (damaged) return "what its interpreter told makes no sense";
+    if (result.outcome.kind == Outcome::Kind::lost && !result.outcome.detail.empty()) return printable_line(result.outcome.detail);
     std::string why = printable_line(words(result.outcome));
     if (!result.outcome.detail.empty() && why.find(result.outcome.detail) == std::string::npos)
       why += ": " + printable_line(result.outcome.detail);

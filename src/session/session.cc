@@ -244,16 +244,25 @@ class Session : public GroupSession {
     auto ended = engine_->run(std::move(job), &collector_);
     if (!ended) return finish(status_of(ended.error()), ended.error().what);
     if (interrupted()) return finish_interrupted();
-    // An engine that goes away meanwhile.
-    if (!collector_.done && slots_.groups > 0 && note_whether_unable(ended->outcome) && slots_.groups == 0) {
-      collector_ = Collector();
-      return collect();
+    // An engine that goes away meanwhile, or loses it: once more, here or there.
+    if (!collector_.done && slots_.cells == 0 && slots_.groups > 0) {
+      const bool gone = note_whether_unable(ended->outcome);
+      const bool lost = ended->outcome.kind == Outcome::Kind::lost && !std::exchange(collects_again_, true);
+      if (!unable_ && (gone || lost)) {
+        collector_ = Collector();
+        return collect();
+      }
     }
-    for (const std::string& note : collector_.about ? collector_.about->notes : executors_->cells(collecting_in_)->notes()) tell_note(note);
+    const WarmExecutor* const cells = executors_->cells(collecting_in_);
+    if (!collector_.about && !cells && collector_.done) collector_.damaged = true;
+    if (collector_.about || cells) {
+      for (const std::string& note : collector_.about ? collector_.about->notes : cells->notes()) tell_note(note);
+    }
     if (!collector_.done) {
       const Furnishing& furnished = executors_->furnishing(collecting_in_);
       const std::string missing = what_is_missing(furnished, directives_.container(collecting_in_), request_.directory, *ended);
       if (!missing.empty()) return finish(2, missing);
+      if (unable_) return finish(3, *unable_);
       return finish(collecting_status(*ended), collecting_problem(*ended));
     }
     // A test may be missing in it, and nobody would miss it.
@@ -470,7 +479,8 @@ class Session : public GroupSession {
     const bool gone = outcome.kind == Outcome::Kind::lost && outcome.step == kExecutorGone;
     if (!gone && !is_setup(outcome)) return false;
     const std::string why = outcome.detail.empty() ? words(outcome) : outcome.detail;
-    if (request_.remote && request_.remote->fallback && slots_.groups > 0) {
+    if (request_.remote && request_.remote->fallback && !all_cold_) {
+      if (slots_.groups == 0) return true;  // another group said so
       tell_note(fmt::format("{}: the rest runs here", printable_line(why)));
       executors_->leave_groups();
       slots_ = executors_->slots();
@@ -571,6 +581,7 @@ class Session : public GroupSession {
   /// One of units one by one that is not ours: they get fresh interpreters.
   const bool all_cold_ = request_.executor != "native" && slots_.groups == 0;
   std::optional<Executors> executors_;
+  bool collects_again_ = false;
   std::optional<std::string> unable_;  // why one that is not ours runs no more
   std::size_t collecting_in_ = 0;
   Collector collector_;

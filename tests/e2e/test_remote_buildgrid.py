@@ -6,6 +6,7 @@ import time
 
 import pytest
 from cells import Cells
+from known_suite import KnownSuite
 
 
 @pytest.fixture
@@ -58,3 +59,25 @@ def test_the_scheduler_starts_again_while_jobs_run(run, healthy):
     healthy.stop()
     healthy.start()
     all_right(processes)
+
+
+@pytest.fixture
+def known(tmp_path, run):
+    return KnownSuite(tmp_path / "suite", run.environment, pause=0.3)
+
+
+@pytest.mark.parametrize(("how", "after"), [("kill", "hire"), ("cut", "mend")])
+def test_a_worker_is_lost_while_tests_run(known, healthy, how, after):
+    process = known.start("--slots=0", "--remote-slots=2")
+    time.sleep(3)
+    getattr(healthy, how)(1)
+    known.finish(process)
+    getattr(healthy, after)(1)
+
+
+def test_the_scheduler_starts_again_while_tests_run(known, healthy):
+    process = known.start("--slots=0", "--remote-slots=2")
+    time.sleep(3)
+    healthy.stop()
+    healthy.start()
+    known.finish(process)
