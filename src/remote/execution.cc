@@ -22,7 +22,8 @@ constexpr std::string_view kDoing = "execute an action";
 constexpr std::size_t kMostName = 4096;
 // Of an execution that ended with a transient status. INTERNAL may be anything, with buildbox a missing input: the caller can look.
 constexpr unsigned kMostRepeats = 4, kMostDoubtful = 1;
-constexpr std::chrono::seconds kCancelling{5};
+constexpr std::chrono::seconds kCancelling{5}, kAnswering{20};
+constexpr std::chrono::milliseconds kLongestSilence{std::chrono::minutes(10)};
 // While an operation has no name it can't be cancelled: a stop waits for the name, looking every slice, but no longer than this.
 constexpr std::chrono::milliseconds kSlice{50}, kNaming{1000};
 
@@ -114,10 +115,24 @@ class ActionExecution {
     err_.give_up();
   }
 
+  // Whether the engine answers a small question.
+  bool answers() {
+    const auto stub = protocol::Capabilities::NewStub(calls_.engine());
+    protocol::GetCapabilitiesRequest request;
+    request.set_instance_name(calls_.instance());
+    grpc::ClientContext context;
+    calls_.prepare(context);
+    context.set_deadline(Clock::now() + std::min<std::chrono::milliseconds>(calls_.policy().call, kAnswering));
+    const CancelOnStop cancelled(stop_, context);
+    protocol::ServerCapabilities answer;
+    return stub->GetCapabilities(&context, request, &answer).ok();
+  }
+
   // Until the operation is done or its stream is over. A stream that is silent may be that of an action that runs for an hour, or of an
-  // engine that is gone: a second one, WaitExecution, tells which.
+  // engine that is gone: a second one, WaitExecution, tells which, if it tells anything. Engines say of an operation that goes on what
+  // they like, and hold a thread for each who waits, so that is asked ever less often, and what an engine answers otherwise counts too.
   Followed follow() {
-    const auto silence = calls_.policy().silence;
+    auto silence = calls_.policy().silence;
     Clock::time_point heard = Clock::now();
     std::optional<Clock::time_point> stopping;
     bool may_probe = true;
@@ -151,8 +166,14 @@ class ActionExecution {
       const bool event = until == Clock::time_point::max() ? (queue_.wait(), true) : queue_.wait_until(until);
       if (deadline_ && Clock::now() >= *deadline_ && !current_->has_message()) return {std::nullopt, grpc::Status::OK, true};
       if (event || Clock::now() < silent || !may_probe) continue;
-      if (name_.empty() || probe_) return {std::nullopt, OperationStream::silent(silence)};
-      probe_ = open_wait();
+      if (name_.empty()) return {std::nullopt, OperationStream::silent(silence)};
+      if (probe_) {
+        if (!answers()) return {std::nullopt, OperationStream::silent(silence)};
+        probe_.reset();
+        silence = std::min(silence * 2, std::max(kLongestSilence, calls_.policy().silence));
+      } else {
+        probe_ = open_wait();
+      }
       heard = Clock::now();
     }
   }

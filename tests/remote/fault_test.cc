@@ -434,8 +434,32 @@ TEST(RemoteFault, a_silent_stream_is_asked_after_and_replaced) {
   EXPECT_GE(server.calls("WaitExecution"), 3);
 }
 
+TEST(RemoteFault, an_operation_of_which_nothing_is_told_goes_on_while_the_engine_answers) {
+  HostileEngine server;
+  server.execute = [](int, grpc::ServerContext&, HostileEngine::Operations& out) {
+    out.Write(HostileEngine::running("op"));
+    std::this_thread::sleep_for(milliseconds(1500));
+    out.Write(HostileEngine::done("op", answer_of(0)));
+    return Status::OK;
+  };
+  server.wait = [](int, const std::string&, grpc::ServerContext& context, HostileEngine::Operations&) {
+    HostileEngine::hang(context);
+    return Status::OK;
+  };
+  Heard heard;
+  const auto execution = connected(server, {.silence = milliseconds(200)})->execute(some_action(), heard, {});
+  ASSERT_TRUE(execution) << execution.error().what;
+  EXPECT_EQ(execution->status, 0);
+  EXPECT_EQ(server.calls("Execute"), 1);
+  EXPECT_GE(server.calls("WaitExecution"), 1);
+}
+
 TEST(RemoteFault, an_engine_that_hangs_for_good_is_given_up_and_the_operation_cancelled) {
   HostileEngine server;
+  server.before = [](const std::string& method, int number, grpc::ServerContext& context) {
+    if (method == "GetCapabilities" && number > 1) HostileEngine::hang(context);
+    return Status::OK;
+  };
   server.execute = [](int, grpc::ServerContext& context, HostileEngine::Operations& out) {
     out.Write(HostileEngine::running("op"));
     HostileEngine::hang(context);

@@ -230,7 +230,7 @@ Result<void> store_immortal(PytestRequest& request, const Values& values) {
 }
 
 Result<void> store_broker(PytestRequest& request, const Values& /*values*/) {
-  request.notes.emplace_back("--broker: there are no remote engines yet; the tests run here");
+  request.notes.emplace_back("--broker: casemate has no maelstrom brokers (its remote engines are those of --remote); the tests run here");
   return {};
 }
 
