@@ -25,9 +25,9 @@ struct RemoteEndpoint {
 
 /// How calls behave.
 struct RemotePolicy {
-  std::chrono::milliseconds call{std::chrono::seconds(60)};       ///< one call that moves no more than one batch
-  std::chrono::milliseconds silence{std::chrono::seconds(60)};    ///< a stream that brings nothing for this long is dead
-  std::chrono::milliseconds patience{std::chrono::seconds(120)};  ///< how long one thing is tried again
+  std::chrono::milliseconds call{std::chrono::seconds(60)};      ///< one call that moves no more than one batch
+  std::chrono::milliseconds silence{std::chrono::seconds(60)};   ///< a stream that brings nothing for this long is dead
+  std::chrono::milliseconds patience{std::chrono::seconds(60)};  ///< how long one thing is tried again
 };
 
 /// An address as --remote has it: grpc://HOST:PORT, grpcs://HOST:PORT, unix:/PATH, HOST:PORT (plain, as grpc://). invalid_input says what.

@@ -150,7 +150,7 @@ def test_an_engine_that_is_killed_and_started_again(known, proxy, start, casd):
 
 
 def test_an_engine_that_is_killed(known, proxy, start, casd):
-    """For good: after two minutes of trying (RemotePolicy::patience) it is given up."""
+    """For good: after a minute of trying (RemotePolicy::patience) it is given up."""
     process = start()
     proxy.wait("Execute", count=4)
     casd.kill()

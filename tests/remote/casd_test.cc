@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "action/messages.h"
@@ -336,6 +337,9 @@ TEST(CasdFault, one_that_hangs_is_noticed_and_one_that_goes_on_is_waited_for) {
   auto engine = RemoteEngine::connect(casd.endpoint(), policy, {});
   ASSERT_TRUE(engine) << engine.error().what;
   ::kill(casd.pid(), SIGSTOP);
+  int stopped = 0;  // all of its threads are: until then one may answer
+  ASSERT_EQ(::waitpid(casd.pid(), &stopped, WUNTRACED), casd.pid());
+  ASSERT_TRUE(WIFSTOPPED(stopped));
   const Blob blob = blob_of("a blob");
   const auto hung = (*engine)->upload(std::vector<Blob>{blob}, {});
   ASSERT_FALSE(hung);
