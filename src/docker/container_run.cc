@@ -419,13 +419,7 @@ Resources ContainerRun::resources() const {
   const auto from = start_.value_or(began_);
   used.wall = std::chrono::duration_cast<std::chrono::microseconds>(end_.value_or(Clock::now()) - from);
   if (report_.ended) {
-    used.wall = std::chrono::microseconds(report_.wall_us);
-    used.user_cpu = std::chrono::microseconds(report_.user_cpu_us);
-    used.system_cpu = std::chrono::microseconds(report_.system_cpu_us);
-    used.peak_memory_bytes = report_.peak_memory_bytes;
-    used.peak_pids = report_.peak_pids;
-    used.major_faults = report_.major_faults;
-    used.minor_faults = report_.minor_faults;
+    used = resources_of(report_);
   } else if (stats_) {
     used.user_cpu = std::chrono::microseconds(stats_->user_us.value_or(stats_->cpu_us));
     used.system_cpu = std::chrono::microseconds(stats_->system_us.value_or(0));

@@ -13,6 +13,7 @@
 #include "base/units.h"
 #include "remote/changed_tree.h"
 #include "witness/order.h"
+#include "witness/witness.h"
 
 namespace casemate {
 namespace {
@@ -77,18 +78,6 @@ Outcome outcome_of(const Job& job, const ActionReport& report) {
   if (plain.kind == Kind::signaled && plain.code == SIGXCPU && limits.cpu_time) return cpu;
   if (report.job.disk_full) return {Kind::disk_limit, plain.code, "", fmt::format("a writable layer was full, then {}", words(plain))};
   return plain;
-}
-
-Resources resources_of(const WitnessReport& job) {
-  Resources used;
-  used.wall = std::chrono::microseconds(job.wall_us);
-  used.user_cpu = std::chrono::microseconds(job.user_cpu_us);
-  used.system_cpu = std::chrono::microseconds(job.system_cpu_us);
-  used.peak_memory_bytes = job.peak_memory_bytes;
-  used.peak_pids = job.peak_pids;
-  used.major_faults = job.major_faults;
-  used.minor_faults = job.minor_faults;
-  return used;
 }
 
 RemoteTimes times_of(const Execution& execution) {

@@ -32,6 +32,7 @@
 #include "witness/ordered_places.h"
 #include "witness/process_list.h"
 #include "witness/process_watch.h"
+#include "witness/user_namespace.h"
 
 namespace casemate {
 namespace {
@@ -140,25 +141,11 @@ class OrderedRun {
   // Tried beforehand, for the job is to be told of it.
   bool can_leave_network() {
     const pid_t child = ::fork();
-    if (child == 0) ::_exit(leave_network() == 0 ? 0 : 1);
+    if (child == 0) ::_exit(enter_user_namespace(CLONE_NEWNET) == 0 ? 0 : 1);
     int status = 0;
     const bool can = child > 0 && ::waitpid(child, &status, 0) == child && status == 0;
     if (!can) note("the engine's workers have a network that the job could not be kept out of");
     return can;
-  }
-
-  static int leave_network() {
-    const uid_t uid = ::geteuid();
-    const gid_t gid = ::getegid();
-    if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) return errno;
-    const auto put = [](const char* path, const std::string& text) {
-      const UniqueFd file(::open(path, O_WRONLY | O_CLOEXEC));
-      return file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    };
-    (void)put("/proc/self/setgroups", "deny");
-    const bool mapped =
-        put("/proc/self/uid_map", fmt::format("{0} {0} 1", uid)) && put("/proc/self/gid_map", fmt::format("{0} {0} 1", gid));
-    return mapped ? 0 : EPERM;
   }
 
   int launch(Hindrance& hindrance) {
@@ -211,7 +198,7 @@ class OrderedRun {
   Hindrance become() {
     ::setsid();
     if (order_.lonely && lonely_) {
-      if (const int problem = leave_network()) return {Hindrance::lonely, problem};
+      if (const int problem = enter_user_namespace(CLONE_NEWNET)) return {Hindrance::lonely, problem};
     }
     const Limits& limits = order_.limits;
     limit(RLIMIT_CORE, 0);

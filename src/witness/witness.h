@@ -39,6 +39,9 @@ struct WitnessReport {
   void hear(std::string_view line);
 };
 
+/// What a job used, as its witness says.
+[[nodiscard]] Resources resources_of(const WitnessReport& report);
+
 /// What a job has written to its report (Job::report), of at most one line.
 struct ReportedPiece {
   std::string_view bytes;  ///< of the line given to reported_piece()

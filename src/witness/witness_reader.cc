@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 
 #include "base/terminal.h"
 #include "witness/witness.h"
@@ -42,6 +43,18 @@ std::optional<Leftover> leftover(std::string_view text) {
 }
 
 }  // namespace
+
+Resources resources_of(const WitnessReport& report) {
+  Resources used;
+  used.wall = std::chrono::microseconds(report.wall_us);
+  used.user_cpu = std::chrono::microseconds(report.user_cpu_us);
+  used.system_cpu = std::chrono::microseconds(report.system_cpu_us);
+  used.peak_memory_bytes = report.peak_memory_bytes;
+  used.peak_pids = report.peak_pids;
+  used.major_faults = report.major_faults;
+  used.minor_faults = report.minor_faults;
+  return used;
+}
 
 std::optional<ReportedPiece> reported_piece(std::string_view line) {
   if (!line.starts_with("+ ") && !line.starts_with(". ")) return std::nullopt;

@@ -2,40 +2,25 @@
 
 #include <cerrno>
 #include <charconv>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/terminal.h"
 #include "sys/fd.h"
+#include "sys/process.h"
 #include "witness/order.h"
+#include "witness/user_namespace.h"
 
 namespace casemate {
 namespace {
-
-bool put(const char* path, const std::string& text) {
-  const UniqueFd file(::open(path, O_WRONLY | O_CLOEXEC));
-  return file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
-}
-
-// In a child: what went wrong, 0 if nothing.
-int enter_namespaces(uid_t uid, gid_t gid) {
-  if (::unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET) < 0) return errno;
-  (void)put("/proc/self/setgroups", "deny");
-  if (!put("/proc/self/uid_map", fmt::format("{0} {0} 1", uid)) || !put("/proc/self/gid_map", fmt::format("{0} {0} 1", gid)))
-    return errno == 0 ? EPERM : errno;
-  return 0;
-}
 
 // The first process of the pid namespace is the one that may mount its proc(5).
 bool mounts_proc() {
@@ -63,7 +48,7 @@ void try_namespaces(WorkerFacts& facts) {
   } found;
   const pid_t child = ::fork();
   if (child == 0) {
-    found.problem = enter_namespaces(facts.uid, facts.gid);
+    found.problem = enter_user_namespace(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET);
     found.proc = found.problem == 0 && mounts_proc();
     [[maybe_unused]] const auto told = ::write(write_end.get(), &found, sizeof found);
     ::_exit(0);
@@ -74,23 +59,6 @@ void try_namespaces(WorkerFacts& facts) {
   if (child > 0) ::waitpid(child, nullptr, 0);
   facts.user_namespace_problem = found.problem;
   facts.fresh_proc = found.proc;
-}
-
-bool is_program_file(const std::string& path) {
-  struct stat info{};
-  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0;
-}
-
-std::string find_python() {
-  const char* given = ::getenv("PATH");
-  const std::string path = fmt::format("{}:/usr/local/bin:/usr/bin", given ? given : "");
-  for (std::size_t at = 0; at <= path.size();) {
-    const std::size_t end = std::min(path.find(':', at), path.size());
-    const std::string file = path.substr(at, end - at) + "/python3";
-    if (file.starts_with('/') && is_program_file(file)) return file;
-    at = end + 1;
-  }
-  return "";
 }
 
 bool any_interface_but_lo() {
@@ -127,7 +95,7 @@ WorkerFacts look_at_worker() {
   facts.own_processes = few_processes();
   facts.has_network = any_interface_but_lo();
   facts.at_root = ::access(("/" + std::string(kActionOrder)).c_str(), F_OK) == 0;
-  facts.python = find_python();
+  facts.python = program_on_path("python3");
   try_namespaces(facts);
   return facts;
 }

@@ -20,7 +20,7 @@ struct WorkerFacts {
   bool own_processes = false;      ///< only the action's own are to be seen in /proc
   bool has_network = false;        ///< a network interface beside lo
   bool at_root = false;            ///< the action's input root is "/"
-  std::string python;              ///< path of a python3 on $PATH or in /usr/bin; "": none
+  std::string python;              ///< path of python3 (program_on_path()); "": none
 
   bool operator==(const WorkerFacts&) const = default;
 };

@@ -136,21 +136,10 @@ TEST_P(Conformance, an_overlay_below_a_read_only_root) {
   EXPECT_NE(refused.error().what.find("disk limit on /app below a read-only root"), std::string::npos) << refused.error().what;
 }
 
-// Passes nothing on for a while, as a reader on a page of a pager.
-struct SlowReader : JobListener {
-  void output(Stream, std::string_view bytes) override {
-    if (heard == 0) until = std::chrono::steady_clock::now() + std::chrono::seconds(8);
-    heard += bytes.size();
-  }
-  std::size_t backlog() override { return heard > 0 && std::chrono::steady_clock::now() < until ? 8u << 20 : 0; }
-  std::size_t heard = 0;
-  std::chrono::steady_clock::time_point until;
-};
-
 TEST_P(Conformance, a_slow_reader_loses_nothing) {
   Job job = base("docker");
   shell(job, "echo begin; sleep 1; head -c 200000 /dev/zero; exit 3");
-  SlowReader slow;
+  SlowReader slow(std::chrono::seconds(8));
   const auto result = run(std::move(job), &slow);
   ASSERT_TRUE(result) << result.error().what;
   EXPECT_EQ(words(result->outcome), "exited 3");

@@ -1,14 +1,17 @@
 // conformance: the jobs on which all executors have to agree: the same outcomes, outputs and captured files.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "casemate/engine.h"
 #include "casemate/job.h"
 #include "casemate/outcome.h"
 
@@ -63,6 +66,19 @@ class GivenFiles {
 std::vector<Case> outcome_cases();
 std::vector<Case> captured_cases(const GivenFiles& given);
 std::vector<Case> whole_root_cases();
+
+/// Passes nothing on for a while, as a reader on a page of a pager.
+struct SlowReader : JobListener {
+  explicit SlowReader(std::chrono::seconds wait) : pause(wait) {}
+  void output(Stream, std::string_view bytes) override {
+    if (heard == 0) until = std::chrono::steady_clock::now() + pause;
+    heard += bytes.size();
+  }
+  std::size_t backlog() override { return heard > 0 && std::chrono::steady_clock::now() < until ? 8u << 20 : 0; }
+  std::chrono::seconds pause;
+  std::size_t heard = 0;
+  std::chrono::steady_clock::time_point until;
+};
 
 /// What executors must agree on, as text.
 std::string summary(const JobResult& result);

@@ -143,21 +143,10 @@ TEST_F(RemoteConformance, stdin_is_passed_on_to_its_end) {
   EXPECT_EQ(result->output.out, "2000000\n");
 }
 
-// Passes nothing on for a while, as a reader on a page of a pager.
-struct SlowEars : JobListener {
-  void output(Stream, std::string_view bytes) override {
-    if (heard == 0) until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
-    heard += bytes.size();
-  }
-  std::size_t backlog() override { return heard > 0 && std::chrono::steady_clock::now() < until ? 8u << 20 : 0; }
-  std::size_t heard = 0;
-  std::chrono::steady_clock::time_point until;
-};
-
 TEST_F(RemoteConformance, a_slow_reader_loses_nothing) {
   Job job = base("remote");
   shell(job, "echo begin; head -c 3000000 /dev/zero; exit 3");
-  SlowEars slow;
+  SlowReader slow(std::chrono::seconds(2));
   const auto result = engine_->run(std::move(job), &slow);
   ASSERT_TRUE(result) << result.error().what;
   EXPECT_EQ(words(result->outcome), "exited 3");
