@@ -3,34 +3,26 @@
 #include <algorithm>
 #include <csignal>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
-#include <thread>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "base/terminal.h"
 #include "casemate/engine.h"
-#include "report/pull_progress.h"
 #include "report/test_words.h"
-#include "session/collector.h"
-#include "session/coverage.h"
-#include "session/directives.h"
 #include "session/executors.h"
 #include "session/group.h"
 #include "session/group_runs.h"
 #include "session/keys.h"
 #include "session/queue.h"
 #include "session/second_try.h"
-#include "session/selection.h"
+#include "session/session_sinks.h"
+#include "session/suite.h"
 #include "session/verdict.h"
 #include "sys/signals.h"
 #include "warm/executor.h"
-#include "warm/group.h"
-#include "warm/protocol.h"
-#include "warm/stream.h"
 
 namespace casemate {
 namespace {
@@ -41,7 +33,6 @@ constexpr std::size_t kAhead = 2;         // units that wait in the engine's que
 constexpr std::size_t kFilesAhead = 2;    // files whose parents may begin before their tests do
 constexpr std::size_t kLookAhead = 3000;  // units that may lie before theirs
 constexpr std::uint32_t kMostLost = 1;    // how often a unit whose parent died is run again
-constexpr std::size_t kProgressColumns = 100;
 constexpr auto kTick = std::chrono::milliseconds(100);
 constexpr auto kGroupTime = std::chrono::seconds(2);
 
@@ -58,7 +49,8 @@ struct SingleUnit : JobListener, RunningUnit {
 
 class Session : public GroupSession {
  public:
-  Session(const PytestRequest& request, const SessionOptions& options) : request_(request), options_(options) {}
+  Session(const PytestRequest& request, const SessionOptions& options)
+      : request_(request), options_(options), sinks_(options.sinks), suite_(request, options, sinks_) {}
 
   int go() {
     RunStart start{.front_end = "pytest",
@@ -66,31 +58,38 @@ class Session : public GroupSession {
                    .directory = request_.directory,
                    .arguments = options_.typed,
                    .began = std::chrono::system_clock::now(),
-                   .slots = static_cast<std::uint32_t>(slots_.cells + slots_.groups),
+                   .slots = static_cast<std::uint32_t>(suite_.slots().cells + suite_.slots().groups),
                    .repetition = 1,
                    .repetitions = request_.repeat};
-    tell([&](Sink& sink) { sink.run_started(start); });
-    for (const std::string& note : request_.notes) tell_note(note);
+    sinks_.tell([&](Sink& sink) { sink.run_started(start); });
+    for (const std::string& note : request_.notes) sinks_.note(note);
     for (Sink* sink : options_.sinks) {
       if (const std::string problem = sink->problem(); !problem.empty()) return finish(3, problem);
     }
-    if (auto done = prepare(); !done) return finish(status_of(done.error()), done.error().what);
+    if (auto done = prepare(); !done) return finish(early_end(done.error()));
     if (interrupted()) return finish_interrupted();
-    if (const auto ended = collect()) return *ended;
-    if (auto done = select(); !done) return finish(status_of(done.error()), done.error().what);
+    const auto ended = suite_.collect();
+    if (suite_.unable()) stop(*suite_.unable());
+    if (ended) return finish(*ended);
+    if (interrupted()) return finish_interrupted();
+    Collected collected;
+    if (auto done = suite_.select(collected); !done) return finish(early_end(done.error()));
+    collected.took = since_began();
+    sinks_.tell([&](Sink& sink) { sink.collected(collected); });
     if (options_.list) {
-      for (const SelectedTest& selected : selected_) options_.list(selected.test);
-      return problems_ > 0 ? 1 : selected_.empty() ? 4 : 0;
+      for (const SelectedTest& selected : selected()) options_.list(selected.test);
+      return suite_.problems() > 0 ? 1 : selected().empty() ? 4 : 0;
     }
+    tied_ = suite_.tied();
     int worst = 0;
     for (std::uint32_t repetition = 1; repetition <= request_.repeat; ++repetition) {
       if (repetition > 1) {
         end_ = RunEnd{};
-        bad_before_ += bad_ - problems_;
+        bad_before_ += bad_ - suite_.problems();
         start.repetition = repetition;
         began_ = Clock::now();
         start.began = std::chrono::system_clock::now();
-        tell([&](Sink& sink) { sink.run_started(start); });
+        sinks_.tell([&](Sink& sink) { sink.run_started(start); });
       }
       if (const int status = run_all(); status != 0) worst = status;
       if (interrupted() || !end_.stopped_because.empty()) break;
@@ -108,8 +107,8 @@ class Session : public GroupSession {
   void unit_began(RunningUnit& running) override {
     running.has_started = true;
     running.began = since_began();
-    const TestStart start{&selected_[running.unit.tests.front()].test, running.slot, running.unit.attempt, running.began};
-    tell([&](Sink& sink) { sink.test_started(start); });
+    const TestStart start{&selected()[running.unit.tests.front()].test, running.slot, running.unit.attempt, running.began};
+    sinks_.tell([&](Sink& sink) { sink.test_started(start); });
   }
 
   void unit_finished(SingleUnit& running, JobResult result) {
@@ -123,16 +122,14 @@ class Session : public GroupSession {
  private:
   // ---- What groups ask and tell
 
-  [[nodiscard]] const std::vector<SelectedTest>& selected() const override { return selected_; }
-  [[nodiscard]] const Executors& executors() const override { return *executors_; }
-  std::uint32_t take_group_slot() override { return take_slot(static_cast<std::uint32_t>(slots_.cells)); }
+  [[nodiscard]] const std::vector<SelectedTest>& selected() const override { return suite_.selected(); }
+  [[nodiscard]] const Executors& executors() const override { return suite_.executors(); }
+  std::uint32_t take_group_slot() override { return take_slot(static_cast<std::uint32_t>(suite_.slots().cells)); }
   void make_whole(const std::string& file) override {
-    if (collector_.hashes.contains(file)) whole_.insert(file);
+    if (suite_.has_file(file)) whole_.insert(file);
   }
   void run_again(Unit unit) override { queue_.push_back(std::move(unit)); }
-  void note_once(const std::string& line) override {
-    if (told_notes_.insert(line).second) tell_note(line);
-  }
+  void note_once(const std::string& line) override { sinks_.note_once(line); }
   void group_over(std::optional<std::uint32_t> slot) override {
     if (slot) busy_.erase(*slot);
     submit_more();
@@ -148,42 +145,21 @@ class Session : public GroupSession {
     return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began_);
   }
   [[nodiscard]] bool interrupted() const { return engine_ && engine_->cancelled_by_signal() != 0; }
-  template <class Call>
-  void tell(Call call) {
-    for (Sink* sink : options_.sinks) call(*sink);
-  }
-  void tell_note(std::string_view note) {
-    tell([&](Sink& sink) { sink.note(note); });
-  }
-  void tell_progress(std::string_view line, bool finished) {
-    tell([&](Sink& sink) { sink.progress(line, finished); });
-  }
-
-  // Pulls tell of themselves in threads of their own too; sinks are called by one.
-  void tell_pull(const PullProgress& progress) {
-    // What is there already takes no time.
-    if (progress.phase == PullProgress::Phase::resolving || progress.phase == PullProgress::Phase::done) return;
-    const std::lock_guard held(pulling_);
-    tell_progress(progress_line(progress, kProgressColumns, false), false);
-  }
-
-  static int status_of(const Error& error) {
-    const bool users = error.code == ErrorCode::invalid_input || error.code == ErrorCode::not_found;
-    return users ? 2 : 3;
-  }
 
   int finish(int status, std::string problem = "") {
     end_.took = since_began();
     end_.problem = std::move(problem);
     end_.exit_status = status;
-    tell([&](Sink& sink) {
+    sinks_.tell([&](Sink& sink) {
       if (const std::string trouble = sink.run_finished(end_); !trouble.empty()) {
         troubles_.push_back(trouble);
       }
     });
-    for (const std::string& trouble : troubles_) tell_note(trouble);
+    for (const std::string& trouble : troubles_) sinks_.note(trouble);
     return troubles_.empty() || status != 0 ? status : 3;
   }
+
+  int finish(const EarlyEnd& end) { return finish(end.status, end.problem); }
 
   int finish_interrupted() {
     const char* name = ::sigabbrev_np(engine_->cancelled_by_signal());
@@ -195,28 +171,16 @@ class Session : public GroupSession {
   // ---- Before tests
 
   Result<void> prepare() {
-    if (!options_.furnish) {
-      TRY_ASSIGN(directives_, Directives::around(request_));
-    }
-    directives_.override_with(request_);
-    for (const std::string& note : directives_.notes()) tell_note(note);
-    TRY_ASSIGN(choice_, TestChoice::parse(request_));
-    TRY_ASSIGN(engine_, Engine::create({.slots = slots_.cells > 0 ? slots_.cells : slots_here(request_)}));
+    TRY(suite_.read());
+    TRY_ASSIGN(engine_, Engine::create({.slots = suite_.slots().cells > 0 ? suite_.slots().cells : slots_here(request_)}));
     TRY(engine_->cancel_on_signals());
     listen_for_questions();
     engine_->every(kTick, [this] {
-      tell([&](Sink& sink) { sink.tick(since_began()); });
-      if (groups_) groups_->look(queue_.empty() && !groups_->has_broken() && running_.size() < slots_.cells);
+      sinks_.tell([&](Sink& sink) { sink.tick(since_began()); });
+      if (groups_) groups_->look(queue_.empty() && !groups_->has_broken() && running_.size() < suite_.slots().cells);
     });
-    executors_.emplace(*engine_, request_, directives_,
-                       Executors::Ears{.note = [this](std::string_view line) { tell_note(line); },
-                                       .progress = [this](std::string_view line) { tell_progress(line, false); },
-                                       .pull = [this](const PullProgress& progress) { tell_pull(progress); },
-                                       .furnish = options_.furnish});
     groups_.emplace(*this, *engine_, std::max<std::uint64_t>(request_.inline_limit, 1 << 20));
-    TRY_ASSIGN(collecting_in_, executors_->of(directives_.of_all()));
-    slots_ = executors_->slots();
-    return {};
+    return suite_.open(*engine_);
   }
 
   // SIGUSR1, or a key on the terminal that we are in the foreground of, asks what runs now.
@@ -229,139 +193,47 @@ class Session : public GroupSession {
     const auto answer = [this](int fd) {
       char asked[4096];
       if (::read(fd, asked, sizeof asked) <= 0) return engine_->unwatch(fd);
-      tell([](Sink& sink) { sink.show_running(); });
+      sinks_.tell([](Sink& sink) { sink.show_running(); });
     };
     if (questions_) (void)engine_->watch(questions_.get(), [this, answer] { answer(questions_.get()); });
     if (keys_) (void)engine_->watch(keys_.fd(), [this, answer] { answer(keys_.fd()); });
   }
 
-  // nullopt: go on; else the run has ended, with this status.
-  std::optional<int> collect() {
-    Job job;
-    job.name = "collect";
-    job.argv = {"collect"};
-    job.executor = executors_->name_of_collecting(collecting_in_);
-    auto ended = engine_->run(std::move(job), &collector_);
-    if (!ended) return finish(status_of(ended.error()), ended.error().what);
-    if (interrupted()) return finish_interrupted();
-    // An engine that goes away meanwhile, or loses it: once more, here or there.
-    if (!collector_.done && slots_.cells == 0 && slots_.groups > 0) {
-      const bool gone = note_whether_unable(ended->outcome);
-      const bool lost = ended->outcome.kind == Outcome::Kind::lost && !std::exchange(collects_again_, true);
-      if (!unable_ && (gone || lost)) {
-        collector_ = Collector();
-        return collect();
-      }
-    }
-    const WarmExecutor* const cells = executors_->cells(collecting_in_);
-    if (!collector_.about && !cells && collector_.done) collector_.damaged = true;
-    if (collector_.about || cells) {
-      for (const std::string& note : collector_.about ? collector_.about->notes : cells->notes()) tell_note(note);
-    }
-    if (!collector_.done) {
-      const Furnishing& furnished = executors_->furnishing(collecting_in_);
-      const std::string missing = what_is_missing(furnished, directives_.container(collecting_in_), request_.directory, *ended);
-      if (!missing.empty()) return finish(2, missing);
-      if (unable_) return finish(3, *unable_);
-      return finish(collecting_status(*ended), collecting_problem(*ended));
-    }
-    // A test may be missing in it, and nobody would miss it.
-    if (collector_.damaged)
-      return finish(
-          3, "the list of collected tests is damaged: what collection runs (a conftest.py?) writes to descriptors that it has not opened");
-    // pytest itself gave up: a path that is not there, an expression that makes no sense, pytest.exit().
-    const int status = collector_.done->status;
-    if (status != 0 && status != 5 && collector_.tests.empty() && collector_.problems.empty()) {
-      ended->outcome = {Outcome::Kind::exited, status};
-      ended->output.err = collector_.done->text;
-      return finish(collecting_status(*ended), collecting_problem(*ended));
-    }
-    std::stable_sort(collector_.problems.begin(), collector_.problems.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-    return std::nullopt;
-  }
-
-  Result<void> select() {
-    Collected collected;
-    collected.deselected = collector_.done->deselected;
-    collected.python = collector_.about ? collector_.about->python : executors_->cells(collecting_in_)->python();
-    collected.pytest = collector_.about ? collector_.about->pytest : executors_->cells(collecting_in_)->pytest();
-    const std::size_t all = collector_.tests.size();
-    selected_ = select_tests(std::exchange(collector_.tests, {}), choice_, directives_);
-    collected.deselected += all - selected_.size();
-    files_ = collector_.hashes.size();
-    if (options_.history) {
-      const auto done = look_back(selected_, *options_.history, directives_, request_, !options_.list);
-      if (!done) tell_note(done.error().what);
-    }
-    take_shard(selected_, request_);
-    if (!options_.list) {
-      TRY(find_executors());
-      TiedFiles tied = find_tied(selected_, collector_);
-      for (const std::string& note : tied.notes) tell_note(note);
-      tied_ = std::move(tied.files);
-    }
-    collected.selected = selected_.size();
-    collected.ignored =
-        static_cast<std::size_t>(std::count_if(selected_.begin(), selected_.end(), [](const SelectedTest& one) { return one.ignored; }));
-    for (StreamProblem& problem : collector_.problems)
-      (problem.report.outcome == "skipped" ? skipped_files_ : collected.problems).push_back(result_of(problem));
-    problems_ = collected.problems.size();
-    collected.took = since_began();
-    tell([&](Sink& sink) { sink.collected(collected); });
-    return {};
-  }
-
-  Result<void> find_executors() {
-    std::map<std::size_t, std::size_t> known;  // by container
-    for (SelectedTest& selected : selected_) {
-      if (selected.ignored) continue;
-      if (!known.contains(selected.container)) {
-        TRY_ASSIGN(known[selected.container], executors_->of(selected.container));
-      }
-      slots_ = executors_->slots();
-      selected.executor = known[selected.container];
-      const auto hash = collector_.hashes.find(selected.test.file);
-      // Another container's interpreter has another idea of a hash.
-      if (hash != collector_.hashes.end() && selected.executor == collecting_in_) selected.hash = hash->second;
-    }
-    return {};
-  }
-
   // ---- Tests
 
   int run_all() {
-    queue_ = make_units(selected_);
+    queue_ = make_units(selected());
     left_ = 0;
     for (Unit& unit : queue_) {
       left_ += unit.tests.size();
-      unit.cold |= all_cold_ || tied_.contains(selected_[unit.tests.front()].test.file);
+      unit.cold |= suite_.is_all_cold() || tied_.contains(selected()[unit.tests.front()].test.file);
     }
-    for (const SelectedTest& selected : selected_) {
+    for (const SelectedTest& selected : selected()) {
       if (selected.ignored) tell_ignored(selected);
     }
-    for (const TestResult& skipped : skipped_files_) {
+    for (const TestResult& skipped : suite_.skipped_files()) {
       ++end_.counts[static_cast<std::size_t>(Verdict::skipped)];
-      tell([&](Sink& sink) { sink.test_finished(skipped); });
+      sinks_.tell([&](Sink& sink) { sink.test_finished(skipped); });
     }
-    if (selected_.empty() && problems_ == 0 && skipped_files_.empty()) return finish(4, "no tests");
-    end_.counts[static_cast<std::size_t>(Verdict::error)] += problems_;
-    bad_ = problems_;
+    if (selected().empty() && suite_.problems() == 0 && suite_.skipped_files().empty()) return finish(4, "no tests");
+    end_.counts[static_cast<std::size_t>(Verdict::error)] += suite_.problems();
+    bad_ = suite_.problems();
     stop_if_enough();
-    group_time_ = group_time(queue_, selected_, slots_.groups + slots_.cells, request_.group_time.value_or(kGroupTime));
+    group_time_ = group_time(queue_, selected(), suite_.slots().groups + suite_.slots().cells, request_.group_time.value_or(kGroupTime));
     submit_more();
     if (auto ran = engine_->run_until_idle(); !ran) return finish(3, ran.error().what);
     end_.not_run = left_;
     if (interrupted()) return finish_interrupted();
-    if (unable_) return finish(3, *unable_);
+    if (suite_.unable()) return finish(3, *suite_.unable());
     const bool covered = report_coverage();
     return finish(bad_ > 0 || !end_.stopped_because.empty() || !covered ? 1 : 0);
   }
 
   // False: less than pytest-cov was told to ask for.
   bool report_coverage() {
-    if (!collector_.coverage.any()) return true;
-    CoverageReport report = collector_.coverage.report(*engine_, executors_->name_of_collecting(collecting_in_), request_.directory, bad_);
-    for (const std::string& note : report.notes) tell_note(note);
+    if (!suite_.coverage().any()) return true;
+    CoverageReport report = suite_.coverage().report(*engine_, suite_.name_of_collecting(), request_.directory, bad_);
+    for (const std::string& note : report.notes) sinks_.note(note);
     end_.coverage = std::move(report.text);
     return !report.failed;
   }
@@ -375,15 +247,15 @@ class Session : public GroupSession {
   }
 
   void submit_more() {
-    const bool only_cells = slots_.groups == 0;
-    while (!stopped() && slots_.cells > 0 && running_.size() < slots_.cells + (only_cells ? kAhead : 0)) {
+    const bool only_cells = suite_.slots().groups == 0;
+    while (!stopped() && suite_.slots().cells > 0 && running_.size() < suite_.slots().cells + (only_cells ? kAhead : 0)) {
       auto unit = take_unit(only_cells);
       if (!unit) break;
       submit(std::move(*unit));
     }
-    while (!stopped() && groups_->running() < slots_.groups) {
+    while (!stopped() && groups_->running() < suite_.slots().groups) {
       std::vector<Unit> group = groups_->take_broken();
-      if (group.empty()) group = take_group(queue_, selected_, group_time_);
+      if (group.empty()) group = take_group(queue_, selected(), group_time_);
       if (group.empty()) break;
       for (Unit& unit : group) become_whole(unit);
       groups_->submit(std::move(group));
@@ -404,7 +276,7 @@ class Session : public GroupSession {
 
   void become_whole(Unit& unit) const {
     unit.alike = 1;  // what was behind it may have gone when it comes back
-    unit.whole |= !unit.alone && whole_.contains(selected_[unit.tests.front()].test.file);
+    unit.whole |= !unit.alone && whole_.contains(selected()[unit.tests.front()].test.file);
   }
 
   [[nodiscard]] bool stopped() const override { return !end_.stopped_because.empty() || interrupted(); }
@@ -412,17 +284,17 @@ class Session : public GroupSession {
   void submit(Unit unit) {
     auto running = std::make_unique<SingleUnit>();
     running->session = this;
-    const SelectedTest& first = selected_[unit.tests.front()];
+    const SelectedTest& first = selected()[unit.tests.front()];
     Job job;
     job.name = first.test.id;
     job.executor = Executors::name_of_cells(first.executor);
     job.argv = {unit.cold ? "cold" : "test", unit.cold ? first.test.file : unit.whole ? "" : first.parent, first.hash};
     for (const std::size_t test : unit.tests) {
-      job.argv.push_back(selected_[test].test.id);
-      running->told.expect(selected_[test].test.id);
+      job.argv.push_back(selected()[test].test.id);
+      running->told.expect(selected()[test].test.id);
     }
     job.capture_bytes = std::max<std::uint64_t>(request_.inline_limit, 1 << 20);
-    job.limits.wall = wall_of(unit, selected_);
+    job.limits.wall = wall_of(unit, selected());
     running->unit = std::move(unit);
     SingleUnit* raw = running.get();
     running_[raw] = std::move(running);
@@ -434,23 +306,23 @@ class Session : public GroupSession {
     std::size_t ahead = 0;
     const std::string* last = nullptr;
     for (std::size_t i = 0; i < std::min(queue_.size(), kLookAhead) && ahead < kFilesAhead; i += queue_[i].alike) {
-      const SelectedTest& next = selected_[queue_[i].tests.front()];
+      const SelectedTest& next = selected()[queue_[i].tests.front()];
       if (last && *last == next.parent) continue;
       last = &next.parent;
       ++ahead;
       if (whole_.contains(next.test.file) || queue_[i].cold) continue;
-      executors_->cells(next.executor)->prepare(next.parent, next.hash);
+      suite_.executors().cells(next.executor)->prepare(next.parent, next.hash);
     }
   }
 
   void conclude(RunningUnit& running, JobResult result) override {
     Unit& unit = running.unit;
     if (!running.has_started && stopped()) return;  // not run, and counted so
-    if (all_cold_ && !unable_ && !stopped()) note_whether_unable(result.outcome);
+    if (suite_.is_all_cold() && !suite_.unable() && !stopped()) note_whether_unable(result.outcome);
     const bool lost = result.outcome.kind == Outcome::Kind::lost && result.outcome.step == "warm parent";
     if (lost && unit.lost < kMostLost && !stopped()) {
-      tell_note(fmt::format("a warm parent died ({}): {} run again", printable_name(result.outcome.detail),
-                            unit.tests.size() == 1 ? "its test is" : fmt::format("its {} tests are", unit.tests.size())));
+      sinks_.note(fmt::format("a warm parent died ({}): {} run again", printable_name(result.outcome.detail),
+                              unit.tests.size() == 1 ? "its test is" : fmt::format("its {} tests are", unit.tests.size())));
       ++unit.lost;
       queue_.push_front(std::move(unit));
       return;
@@ -459,8 +331,8 @@ class Session : public GroupSession {
     // What fell back in one cell does so in all.
     for (const std::string& note : std::exchange(result.notes, {})) note_once(note);
     std::vector<TestCase> tests;
-    for (const std::size_t test : unit.tests) tests.push_back(selected_[test].test);
-    for (const std::string& line : running.told.coverage()) collector_.coverage.add(line);
+    for (const std::size_t test : unit.tests) tests.push_back(selected()[test].test);
+    for (const std::string& line : running.told.coverage()) suite_.coverage().add(line);
     UnitReport::Judged judged = running.told.judge(tests, std::move(result));
     // First, for a test that is tried again would not be heard of any more.
     if (!judged.stop.empty() && end_.stopped_because.empty()) stop("a test stopped the session: " + std::string(first_line(judged.stop)));
@@ -468,33 +340,19 @@ class Session : public GroupSession {
     if (!judged.not_begun.empty() && !stopped()) run_rest(unit, judged.not_begun.size());
   }
 
-  // It could not begin, for reasons that are not its command's.
-  static bool is_setup(const Outcome& outcome) {
-    return outcome.kind == Outcome::Kind::setup_failed && !outcome.step.starts_with("execve");
-  }
-
-  // No daemon or engine, or none that can begin anything: so will the next test find. True: it is so, and the run is at its end, or goes on
-  // here.
   bool note_whether_unable(const Outcome& outcome) override {
-    const bool gone = outcome.kind == Outcome::Kind::lost && outcome.step == kExecutorGone;
-    if (!gone && !is_setup(outcome)) return false;
-    const std::string why = outcome.detail.empty() ? words(outcome) : outcome.detail;
-    if (request_.remote && request_.remote->fallback && !all_cold_) {
-      if (slots_.groups == 0) return true;  // another group said so
-      tell_note(fmt::format("{}: the rest runs here", printable_line(why)));
-      executors_->leave_groups();
-      slots_ = executors_->slots();
+    const bool unable = suite_.note_whether_unable(outcome);
+    if (suite_.unable()) {
+      stop(*suite_.unable());
+    } else if (unable) {
       while (groups_->has_broken()) std::ranges::move(groups_->take_broken(), std::back_inserter(queue_));
-      return true;
     }
-    unable_ = why;
-    stop(*unable_);
-    return true;
+    return unable;
   }
 
   // A fork would not have the threads that run, and more (python/ties.py): its tests get fresh interpreters, and so do all of their file.
   void run_cold(Unit& unit, const Outcome& outcome) {
-    const std::string& file = selected_[unit.tests.front()].test.file;
+    const std::string& file = selected()[unit.tests.front()].test.file;
     if (unit.whole) {  // another file's thread
       unit.cold = true;
       queue_.push_front(std::move(unit));
@@ -506,8 +364,8 @@ class Session : public GroupSession {
   }
 
   void make_cold(const std::string& file, const std::string& left) override {
-    if (tied_.insert(file).second) tell_note(tied_note({file}, left));
-    for (Unit& other : queue_) other.cold |= selected_[other.tests.front()].test.file == file;
+    if (tied_.insert(file).second) sinks_.note(tied_note({file}, left));
+    for (Unit& other : queue_) other.cold |= selected()[other.tests.front()].test.file == file;
   }
 
   // The fork ended in the middle of a unit: what had not begun gets another one.
@@ -520,12 +378,12 @@ class Session : public GroupSession {
   // See second_try.h.
   bool is_tried_again(const Unit& unit, std::size_t index, TestResult& result) {
     const bool told = result.outcome.succeeded() && (result.verdict == Verdict::failed || result.verdict == Verdict::error);
-    const bool in_doubt = told && !unit.cold && !unit.whole && files_ > 1 && !stopped();
+    const bool in_doubt = told && !unit.cold && !unit.whole && suite_.files() > 1 && !stopped();
     if (!in_doubt && !second_tries_.await(index)) return false;
     const SecondTries::Next next = second_tries_.after(index, result);
-    const std::string& file = selected_[index].test.file;
+    const std::string& file = selected()[index].test.file;
     if (second_tries_.needs_others() && whole_.insert(file).second)
-      tell_note(fmt::format("{}: tests need what other files import; they are run after all files were collected", printable_name(file)));
+      sinks_.note(fmt::format("{}: tests need what other files import; they are run after all files were collected", printable_name(file)));
     if (next == SecondTries::Next::report) return false;
     const bool whole = next == SecondTries::Next::try_whole;
     queue_.push_front({.tests = {index}, .attempt = unit.attempt, .whole = whole, .alone = !whole});
@@ -533,7 +391,7 @@ class Session : public GroupSession {
   }
 
   void one_result(const RunningUnit& running, std::size_t index, TestResult result) {
-    const SelectedTest& selected = selected_[index];
+    const SelectedTest& selected = suite_.selected()[index];
     result.slot = running.slot;
     result.began = running.began;
     result.attempt = running.unit.attempt;
@@ -548,14 +406,14 @@ class Session : public GroupSession {
   }
 
   void tell_result(TestResult result, const SelectedTest& selected) {
-    result.container = directives_.container(selected.container).name();
+    result.container = suite_.directives().container(selected.container).name();
     if (result.last) {
       ++end_.counts[static_cast<std::size_t>(result.verdict)];
       if (result.flaky) ++end_.flaky;
       if (is_bad(result.verdict)) ++bad_;
       if (result.verdict != Verdict::ignored) --left_;
     }
-    tell([&](Sink& sink) { sink.test_finished(result); });
+    sinks_.tell([&](Sink& sink) { sink.test_finished(result); });
     stop_if_enough();
   }
 
@@ -575,30 +433,16 @@ class Session : public GroupSession {
   const PytestRequest& request_;
   const SessionOptions& options_;
   Clock::time_point began_ = Clock::now();
-  Directives directives_;
-  TestChoice choice_;
-  SessionSlots slots_ = slots_of(request_);
-  /// One of units one by one that is not ours: they get fresh interpreters.
-  const bool all_cold_ = request_.executor != "native" && slots_.groups == 0;
-  std::optional<Executors> executors_;
-  bool collects_again_ = false;
-  std::optional<std::string> unable_;  // why one that is not ours runs no more
-  std::size_t collecting_in_ = 0;
-  Collector collector_;
-  std::vector<SelectedTest> selected_;
+  SessionSinks sinks_;
+  Suite suite_;
   std::set<std::string> tied_;   // files whose tests get fresh interpreters, for what they leave when they are collected
   std::set<std::string> whole_;  // files whose tests need all others collected
-  std::size_t files_ = 0;        // that were collected
   SecondTries second_tries_;
-  std::set<std::string> told_notes_;
-  std::vector<TestResult> skipped_files_;  // whole files that said so when they were collected
-  std::size_t problems_ = 0;
   std::deque<Unit> queue_;
   std::size_t left_ = 0;
   std::size_t bad_ = 0;           // of this repetition
   std::size_t bad_before_ = 0;    // of earlier ones
   std::set<std::uint32_t> busy_;  // slots
-  std::mutex pulling_;
   UniqueFd questions_;
   Keys keys_;
   RunEnd end_;
