@@ -27,7 +27,8 @@ target_link_libraries(casemate_protocol PUBLIC gRPC::grpc++ protobuf::libprotobu
 file(GLOB sources CONFIGURE_DEPENDS src/remote/*.cc)
 add_library(casemate_remote STATIC ${sources})
 target_link_libraries(casemate_remote PUBLIC ${previous} casemate_protocol)
-target_link_options(casemate_remote INTERFACE $<$<BOOL:${CASEMATE_STATIC}>:-Wl,--exclude-libs,ALL>)
+# OpenSSL's reader of certificates comes with its loader of modules: the dlopen that it gets (src/store/database.cc) has to be in every program.
+target_link_options(casemate_remote INTERFACE $<$<BOOL:${CASEMATE_STATIC}>:-Wl,--exclude-libs,ALL,--undefined=__wrap_dlopen>)
 add_executable(casemate-remote src/apps/main.cc src/apps/remote/remote.cc)
 target_compile_definitions(casemate-remote PRIVATE CASEMATE_REMOTE)
 target_link_libraries(casemate-remote PRIVATE casemate_remote ${previous})

@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/terminal.h"
 #include "remote/channel.h"
+#include "remote/credentials.h"
 #include "remote/engine.h"
 #include "sys/random.h"
 
@@ -79,6 +80,9 @@ void RemoteCalls::prepare(grpc::ClientContext& context) const {
 
 std::unexpected<Error> RemoteCalls::failure(const grpc::Status& status, std::string_view doing, const std::stop_token& stop) const {
   if (stop.stop_requested()) return fail(ErrorCode::cancelled, fmt::format("cancelled while the remote engine was to {}", doing));
+  if (const auto trouble = tls_trouble(status, endpoint_))
+    return fail(ErrorCode::refused, fmt::format("remote engine {}: can't {}: {}", endpoint_.address, doing, *trouble), 0,
+                std::string(kRemoteUnusable));
   ErrorCode code = ErrorCode::system;
   std::string where;
   std::string_view hint;

@@ -9,17 +9,15 @@
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
 #include "base/terminal.h"
+#include "remote/credentials.h"
 #include "remote/engine.h"
-#include "sys/fd.h"
 
 namespace casemate {
 namespace {
 
-constexpr std::size_t kMostPem = 1u << 20;
 constexpr std::size_t kMostHeader = 16u << 10;
 
 std::unexpected<Error> unusable(std::string what) {
@@ -50,30 +48,6 @@ Result<void> check_headers(const RemoteEndpoint& endpoint) {
     }
   }
   return {};
-}
-
-Result<std::string> pem_of(const std::string& path, std::string_view what) {
-  if (path.empty()) return "";
-  auto text = read_file(path, kMostPem);
-  if (!text) return unusable(fmt::format("{} of the remote engine: {}", what, text.error().what));
-  if (text->find("-----BEGIN ") == std::string::npos)
-    return unusable(fmt::format("{} of the remote engine: '{}' is no PEM file", what, printable_line(path)));
-  return std::move(*text);
-}
-
-Result<std::shared_ptr<grpc::ChannelCredentials>> credentials_of(const RemoteEndpoint& endpoint) {
-  if (!endpoint.tls) {
-    if (!endpoint.ca.empty() || !endpoint.certificate.empty() || !endpoint.key.empty())
-      return unusable("certificates are given, but the remote engine's address is not grpcs://");
-    return grpc::InsecureChannelCredentials();
-  }
-  if (endpoint.certificate.empty() != endpoint.key.empty())
-    return unusable("mutual TLS with the remote engine wants a certificate and its key; one of them is missing");
-  grpc::SslCredentialsOptions options;
-  TRY_ASSIGN(options.pem_root_certs, pem_of(endpoint.ca, "the authority"));
-  TRY_ASSIGN(options.pem_cert_chain, pem_of(endpoint.certificate, "the certificate"));
-  TRY_ASSIGN(options.pem_private_key, pem_of(endpoint.key, "the key"));
-  return grpc::SslCredentials(options);
 }
 
 }  // namespace

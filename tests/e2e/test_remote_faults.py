@@ -4,7 +4,6 @@ are those of tests/remote/proxy.py, before a real engine; some are the engine's 
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 
@@ -258,39 +257,6 @@ def test_interrupted(run, proxy):
     process.communicate(timeout=30)
     assert process.returncode == 130
     proxy.wait("CancelOperation")
-
-
-def openssl(directory, *words):
-    subprocess.run(["openssl", *words], cwd=directory, check=True, capture_output=True, timeout=60)
-
-
-@pytest.fixture
-def certificates(tmp_path):
-    """ca.pem; server.pem of 127.0.0.1 and client.pem with their keys; other-ca.pem."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
-    made = tmp_path / "tls"
-    made.mkdir()
-    for name in ("ca", "other-ca"):
-        openssl(made, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-keyout", f"{name}-key.pem", "-out", f"{name}.pem")
-    for name, use in (("server", "serverAuth"), ("client", "clientAuth")):
-        openssl(made, "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}-key.pem", "-out", "request.pem")
-        (made / "ext").write_text(f"subjectAltName=IP:127.0.0.1\nextendedKeyUsage={use}\n")
-        openssl(made, "x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", "2", "-extfile", "ext", "-out", f"{name}.pem")
-    return made
-
-
-def test_tls(run, casd, start_proxy, certificates):
-    words = ["--tls-cert", certificates / "server.pem", "--tls-key", certificates / "server-key.pem"]
-    plain, mutual = start_proxy(casd.target, *words), start_proxy(casd.target, *words, "--tls-ca", certificates / "ca.pem")
-    trust = ["--remote-ca", certificates / "ca.pem"]
-    ours = ["--remote-cert", certificates / "client.pem", "--remote-key", certificates / "client-key.pem"]
-    assert run.out("--remote", plain.address, *trust, "--", "echo", "in") == "in\n"
-    assert run.out("--remote", mutual.address, *trust, *ours, "--", "echo", "in") == "in\n"
-    for address, options in ((plain.address, ["--remote-ca", certificates / "other-ca.pem"]), (plain.address, []), (mutual.address, trust)):
-        done = run("--remote", address, *options, "--", "echo", "in", timeout=200)
-        assert (done.returncode, done.stdout) == (125, b""), options
-        assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("ending", ["exit 3", "kill -9 $$", "sleep 60 & exit 0"])
