@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "action/composition.h"
+#include "action/spot_checks.h"
 #include "base/terminal.h"
 #include "cell/job_check.h"
 #include "witness/order.h"
@@ -91,8 +92,10 @@ class ActionWriter {
     TRY(mounts());
     collected();
     notes();
-    TRY(own(input));
-    TRY_ASSIGN(made_.root, compose(base_, placed_));
+    TRY_ASSIGN(const InputDirectoryPtr shown, compose(base_, placed_));
+    placed_.clear();
+    TRY(own(input, shown));
+    TRY_ASSIGN(made_.root, compose(shown, placed_));
     messages();
     return std::move(made_);
   }
@@ -117,6 +120,7 @@ class ActionWriter {
         order_.fresh.push_back({path, static_cast<std::uint32_t>(mode)});
       return {};
     }
+    order_.image = true;
     auto image = trees_.layers(job_.root);
     if (!image) return std::unexpected(image.error());
     base_ = image->top;
@@ -218,8 +222,8 @@ class ActionWriter {
     if (job_.network == Network::outbound) made_.notes.emplace_back("which networks can be reached is the engine's to say");
   }
 
-  // The witness, what it is told, and the empty directory that it writes into.
-  Result<void> own(const std::optional<std::string>& input) {
+  // The witness, what it is told, and what it compares with what the job is `shown`.
+  Result<void> own(const std::optional<std::string>& input, const InputDirectoryPtr& shown) {
     order_.argv = job_.argv;
     order_.env = job_.env;
     order_.cwd = job_.cwd;
@@ -233,6 +237,12 @@ class ActionWriter {
     TRY_ASSIGN(InputDirectory::File witness, trees_.file(setting_.witness));
     witness.executable = true;
     own.files["witness"] = std::move(witness);
+    InputDirectory spots;
+    for (SpotCheck& each : spot_checks(shown, job_)) {
+      spots.files.emplace(fmt::format("{}", order_.spot_checks.size()), std::move(each.file));
+      order_.spot_checks.push_back(std::move(each.path));
+    }
+    if (!order_.spot_checks.empty()) own.directories["spots"] = seal(std::move(spots));
     own.files["order"] = input_file(order_bytes(order_));
     if (input) own.files["stdin"] = input_file(*input);
     put("/" + std::string(kActionPlace), seal(std::move(own)));

@@ -32,6 +32,7 @@
 #include "witness/ordered_places.h"
 #include "witness/process_list.h"
 #include "witness/process_watch.h"
+#include "witness/spot_check.h"
 #include "witness/user_namespace.h"
 
 namespace casemate {
@@ -411,7 +412,9 @@ int witness_action(const std::string& path) {
   auto places = OrderedPlaces::open();
   if (!places) return refuse(places.error().what);
   OrderedRun run(*order, *places);
-  if (const auto made = places->make(*order); !made) {
+  auto made = places->make(*order);
+  if (made) made = check_spots(*order);
+  if (!made) {
     run.report().setup_step = made.error().where;
     run.report().setup_errno = made.error().errno_value;
     run.report().setup_detail = made.error().what;

@@ -5,7 +5,7 @@
 namespace casemate {
 namespace {
 
-constexpr std::string_view kMark = "casemate order 1\n";
+constexpr std::string_view kMark = "casemate order 2\n";
 
 void put(PackedWriter& writer, const std::vector<std::string>& texts) {
   writer.number(texts.size());
@@ -74,7 +74,7 @@ std::string order_bytes(const WitnessOrder& order) {
   writer.number(order.user ? 1 : 0);
   writer.number(order.user ? order.user->uid : 0);
   writer.number(order.user ? order.user->gid : 0);
-  for (const bool flag : {order.strict, order.lonely, order.reports, order.has_stdin}) writer.number(flag ? 1 : 0);
+  for (const bool flag : {order.strict, order.lonely, order.reports, order.has_stdin, order.image}) writer.number(flag ? 1 : 0);
   put(writer, order.limits);
   put(writer, order.places);
   writer.number(order.fresh.size());
@@ -84,6 +84,7 @@ std::string order_bytes(const WitnessOrder& order) {
     writer.number(fresh.needed ? 1 : 0);
   }
   put(writer, order.collect);
+  put(writer, order.spot_checks);
   return std::move(writer).take();
 }
 
@@ -100,7 +101,7 @@ Result<WitnessOrder> read_order(std::string_view bytes) {
   const bool user = reader.number() != 0;
   const User ids{static_cast<std::uint32_t>(reader.number()), static_cast<std::uint32_t>(reader.number())};
   if (user) order.user = ids;
-  for (bool* flag : {&order.strict, &order.lonely, &order.reports, &order.has_stdin}) *flag = reader.number() != 0;
+  for (bool* flag : {&order.strict, &order.lonely, &order.reports, &order.has_stdin, &order.image}) *flag = reader.number() != 0;
   order.limits = get_limits(reader);
   order.places = get(reader);
   for (std::uint64_t left = reader.count(24); left > 0; --left) {
@@ -111,6 +112,7 @@ Result<WitnessOrder> read_order(std::string_view bytes) {
     order.fresh.push_back(std::move(fresh));
   }
   order.collect = get(reader);
+  order.spot_checks = get(reader);
   if (!reader.at_end() || order.argv.empty()) return fail(ErrorCode::corrupt, "the order breaks off");
   return order;
 }

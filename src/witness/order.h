@@ -19,10 +19,15 @@ inline constexpr std::string_view kActionPlace = ".casemate";
 inline constexpr std::string_view kActionWitness = ".casemate/witness";
 inline constexpr std::string_view kActionOrder = ".casemate/order";
 inline constexpr std::string_view kActionStdin = ".casemate/stdin";
+/// Copies of WitnessOrder::spot_checks, under numbers from 0 on: the same blobs, so that nothing more is sent for them.
+inline constexpr std::string_view kActionSpots = ".casemate/spots";
 /// And what the witness leaves: an ActionReport, what the job wrote to descriptor 3, contents of changed files under numbers.
 inline constexpr std::string_view kActionResult = ".casemate/result";
 inline constexpr std::string_view kActionReports = ".casemate/reports";
 inline constexpr std::string_view kActionChanges = ".casemate/changes";
+
+/// Of larger files the sizes are compared alone (spot_check.h).
+inline constexpr std::uint64_t kMostCompared = 64u << 10;
 
 /// A job as its witness needs it. Paths are absolute, as the job sees them.
 struct WitnessOrder {
@@ -34,6 +39,7 @@ struct WitnessOrder {
   bool lonely = false;                     ///< Network::none
   bool reports = false;                    ///< Job::report
   bool has_stdin = false;                  ///< kActionStdin is there; else /dev/null
+  bool image = false;                      ///< the input root is an image's
   Limits limits;                           ///< cpus is not among what a witness can hold
   /// Directories of the input root that the job needs at these places.
   std::vector<std::string> places;
@@ -45,7 +51,8 @@ struct WitnessOrder {
     bool operator==(const Fresh&) const = default;
   };
   std::vector<Fresh> fresh;
-  std::vector<std::string> collect;  ///< Job::collect
+  std::vector<std::string> collect;      ///< Job::collect
+  std::vector<std::string> spot_checks;  ///< absolute paths of files that were sent; copies are in kActionSpots
 
   bool operator==(const WitnessOrder&) const = default;
 };

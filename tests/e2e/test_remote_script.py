@@ -72,10 +72,11 @@ def test_packages_are_made_here_and_sent(remote, runner, wheelhouse):
     assert again["details"]["remote"]["sent_bytes"] < 20_000 < told["details"]["remote"]["sent_bytes"]
 
 
-def test_an_image_is_sent(remote):
-    source = "import platform; print(platform.freedesktop_os_release()['VERSION_CODENAME'])"
-    told, status = remote(source, "--image", image_layout("python3.11"), timeout=400)
+def test_an_image_is_sent(runner, start_casd):
+    source = "import sys; print(sys.version_info[:2])"
+    told, status = runner.object(source, "--image", image_layout("python3.13"), "--remote", start_casd(bare=True).address, timeout=400)
     assert status == 0, told
+    assert told["details"]["raw_logs"] == "(3, 13)\n"
     assert told["details"]["image"]["digest"].startswith("sha256:")
 
 

@@ -95,6 +95,8 @@ TEST(WitnessOrder, is_the_same_after_a_journey) {
   order.places = {"/app", "/casemate/env"};
   order.fresh = {{"/tmp", 01777, true}, {"/root", 0755}};
   order.collect = {"/app"};
+  order.image = true;
+  order.spot_checks = {"/usr/bin/python3"};
   const auto again = read_order(order_bytes(order));
   ASSERT_TRUE(again) << again.error().what;
   EXPECT_EQ(*again, order);
@@ -201,6 +203,43 @@ TEST_F(WitnessOfAction, tells_what_can_not_be_executed) {
   order_.cwd = "/proc/none";
   ended = run();
   EXPECT_EQ(ended.report->setup_step, "change to the directory /proc/none");
+}
+
+// Somebody else's file in place of one that was sent.
+TEST_F(WitnessOfAction, runs_nothing_where_it_does_not_see_what_was_sent) {
+  fs::create_directory(root_ / ".casemate/spots");
+  order_.spot_checks = {root_ / "program"};
+  const auto ended_with = [&](const std::string& sent, const std::string& there) {
+    std::ofstream(root_ / ".casemate/spots/0") << sent;
+    std::ofstream(root_ / "program") << there;
+    return run();
+  };
+  shell("echo ran");
+  EXPECT_EQ(ended_with("same", "same").out, "ran\n");
+  const Ended other = ended_with("same", "diff");
+  ASSERT_TRUE(other.report);
+  EXPECT_EQ(other.report->setup_step, "compare what was sent with what is there");
+  EXPECT_EQ(other.report->setup_detail.find((root_ / "program").string() + " is not what was sent"), 0u) << other.report->setup_detail;
+  EXPECT_EQ(other.out, "");
+  EXPECT_FALSE(ended_with("same", "longer").report->setup_step.empty());
+  // Of large ones the size alone.
+  const std::string large(100'000, 'x');
+  EXPECT_EQ(ended_with(large, std::string(100'000, 'y')).out, "ran\n");
+  EXPECT_FALSE(ended_with(large, large + "y").report->setup_step.empty());
+  for (const char* what : {"missing", "a directory", "a FIFO"}) {
+    SCOPED_TRACE(what);
+    fs::remove_all(root_ / "program");
+    if (what[0] == 'a' && what[2] == 'd') fs::create_directory(root_ / "program");
+    if (what[0] == 'a' && what[2] == 'F') ASSERT_EQ(::mkfifo((root_ / "program").c_str(), 0600), 0);
+    EXPECT_FALSE(run().report->setup_step.empty());
+  }
+  fs::remove_all(root_ / "program");
+  fs::create_hard_link(root_ / ".casemate/spots/0", root_ / "program");
+  EXPECT_EQ(run().out, "ran\n");
+  fs::remove(root_ / ".casemate/spots/0");
+  const Ended lost = run();
+  EXPECT_EQ(lost.report->setup_errno, ENOENT);
+  EXPECT_EQ(lost.report->setup_detail, ".casemate/spots/0 is missing");
 }
 
 TEST_F(WitnessOfAction, has_the_environment_and_stdin_of_its_order) {
