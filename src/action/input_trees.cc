@@ -41,6 +41,7 @@ struct InputRules {
   bool whiteouts = false;  // layers of an overlay
   bool lenient = false;    // what we may not read is left out
   bool by_stamp = false;   // a file's digest is of its size and time of change, not of its content
+  const InputFilter* without = nullptr;
 };
 
 class InputWalk {
@@ -131,7 +132,7 @@ class InputWalk {
       if (!entry) return fail_at(entry.error(), host_path(part.layer, path));
       if (!*entry) return {};
       const std::string name((*entry)->name);
-      if (taken.contains(name)) continue;
+      if (taken.contains(name) || is_left_out(part.layer, path, name)) continue;
       const auto upper = below.find(name);
       if (upper != below.end() && upper->second.closed) continue;
       const auto info = stat_beneath(part.fd.get(), name);
@@ -147,6 +148,12 @@ class InputWalk {
         if (!whiteout) TRY(take_entry(part, path, name, *info, here));
       }
     }
+  }
+
+  [[nodiscard]] bool is_left_out(std::uint32_t layer, const std::string& path, const std::string& name) const {
+    if (!rules_.without || rules_.without->empty()) return false;
+    if (rules_.without->names.contains(name)) return true;
+    return !rules_.without->paths.empty() && rules_.without->paths.contains(host_path(layer, joined(path, name)));
   }
 
   Result<void> take_directory(const Part& part, const std::string& path, const std::string& name, bool lowest,
@@ -228,6 +235,25 @@ class InputWalk {
   std::size_t left_out_ = 0;
 };
 
+// The tree without what has one of these names. What has none of them is shared.
+InputDirectoryPtr without(const InputDirectoryPtr& tree, const std::set<std::string>& names) {
+  if (names.empty()) return tree;
+  InputDirectory kept;
+  bool same = true;
+  for (const auto& [name, below] : tree->directories) {
+    if (!names.contains(name)) kept.directories[name] = without(below, names);
+    same &= kept.directories.contains(name) && kept.directories[name] == below;
+  }
+  const auto none_of = [&](const auto& entries) {
+    return std::ranges::none_of(entries, [&](const auto& entry) { return names.contains(entry.first); });
+  };
+  if (same && none_of(tree->files) && none_of(tree->symlinks)) return tree;
+  kept.files = tree->files;
+  kept.symlinks = tree->symlinks;
+  for (const std::string& name : names) kept.files.erase(name), kept.symlinks.erase(name);
+  return seal(std::move(kept));
+}
+
 }  // namespace
 
 std::shared_ptr<DigestCache> InputTrees::cache_of(const std::string& identity) {
@@ -241,21 +267,21 @@ std::shared_ptr<DigestCache> InputTrees::cache_of(const std::string& identity) {
 
 Result<InputTree> InputTrees::directory(const std::string& path) {
   const auto cache = cache_of(path);
-  auto tree = InputWalk({path}, {}, *cache).run();
+  auto tree = InputWalk({path}, {.without = &without_}, *cache).run();
   cache->save();
   return tree;
 }
 
 Result<InputTree> InputTrees::readable(const std::string& path) {
   const auto cache = cache_of(path);
-  auto tree = InputWalk({path}, {.lenient = true}, *cache).run();
+  auto tree = InputWalk({path}, {.lenient = true, .without = &without_}, *cache).run();
   cache->save();
   return tree;
 }
 
 Result<InputTree> InputTrees::stamps(const std::string& path) {
   DigestCache unused("", "");
-  return InputWalk({path}, {.lenient = true, .by_stamp = true}, unused).run();
+  return InputWalk({path}, {.lenient = true, .by_stamp = true, .without = &without_}, unused).run();
 }
 
 Result<InputDirectory::File> InputTrees::file(const std::string& path) {
@@ -284,7 +310,7 @@ Result<InputTree> InputTrees::layers(const std::vector<std::string>& paths) {
   const bool stored = std::ranges::all_of(paths, [this](const std::string& path) { return is_kept(path); });
   if (!stored) {
     const auto cache = cache_of(fmt::format("{}", fmt::join(paths, "\n")));
-    auto tree = InputWalk(paths, {.whiteouts = true}, *cache).run();
+    auto tree = InputWalk(paths, {.whiteouts = true, .without = &without_}, *cache).run();
     cache->save();
     return tree;
   }
@@ -296,6 +322,8 @@ Result<InputTree> InputTrees::layers(const std::vector<std::string>& paths) {
     TRY_ASSIGN(tree, InputWalk(paths, {.whiteouts = true, .lenient = true}, unkept).run());
     if (tree.left_out.empty()) keep_tree(store_, paths, *tree.top);
   }
+  // What is kept is whole.
+  tree.top = without(tree.top, without_.names);
   return layers_.emplace(paths, std::move(tree)).first->second;
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,14 @@ struct InputTree {
   std::vector<std::string> left_out;
 };
 
+/// What trees are made without, as if it were not there.
+struct InputFilter {
+  std::set<std::string> names;  ///< of files and directories, wherever they are: "__pycache__"
+  std::set<std::string> paths;  ///< of the host, absolute
+
+  [[nodiscard]] bool empty() const { return names.empty() && paths.empty(); }
+};
+
 /// Makes trees. The same names and contents give the same digests whatever the times, owners, order, machine; of modes the owner's x bit
 /// counts. No symlink is followed, no mount point crossed (sys/path.h). Safe for several threads.
 ///
@@ -32,8 +41,9 @@ struct InputTree {
 /// REAPI has no way to say, `exhausted` beyond kMostInputs and kDeepestInput, `corrupt` for a file that somebody keeps writing to.
 class InputTrees {
  public:
-  /// `store`: a store's directory, where digests are kept for the next run; "" keeps none.
-  explicit InputTrees(std::string store = "") : store_(std::move(store)) {}
+  /// `store`: a store's directory, where digests are kept for the next run; "" keeps none. `without`: of the store's layers its names
+  /// count.
+  explicit InputTrees(std::string store = "", InputFilter without = {}) : store_(std::move(store)), without_(std::move(without)) {}
 
   /// All below a directory of the host, as it is now.
   Result<InputTree> directory(const std::string& path);
@@ -53,6 +63,7 @@ class InputTrees {
   std::shared_ptr<DigestCache> cache_of(const std::string& identity);
 
   std::string store_;
+  InputFilter without_;
   std::mutex mutex_;  // of caches_
   std::map<std::string, std::shared_ptr<DigestCache>> caches_;
   std::mutex layers_mutex_;  // held while layers are read: who wants the same ones waits instead of reading them too

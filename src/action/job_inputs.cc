@@ -45,9 +45,10 @@ class InputReader {
  public:
   InputReader(const Job& job, InputTrees& trees) : job_(job), trees_(trees) {}
 
-  Result<JobInputs> run() {
+  Result<JobInputs> run(const std::vector<std::pair<std::string, std::string>>& more) {
     if (job_.forward_stdin) return fail(ErrorCode::not_supported, "it reads stdin, whose bytes nobody knows beforehand");
     add_words();
+    for (const auto& [name, value] : more) word(name, value);
     TRY(job_.image == "host" ? add_host() : add_image());
     for (const Mount& mount : job_.mounts) TRY(add_mount(mount));
     inputs_.action = digest();
@@ -227,6 +228,8 @@ class InputReader {
 
 }  // namespace
 
-Result<JobInputs> inputs_of(const Job& job, InputTrees& trees) { return InputReader(job, trees).run(); }
+Result<JobInputs> inputs_of(const Job& job, InputTrees& trees, const std::vector<std::pair<std::string, std::string>>& more) {
+  return InputReader(job, trees).run(more);
+}
 
 }  // namespace casemate

@@ -27,7 +27,8 @@ struct JobInputs {
   BlobDigest action;                  ///< of an Action over all of it
 };
 
-/// Reads them. A job's name, where its files are delivered to, and what the host calls the directories it shows don't count.
+/// Reads them. `more`: what else the result depends on, as words of names of their own. A job's name, where its files are delivered to, and
+/// what the host calls the directories it shows don't count.
 ///
 /// Of image `host` count: /etc by content, /usr/local and /opt by sizes and times, the rest of /usr by /etc/os-release and the package
 /// manager's database (dpkg, rpm, apk, pacman; where there is none, all of /usr by sizes and times), other paths by content. So a file
@@ -36,6 +37,6 @@ struct JobInputs {
 ///
 /// not_supported names what keeps a job from being known by its inputs: stdin, and directories of the host that it may write to. Else as
 /// InputTrees.
-Result<JobInputs> inputs_of(const Job& job, InputTrees& trees);
+Result<JobInputs> inputs_of(const Job& job, InputTrees& trees, const std::vector<std::pair<std::string, std::string>>& more = {});
 
 }  // namespace casemate

@@ -386,8 +386,10 @@ Result<RunRequest> meaning(const Words& words, bool explains) {
   TRY(set_mounts(request, words));
   request.job.deterministic = words.cache;
   request.why = words.why;
-  if (!explains) {
+  if (!explains || words.why) {
     TRY(set_executor(request, words));
+    if (explains && request.remote && request.remote->image_as_property)
+      return invalid("what runs with --remote-image property has its results at the engine alone: it can't be told why");
   } else if (!words.remote.address.empty()) {
     return invalid("an action has no plan of a cell to print: leave --remote out");
   }

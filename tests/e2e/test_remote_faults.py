@@ -269,10 +269,14 @@ def test_what_an_engine_kept_is_not_always_a_result(remote, ending):
     assert second[0]["cached"] is False
 
 
-def test_an_output_of_a_kept_result_that_was_evicted(remote, proxy):
+def test_an_output_of_a_kept_result_that_was_evicted(remote, run, proxy, tmp_path):
     """What can't be had any more is made again."""
     words = ["--cache", "--", "sh", "-c", "cat /proc/sys/kernel/random/uuid; head -c 200000 /dev/zero | tr '\\0' x"]
-    (first, _), (second, status) = remote(*words), remote(*words)
+    run.environment["CASEMATE_CACHE_DIR"] = str(tmp_path / "one")  # what is kept here is not asked for there
+    first, _ = remote(*words)
+    run.environment["CASEMATE_CACHE_DIR"] = str(tmp_path / "two")
+    second, status = remote(*words)
+    run.environment["CASEMATE_CACHE_DIR"] = str(tmp_path / "three")
     assert (status, second["cached"], second["stdout"]) == (0, True, first["stdout"])
     out = first["stdout"].encode()
     rule = {"fault": "evict", "digest": f"{hashlib.sha256(out).hexdigest()}/{len(out)}"}

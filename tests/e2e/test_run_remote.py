@@ -74,11 +74,45 @@ def test_the_object_has_the_engines_times(run):
     assert again["remote"]["sent_bytes"] < 10_000
 
 
-def test_a_deterministic_command_runs_once(run):
+def test_a_deterministic_command_runs_once(run, tmp_path):
+    """Its result is kept here, and the engine keeps it for whoever else asks."""
     words = ["--cache", "--json", "--", "sh", "-c", "head -c 16 /dev/urandom | md5sum"]
-    first, second = (json.loads(run(*words).stdout) for _ in range(2))
-    assert (first["cached"], second["cached"]) == (False, True)
-    assert first["stdout"] == second["stdout"]
+    here, elsewhere = ({"CASEMATE_CACHE_DIR": str(tmp_path / name)} for name in ("here", "elsewhere"))
+    told = [json.loads(run(*words, environment=where).stdout) for where in (here, here, elsewhere)]
+    assert [each["cached"] for each in told] == [False, True, True]
+    assert len({each["stdout"] for each in told}) == 1
+    assert "remote" not in told[1] and told[2]["remote"]["cached"]
+    words.remove("--json")
+    assert "casemate run: cached: not run again, nothing has changed since " in run(*words, environment=here).stderr
+    other = {"CASEMATE_CACHE_DIR": str(tmp_path / "other")}
+    assert "casemate run: cached: not run again, the engine had its result\n" in run(*words, environment=other).stderr
+
+
+def test_what_is_kept_of_an_engine_is_not_of_here(run, casd, tmp_path):  # noqa: F811
+    where = {"CASEMATE_CACHE_DIR": str(tmp_path / "cache")}
+    words = ["--cache", "--json", "--", "sh", "-c", "head -c 16 /dev/urandom | md5sum"]
+    told = [json.loads(run(*words, environment=where, **more).stdout) for more in ({}, {"address": None})]
+    told.append(json.loads(run("--remote-property", "OSFamily=linux", *words, environment=where).stdout))
+    assert [each["cached"] for each in told] == [False] * 3
+    assert len({each["stdout"] for each in told}) == 3
+    fell_back = json.loads(run("--remote-fallback", *words, environment=where, address="grpc://127.0.0.1:1").stdout)
+    assert (fell_back["cached"], fell_back["stdout"]) == (True, told[1]["stdout"])  # as one that was asked for here
+
+
+def test_why_a_remote_command_runs_again(run, casd, tmp_path):  # noqa: F811
+    where = {"CASEMATE_CACHE_DIR": str(tmp_path / "cache")}
+    (tmp_path / "in").write_text("1")
+
+    def why(address=casd.address):
+        words = [CASEMATE, "explain", "--why", "--remote", address, "--inputs", "in", "--", "cat", "in"]
+        return subprocess.run(words, cwd=tmp_path, env={**os.environ, **where}, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert why().startswith("The command has not run with --cache")
+    assert run("--cache", "--inputs", "in", "--", "cat", "in", environment=where).stdout == "1"
+    assert why().endswith("A result for these inputs is kept: 'casemate run --cache' does not run the command.\n")
+    (tmp_path / "in").write_text("2")
+    assert why().splitlines()[1:] == ["  changed  /app/in", "No result for these inputs is kept: 'casemate run --cache' runs the command."]
+    assert f"  changed  engine: {casd.address} -> grpc://127.0.0.1:1\n" in why("grpc://127.0.0.1:1")
 
 
 def read_or_nothing(path):

@@ -306,5 +306,40 @@ TEST_F(InputTreesTest, trees_of_a_stores_layers_are_kept_whole) {
   EXPECT_FALSE(kept_tree(directory_, paths));
 }
 
+TEST_F(InputTreesTest, what_is_filtered_is_as_if_it_were_not_there) {
+  make("a/kept.py", "1");
+  const std::string plain = directory(*std::make_unique<InputTrees>()).top->digest.hash;
+  make("a/__pycache__/kept.pyc", "x");
+  make(".git/HEAD", "y");
+  make("a/out.xml", "z");
+  fs::create_symlink("x", top_ + "/__pycache__");
+  InputTrees trees("", {.names = {"__pycache__", ".git"}, .paths = {top_ + "/a/out.xml"}});
+  EXPECT_EQ(directory(trees).top->digest.hash, plain);
+  const auto layered = trees.layers({top_});
+  ASSERT_TRUE(layered);
+  EXPECT_EQ(layered->top->digest.hash, plain);
+  EXPECT_NE(directory(*std::make_unique<InputTrees>()).top->digest.hash, plain);
+}
+
+TEST_F(InputTreesTest, of_a_stores_layers_what_is_kept_is_whole_and_what_is_given_filtered) {
+  Store store = open();
+  const auto fill = [](const std::string& directory) -> Result<void> {
+    fs::create_directories(directory + "/lib/__pycache__");
+    spill(directory + "/lib/module.py", "1");
+    spill(directory + "/lib/__pycache__/module.pyc", "2");
+    return {};
+  };
+  const auto layer = store.make_layer(kKey, "a layer", fill);
+  ASSERT_TRUE(layer);
+  const std::vector<std::string> paths = {layer->path()};
+  for (int again = 0; again < 2; ++again) {
+    const auto made = InputTrees(directory_, {.names = {"__pycache__"}}).layers(paths);
+    ASSERT_TRUE(made);
+    EXPECT_EQ(listed(*made->top), (Names{"lib/", "lib/module.py"}));
+  }
+  EXPECT_EQ(listed(*InputTrees(directory_).layers(paths)->top),
+            (Names{"lib/", "lib/__pycache__/", "lib/__pycache__/module.pyc", "lib/module.py"}));
+}
+
 }  // namespace
 }  // namespace casemate

@@ -177,7 +177,7 @@ int explain_why(RunRequest& request, JobRoot* root) {
     if (!made) return complain(kProgram, made.error().what);
     staged = std::move(*made);
   }
-  return tell_why(request.job, *store, request.json);
+  return tell_why(request.job, *store, request.remote ? &*request.remote : nullptr, request.json);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "action/result_cache.h"
 #include "base/terminal.h"
 #include "base/units.h"
+#include "command/kept_run.h"
 #include "report/printing.h"
 #include "store/place.h"
 
@@ -88,9 +89,9 @@ Json json_of(const Findings& found) {
 
 }  // namespace
 
-int tell_why(const Job& job, Store& store, bool json) {
+int tell_why(const Job& job, Store& store, const RemoteChoice* engine, bool json) {
   InputTrees trees(store.directory());
-  const auto inputs = inputs_of(job, trees);
+  const auto inputs = engine ? inputs_of(job, trees, engine_words(*engine)) : inputs_of(job, trees);
   if (!inputs) return complain(kProgram, fmt::format("results of this command can't be kept: {}", inputs.error().what));
   const auto here = absolute_path(".");
   if (!here) return complain(kProgram, here.error().what);

@@ -2,11 +2,13 @@
 #pragma once
 
 #include "casemate/job.h"
+#include "command/remote_options.h"
 #include "store/store.h"
 
 namespace casemate {
 
 /// Prints it, as one JSON object if `json`; the result is the program's exit status. The job is complete, its inputs are in place.
-int tell_why(const Job& job, Store& store, bool json);
+/// `engine`: where it would run; nullptr: here.
+int tell_why(const Job& job, Store& store, const RemoteChoice* engine, bool json);
 
 }  // namespace casemate

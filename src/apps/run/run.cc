@@ -7,18 +7,17 @@
 #include <optional>
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "apps/run/ending.h"
 #include "apps/run/input.h"
-#include "apps/run/kept_run.h"
 #include "base/shell_words.h"
 #include "base/terminal.h"
 #include "base/units.h"
 #include "casemate/engine.h"
 #include "command/executors.h"
 #include "command/job_root.h"
+#include "command/kept_run.h"
 #include "command/run_arguments.h"
 #include "command/staged_inputs.h"
 #include "command/work_layer.h"
@@ -130,8 +129,7 @@ class Run {
       if (!furnished) return complain(furnished.error());
     }
     Forwarder forwarder;
-    // A remote engine has results of its own.
-    if (request_.job.deterministic && !elsewhere() && !request_.remote) {
+    if (request_.job.deterministic && !elsewhere()) {
       if (auto looked = look_for_result(); !looked) return complain(looked.error());
       if (const int signal = (*engine)->cancelled_by_signal(); signal != 0) return interrupted(signal);
       if (known_) return show(known_->result, 0, forwarder);
@@ -167,26 +165,12 @@ class Run {
     return request_.json ? put_object(json(result, status), status) : status;
   }
 
-  // The output of another time. Where both go to one place, in the order in which it came.
-  static void pass_on(const Output& output, Forwarder& forwarder) {
-    struct stat out{};
-    struct stat err{};
-    const bool one_place =
-        ::fstat(STDOUT_FILENO, &out) == 0 && ::fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev && out.st_ino == err.st_ino;
-    if (one_place && output.merged.size() == output.out.size() + output.err.size()) {
-      forwarder.output(Stream::out, output.merged);
-    } else {
-      forwarder.output(Stream::out, output.out);
-      forwarder.output(Stream::err, output.err);
-    }
-  }
-
   // What can't be known by its inputs is run as without --cache, and the reason is told.
   Result<void> look_for_result() {
     if (!store() && !store_) {
       TRY_ASSIGN(store_, Store::open());
     }
-    auto looked = KeptRun::look(request_.job, store() ? *store() : *store_);
+    auto looked = KeptRun::look(request_.job, store() ? *store() : *store_, is_remote() ? &*request_.remote : nullptr);
     if (!looked) {
       not_kept_ = looked.error().what;
       return {};
@@ -238,12 +222,15 @@ class Run {
     return {};
   }
 
+  [[nodiscard]] bool is_remote() const { return request_.remote && !request_.job.executor.empty(); }
+
   [[nodiscard]] bool may_fall_back() const {
     return request_.remote && request_.remote->fallback && !elsewhere() && !request_.job.executor.empty();
   }
 
   void fall_back(const std::string& why) {
     request_.job.executor.clear();
+    kept_.reset();  // by the inputs of another machine
     fallback_note_ = fmt::format("run here, not on the remote engine: {}", printable_line(why));
   }
 
@@ -363,6 +350,7 @@ class Run {
   // What a person wants to know beyond the command's own output: why it was ended, and what came back.
   void tell(const JobResult& result) const {
     if (known_) say(fmt::format("casemate run: cached: not run again, nothing has changed since {}\n", format_moment(known_->made)));
+    if (!known_ && result.remote && result.remote->cached) say("casemate run: cached: not run again, the engine had its result\n");
     for (const std::string& note : before()) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
     const Outcome& outcome = result.outcome;
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)

@@ -10,6 +10,8 @@ namespace {
 
 // As for `casemate run`; a script's environment is made here, so it needs to be known what it runs on.
 Result<void> choose_engine(ScriptRequest& request) {
+  if (request.cache && request.executor == "docker")
+    return fail(ErrorCode::not_supported, "--cache can't be had with --executor docker; leave one of them out");
   if (request.executor_chosen && request.executor != "remote") {
     if (request.remote_words.address.empty()) return {};
     return fail(ErrorCode::invalid_input,

@@ -23,6 +23,7 @@ struct ScriptRequest {
   std::vector<std::string> inputs;
   std::vector<std::string> script_arguments;  ///< --script-args, split into words
   bool json = false;
+  bool cache = false;  ///< the script is deterministic: --cache
   bool quiet = false;
   Color color = Color::automatic;
   std::string python_version;           ///< "": the python3 first on PATH

@@ -210,6 +210,11 @@ constexpr ScriptOption kOptions[] = {
       .letter = 'e',
       .ours = true},
      store_environment},
+    {{.name = "--cache",
+      .values = Values::none,
+      .help = "The script is deterministic: with the same inputs it is not run again, its result is kept.",
+      .ours = true},
+     store_true<&ScriptRequest::cache>},
     {{.name = "--executor",
       .metavar = "WHO",
       .help = "native: cells made by casemate (default). docker: containers of a Docker Engine or podman. remote: a remote execution "

@@ -51,6 +51,8 @@ struct ScriptReport {
   std::optional<ImageSummary> image;  ///< unset: host
   std::optional<EnvironmentSummary> environment;
   std::optional<JobResult> result;  ///< set once the script ran
+  bool deterministic = false;       ///< --cache: whether it is of another time is told
+  bool cached = false;              ///< `result` is of another time: nothing has changed since
   std::vector<std::string> notes;
   std::vector<std::pair<std::string_view, std::chrono::microseconds>> timings;  ///< in the order of the phases
 };

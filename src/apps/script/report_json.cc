@@ -26,6 +26,7 @@ Json details_json(const ScriptReport& report) {
   details["raw_logs"] = to_utf8(result ? result->output.merged : report.installer_log);
   if (!report.reason.empty()) details["reason"] = report.reason;
   if (result) put_result(details, *result);
+  if (report.deterministic) details["cached"] = report.cached;
   if (report.image) {
     details["image"] = {{"name", to_utf8(report.image->name)}, {"digest", nullptr}};
     if (!report.image->digest.empty()) details["image"]["digest"] = report.image->digest;

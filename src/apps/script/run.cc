@@ -17,6 +17,7 @@
 #include "base/units.h"
 #include "casemate/engine.h"
 #include "command/executors.h"
+#include "command/kept_run.h"
 #include "engine/run_job.h"
 #include "image/environment.h"
 #include "image/image_interpreter.h"
@@ -165,6 +166,7 @@ class ScriptRun {
 
   void fall_back(const std::string& why) {
     script_executor_.clear();
+    kept_.reset();  // by the inputs of another machine
     fallback_note_ = fmt::format("run here, not on the remote engine: {}", why);
   }
 
@@ -277,7 +279,11 @@ class ScriptRun {
     std::string work = fmt::format("script\n{}\n{}\n", environment.key, request_.script);
     for (const std::string& argument : request_.script_arguments) work += argument + '\0';
     key_ = sha256_hex(work);
-    auto result = engine_->run(*job, &console_);
+    ScriptReport report;
+    report.deterministic = job->deterministic = request_.cache;
+    const std::optional<KeptResult> known = look_for_result(*job);
+    auto result = known ? Result<JobResult>(known->result) : engine_->run(*job, &console_);
+    if (known) pass_on(known->result.output, console_);
     const bool lost = result && result->outcome.kind == Outcome::Kind::lost;
     if (lost && !script_executor_.empty() && request_.remote->fallback && !console_.heard()) {
       fall_back(result->outcome.detail);
@@ -287,8 +293,12 @@ class ScriptRun {
     timings_.emplace_back("run", since(start));
     if (!result) return internal(explained(result.error()));
     timings_.emplace_back("script", result->resources.wall);
-    console_.done(fmt::format("run: {} in {}", words(result->outcome), format_duration(result->resources.wall)));
-    ScriptReport report;
+    report.cached = known || (result->remote && result->remote->cached);
+    if (kept_ && !known) not_kept_ = kept_->keep(*result);
+    if (!not_kept_.empty()) report.notes.push_back(fmt::format("--cache: the result is not kept: {}", not_kept_));
+    const std::string since_when = known ? "nothing has changed since " + format_moment(known->made) : "the engine had its result";
+    console_.done(report.cached ? fmt::format("run: cached: not run again, {}", since_when)
+                                : fmt::format("run: {} in {}", words(result->outcome), format_duration(result->resources.wall)));
     conclude(report, std::move(*result), request_.limits);
     const bool no_gateway =
         report.result->outcome.kind == Outcome::Kind::setup_failed && report.result->outcome.step.find("gateway") != std::string::npos;
@@ -297,6 +307,23 @@ class ScriptRun {
       report.message = fmt::format("The script could not be started on the remote engine: {}.{}", words(report.result->outcome),
                                    image_ ? "" : kWorkersPython);
     return report;
+  }
+
+  // nullopt: it is to be run. What can't be known by its inputs is, and the reason is told.
+  std::optional<KeptResult> look_for_result(const Job& job) {
+    if (!request_.cache) return std::nullopt;
+    // A layer of packages that has been compiled since is the same.
+    auto looked = KeptRun::look(job, *store_, script_executor_.empty() ? nullptr : &*request_.remote, {.names = {"__pycache__"}});
+    if (looked) {
+      kept_.emplace(std::move(*looked));
+      auto found = kept_->find();
+      if (found) return std::move(*found);
+      kept_.reset();
+      not_kept_ = found.error().what;
+    } else {
+      not_kept_ = looked.error().what;
+    }
+    return std::nullopt;
   }
 
   Error explained(Error error) const {
@@ -322,6 +349,8 @@ class ScriptRun {
   std::optional<Environment> environment_;
   std::optional<EnvironmentSummary> summary_;
   std::optional<ImageSummary> image_;
+  std::optional<KeptRun> kept_;
+  std::string not_kept_;
   Results results_;
   std::string key_;
   std::string script_executor_;            // Job::executor of the script
@@ -350,6 +379,7 @@ void record(const ScriptRequest& request, const ScriptReport& report, const std:
     run.cpu_us = (result.resources.user_cpu + result.resources.system_cpu).count();
     run.peak_memory_bytes = result.resources.peak_memory_bytes;
     details["captured"] = captured_files(result).size();
+    if (report.cached) details["cached"] = true;
     if (result.remote) details["remote"] = remote_json(*result.remote);
   } else {
     run.outcome = word(report.reason == "interrupted" ? Outcome::Kind::cancelled : Outcome::Kind::setup_failed);
