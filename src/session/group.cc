@@ -9,9 +9,12 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr microseconds kUnknown{10'000};       // a test without a past
+constexpr microseconds kUnknown{30'000};       // a test without a past
 constexpr microseconds kProcess{6'000};        // a unit's own fork
 constexpr microseconds kInterpreter{250'000};  // that of a unit which gets a fresh one
+constexpr microseconds kUsual{2'000'000};      // a group at the most, where interpreters start quickly
+constexpr microseconds kLongest{10'000'000};   // and where they don't
+constexpr int kWorth = 5;                      // times its interpreter's start
 constexpr std::size_t kMostUnits = 2000;
 constexpr std::size_t kMostNames = 1 << 20;  // bytes of their ids
 
@@ -29,13 +32,18 @@ microseconds expected_time(const Unit& unit, const std::vector<SelectedTest>& te
   return time;
 }
 
-microseconds group_time(const std::deque<Unit>& queue, const std::vector<SelectedTest>& tests, std::size_t slots, microseconds most) {
+GroupBounds group_bounds(microseconds start, std::optional<microseconds> wanted) {
+  const microseconds most = wanted.value_or(std::clamp(kWorth * start, kUsual, kLongest));
+  return {.least = std::min(start, most), .most = most};
+}
+
+microseconds group_time(const std::deque<Unit>& queue, const std::vector<SelectedTest>& tests, std::size_t slots, GroupBounds bounds) {
   microseconds all{0};
   for (const Unit& unit : queue) all += expected_time(unit, tests);
-  most = std::max(most, microseconds(1));  // 0 is for no groups at all
-  const auto at_a_time = most * static_cast<std::int64_t>(std::max<std::size_t>(slots, 1));
-  const std::int64_t rounds = std::max<std::int64_t>((all + at_a_time - microseconds(1)) / at_a_time, 1);
-  return all / (rounds * static_cast<std::int64_t>(std::max<std::size_t>(slots, 1))) + microseconds(1);
+  const microseconds most = std::max(bounds.most, microseconds(1));  // 0 is for no groups at all
+  const auto at_a_time = static_cast<std::int64_t>(std::max<std::size_t>(slots, 1));
+  const std::int64_t rounds = std::max<std::int64_t>((all + most * at_a_time - microseconds(1)) / (most * at_a_time), 1);
+  return std::max(all / (rounds * at_a_time), bounds.least) + microseconds(1);
 }
 
 namespace {

@@ -13,12 +13,22 @@
 
 namespace casemate {
 
-/// What a unit is thought to take, its process included: its tests' recorded times, where a test without a past counts as one of 10 ms.
+/// What a unit is thought to take, its process included: its tests' recorded times, where a test without a past counts as one of 30 ms.
 [[nodiscard]] std::chrono::microseconds expected_time(const Unit& unit, const std::vector<SelectedTest>& tests);
 
-/// How long a group should last, so that all of `queue` in groups of that length keeps `slots` busy and ends evenly: at most `most`.
+/// How long groups may last.
+struct GroupBounds {
+  std::chrono::microseconds least{0};  ///< a shorter one is not worth its interpreter; but for the last, and where there is not so much
+  std::chrono::microseconds most{std::chrono::seconds(2)};
+};
+
+/// For an interpreter that took `start` to import pytest and to collect: a fifth of a group at most is spent on that, but none lasts more
+/// than 10 s for it, for its results may all come when it ends. `wanted`: what the user says of the most.
+[[nodiscard]] GroupBounds group_bounds(std::chrono::microseconds start, std::optional<std::chrono::microseconds> wanted);
+
+/// How long a group should last, so that all of `queue` in groups of that length keeps `slots` busy and ends evenly.
 [[nodiscard]] std::chrono::microseconds group_time(const std::deque<Unit>& queue, const std::vector<SelectedTest>& tests, std::size_t slots,
-                                                   std::chrono::microseconds most);
+                                                   GroupBounds bounds);
 
 /// Takes the next group off `queue`: its first unit, and those behind it that have the same container, until they last `time`. One that is
 /// for cells alone (Unit::here) stays. Empty: there is none.

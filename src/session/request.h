@@ -53,7 +53,8 @@ struct PytestRequest {
   std::uint32_t slots = 0;             ///< 0: as many as CPUs; with "remote": none here
   std::optional<RemoteChoice> remote;  ///< the engine of "remote"
   std::uint32_t remote_slots = 8;      ///< groups at a time
-  /// How long a group of units should last that one interpreter runs; 0: no groups. Unset: with "remote" 2 s, else no groups.
+  /// How long a group of units should last that one interpreter runs; 0: no groups. Unset: with "remote" as
+  /// group_bounds() has it, else no groups.
   std::optional<std::chrono::milliseconds> group_time;
   std::uint64_t inline_limit = 1'000'000;  ///< bytes of a test's output that are shown
   std::optional<std::string> collect_from_module;

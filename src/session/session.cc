@@ -34,7 +34,6 @@ constexpr std::size_t kFilesAhead = 2;    // files whose parents may begin befor
 constexpr std::size_t kLookAhead = 3000;  // units that may lie before theirs
 constexpr std::uint32_t kMostLost = 1;    // how often a unit whose parent died is run again
 constexpr auto kTick = std::chrono::milliseconds(100);
-constexpr auto kGroupTime = std::chrono::seconds(2);
 
 class Session;
 
@@ -219,7 +218,8 @@ class Session : public GroupSession {
     end_.counts[static_cast<std::size_t>(Verdict::error)] += suite_.problems();
     bad_ = suite_.problems();
     stop_if_enough();
-    group_time_ = group_time(queue_, selected(), suite_.slots().groups + suite_.slots().cells, request_.group_time.value_or(kGroupTime));
+    group_time_ = group_time(queue_, selected(), suite_.slots().groups + suite_.slots().cells,
+                             group_bounds(suite_.collecting_took(), request_.group_time));
     submit_more();
     if (auto ran = engine_->run_until_idle(); !ran) return finish(3, ran.error().what);
     end_.not_run = left_;

@@ -64,6 +64,7 @@ std::optional<EarlyEnd> Suite::collect() {
   auto ended = engine_->run(std::move(job), &collector_);
   if (!ended) return early_end(ended.error());
   if (engine_->cancelled_by_signal() != 0) return std::nullopt;
+  collecting_took_ = ended->resources.wall;
   // An engine that goes away meanwhile, or loses it: once more, here or there.
   if (!collector_.done && slots().cells == 0 && slots().groups > 0) {
     const bool gone = note_whether_unable(ended->outcome);

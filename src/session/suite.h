@@ -1,6 +1,7 @@
 // suite: the tests of a session before any of them runs: what directives say, containers made ready, tests collected, selected and ordered.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <mutex>
 #include <optional>
@@ -60,6 +61,8 @@ class Suite {
   [[nodiscard]] std::size_t files() const { return collector_.hashes.size(); }
   /// Files whose tests get fresh interpreters, for what they leave when they are collected.
   [[nodiscard]] const std::set<std::string>& tied() const { return tied_; }
+  /// How long an interpreter took for collection.
+  [[nodiscard]] std::chrono::microseconds collecting_took() const { return collecting_took_; }
   /// Whole files that said so when they were collected.
   [[nodiscard]] const std::vector<TestResult>& skipped_files() const { return skipped_files_; }
   /// Files that could not be collected.
@@ -86,6 +89,7 @@ class Suite {
   bool collects_again_ = false;
   std::optional<std::string> unable_;  // why one that is not ours runs no more
   std::size_t collecting_in_ = 0;
+  std::chrono::microseconds collecting_took_{0};
   Collector collector_;
   std::vector<SelectedTest> selected_;
   std::set<std::string> tied_;

@@ -26,8 +26,8 @@ std::vector<SelectedTest> tests_of(const std::vector<microseconds>& means) {
   return tests;
 }
 
-std::vector<std::size_t> sizes(std::deque<Unit> queue, const std::vector<SelectedTest>& tests, std::size_t slots) {
-  const microseconds time = group_time(queue, tests, slots, 2s);
+std::vector<std::size_t> sizes(std::deque<Unit> queue, const std::vector<SelectedTest>& tests, std::size_t slots, GroupBounds bounds = {}) {
+  const microseconds time = group_time(queue, tests, slots, bounds);
   std::vector<std::size_t> found;
   for (;;) {
     const std::vector<Unit> group = take_group(queue, tests, time);
@@ -57,14 +57,29 @@ TEST(PytestGroups, a_group_has_at_least_one_test_and_none_is_left_over) {
   for (const std::size_t size : groups) all += size;
   EXPECT_EQ(all, 5u);
   EXPECT_TRUE(sizes({}, tests, 8).empty());
-  EXPECT_GT(group_time(make_units(tests), tests, 0, 0s), 0us);
+  EXPECT_GT(group_time(make_units(tests), tests, 0, {.most = 0s}), 0us);
+}
+
+TEST(PytestGroups, what_lasts_less_than_an_interpreters_start_is_one_group) {
+  const auto tests = tests_of(std::vector<microseconds>(12, 4ms));
+  EXPECT_EQ(sizes(make_units(tests), tests, 8, group_bounds(1s, std::nullopt)), (std::vector<std::size_t>{12}));
+  const auto more = tests_of(std::vector<microseconds>(30, 94ms));  // 3 s
+  EXPECT_EQ(sizes(make_units(more), more, 8, group_bounds(1s, std::nullopt)), (std::vector<std::size_t>{10, 10, 10}));
+}
+
+TEST(PytestGroups, a_group_lasts_as_long_as_its_interpreter_is_worth) {
+  EXPECT_EQ(group_bounds(100ms, std::nullopt).most, 2s);
+  EXPECT_EQ(group_bounds(1s, std::nullopt).most, 5s);
+  EXPECT_EQ(group_bounds(60s, std::nullopt).most, 10s);
+  EXPECT_EQ(group_bounds(60s, 3s).most, 3s);
+  EXPECT_EQ(group_bounds(60s, 3s).least, 3s);
 }
 
 TEST(PytestGroups, a_test_without_a_past_counts_little) {
-  const auto tests = tests_of({-1us, 10ms, 1s});
+  const auto tests = tests_of({-1us, 30ms, 1s});
   const auto units = make_units(tests);
   EXPECT_EQ(expected_time(units[0], tests), expected_time(units[1], tests));
-  EXPECT_GT(expected_time(units[2], tests), 100 * expected_time(units[0], tests) / 2);
+  EXPECT_GT(expected_time(units[2], tests), 20 * expected_time(units[0], tests));
 }
 
 TEST(PytestGroups, units_for_cells_alone_and_those_of_other_executors_stay) {
