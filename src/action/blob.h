@@ -19,6 +19,7 @@ struct Blob {
   BlobDigest digest;
   std::string path;  ///< absolute; "": `bytes` it is
   std::string bytes;
+  bool timeless = false;  ///< of the file: Python's bytecode, whose header counts as one without a time (action/bytecode.h)
 };
 
 }  // namespace casemate

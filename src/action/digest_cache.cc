@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "action/bytecode.h"
 #include "base/digest.h"
 #include "store/hints.h"
+#include "sys/fd.h"
 
 namespace casemate {
 namespace {
@@ -17,6 +19,7 @@ namespace {
 constexpr std::string_view kMagic = "casemate digests 1\n";
 constexpr std::size_t kHash = 32;
 constexpr std::size_t kFew = 4096;  // as many are kept also if nobody asked for them this time
+constexpr std::size_t kMostBytecode = 64u << 20;
 constexpr std::size_t kRecord = sizeof(FileStamp) + kHash;
 static_assert(sizeof(FileStamp) == 5 * 8);
 
@@ -39,6 +42,14 @@ std::string unpacked(std::string_view bytes) {
     hex += kDigits[static_cast<unsigned char>(byte) & 15];
   }
   return hex;
+}
+
+// Bytecode's record beside that of the file as it is: a number that no inode has, and instead of its time, which the other one tells as
+// well as its time of change, the source's.
+FileStamp bytecode_stamp(FileStamp stamp, std::uint64_t source) {
+  stamp.inode = ~stamp.inode;
+  stamp.modified = static_cast<std::int64_t>(source);
+  return stamp;
 }
 
 }  // namespace
@@ -84,13 +95,43 @@ Result<BlobDigest> DigestCache::read(int fd) {
     const FileStamp stamp = stamp_of(before);
     if (stamp_of(after) != stamp) continue;
     if (is_settled(stamp, now)) {
-      const std::lock_guard lock(mutex_);
-      known_[stamp] = {packed(hash), true};
-      changed_ = true;
+      remember(stamp, hash);
     }
     return BlobDigest{std::move(hash), stamp.size};
   }
   return fail(ErrorCode::corrupt, "somebody writes to it while it is read");
+}
+
+std::optional<BlobDigest> DigestCache::known_bytecode(const FileStamp& stamp, std::uint64_t source) {
+  return known(bytecode_stamp(stamp, source));
+}
+
+Result<std::optional<BlobDigest>> DigestCache::read_bytecode(int fd, std::uint64_t source) {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  struct stat before{};
+  struct stat after{};
+  std::string header(kBytecodeHeader, '\0');
+  if (::fstat(fd, &before) < 0) return fail_errno("look at a file");
+  const ssize_t got = ::pread(fd, header.data(), header.size(), 0);
+  if (got < 0) return fail_errno("read a file");
+  header.resize(static_cast<std::size_t>(got));
+  const auto timeless = header_without_time(header, source);
+  if (!timeless || static_cast<std::uint64_t>(before.st_size) > kMostBytecode) return std::nullopt;
+  if (::lseek(fd, 0, SEEK_SET) < 0) return fail_errno("read a file");
+  TRY_ASSIGN(std::string bytes, read_all(fd, kMostBytecode));
+  if (::fstat(fd, &after) < 0) return fail_errno("look at a file");
+  const FileStamp stamp = stamp_of(before);
+  if (stamp_of(after) != stamp || bytes.size() != stamp.size || !bytes.starts_with(header)) return std::nullopt;
+  std::string hash = sha256_hex(bytes.replace(0, kBytecodeHeader, *timeless));
+  if (is_settled(stamp, now)) remember(bytecode_stamp(stamp, source), hash);
+  return BlobDigest{std::move(hash), stamp.size};
+}
+
+void DigestCache::remember(const FileStamp& stamp, const std::string& hash) {
+  const std::lock_guard lock(mutex_);
+  known_[stamp] = {packed(hash), true};
+  changed_ = true;
 }
 
 void DigestCache::save() {

@@ -27,6 +27,10 @@ class DigestCache {
   /// Reads the open regular file from its start. It is remembered, unless its times are as young as the look: somebody could write to it
   /// once more in the same tick of the clock (git calls that racily clean). `corrupt`: written to while it was read, three times over.
   Result<BlobDigest> read(int fd);
+  /// As known(), of Python's bytecode as it is without a time: one that belongs to a source of this word (action/bytecode.h).
+  [[nodiscard]] std::optional<BlobDigest> known_bytecode(const FileStamp& stamp, std::uint64_t source);
+  /// As read(). nullopt: it is no such bytecode, or of another source.
+  Result<std::optional<BlobDigest>> read_bytecode(int fd, std::uint64_t source);
   /// Writes it if any of it is new; of many thousands only what was asked for.
   void save();
 
@@ -39,6 +43,7 @@ class DigestCache {
     std::size_t operator()(const FileStamp& stamp) const;
   };
   void load();
+  void remember(const FileStamp& stamp, const std::string& hash);
 
   std::string store_;
   std::string name_;

@@ -14,6 +14,7 @@
 #include <fmt/ranges.h>
 #include <sys/stat.h>
 
+#include "action/bytecode.h"
 #include "action/kept_tree.h"
 #include "action/messages.h"
 #include "base/terminal.h"
@@ -37,6 +38,8 @@ std::string_view word_of_special(mode_t mode) {
   return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) ? "" : "no file";
 }
 
+bool is_bytecode_directory(std::string_view path) { return path.substr(path.rfind('/') + 1) == kBytecodeDirectory; }
+
 struct InputRules {
   bool whiteouts = false;  // layers of an overlay
   bool lenient = false;    // what we may not read is left out
@@ -57,7 +60,7 @@ class InputWalk {
       roots_.push_back(std::move(*root));
       all.push_back(i);
     }
-    TRY_ASSIGN(InputTree tree, merged("", all, 0));
+    TRY_ASSIGN(InputTree tree, merged("", all));
     if (left_out_ > kMostNotes) tree.left_out.push_back(fmt::format("and {} more", left_out_ - kMostNotes));
     return tree;
   }
@@ -67,6 +70,7 @@ class InputWalk {
   struct Part {
     std::uint32_t layer = 0;
     UniqueFd fd;
+    const InputDirectory* sources = nullptr;  // of a directory of bytecode
   };
   struct Below {
     LayerSet layers;
@@ -95,12 +99,13 @@ class InputWalk {
     return {};
   }
 
-  Result<InputTree> merged(const std::string& path, const LayerSet& layers, std::size_t depth) {
-    TRY_ASSIGN(InputDirectoryPtr top, directory(path, layers, depth));
+  Result<InputTree> merged(const std::string& path, const LayerSet& layers) {
+    TRY_ASSIGN(InputDirectoryPtr top, directory(path, layers, 0, nullptr));
     return InputTree{std::move(top), std::move(notes_)};
   }
 
-  Result<InputDirectoryPtr> directory(const std::string& path, const LayerSet& layers, std::size_t depth) {
+  // `above`: the files beside it.
+  Result<InputDirectoryPtr> directory(const std::string& path, const LayerSet& layers, std::size_t depth, const InputDirectory* above) {
     if (depth > kDeepestInput) {
       return fail(ErrorCode::exhausted, fmt::format("the inputs are more than {} directories deep: {}", kDeepestInput,
                                                     printable_line(host_path(layers.front(), path))));
@@ -115,11 +120,11 @@ class InputWalk {
         TRY(unreadable(fd.error(), host_path(layer, path)));
         continue;
       }
-      const Part part{layer, std::move(*fd)};
+      const Part part{layer, std::move(*fd), is_bytecode_directory(path) ? above : nullptr};
       TRY(names_of(part, path, i + 1 == layers.size(), here, below, taken));
     }
     for (auto& [name, found] : below) {
-      TRY_ASSIGN(here.directories[name], directory(joined(path, name), found.layers, depth + 1));
+      TRY_ASSIGN(here.directories[name], directory(joined(path, name), found.layers, depth + 1, &here));
     }
     return seal(std::move(here));
   }
@@ -184,21 +189,52 @@ class InputWalk {
       here.symlinks.emplace(name, std::move(*target));
       return {};
     }
-    InputDirectory::File file;
-    file.blob.path = source;
-    file.executable = (info.st_mode & S_IXUSR) != 0;
-    if (rules_.by_stamp) {
-      const FileStamp stamp = stamp_of(info);
-      file.blob = blob_of(fmt::format("{} bytes, modified {}", stamp.size, stamp.modified));
-    } else if (auto known = cache_.known(stamp_of(info))) {
-      file.blob.digest = std::move(*known);
-    } else {
-      const auto opened = open_beneath(part.fd.get(), name, O_RDONLY);
-      if (!opened) return unreadable(opened.error(), source);
-      TRY_ASSIGN(file.blob.digest, digest(opened->get(), source));
-    }
-    here.files.emplace(name, std::move(file));
+    TRY_ASSIGN(std::optional<Blob> blob, content(part, path, name, info));
+    if (blob) here.files.emplace(name, InputDirectory::File{std::move(*blob), (info.st_mode & S_IXUSR) != 0});
     return {};
+  }
+
+  // nullopt: it is left out.
+  Result<std::optional<Blob>> content(const Part& part, const std::string& path, const std::string& name, const struct stat& info) {
+    const FileStamp stamp = stamp_of(info);
+    if (rules_.by_stamp) return blob_of(fmt::format("{} bytes, modified {}", stamp.size, stamp.modified));
+    Blob blob{.path = host_path(part.layer, joined(path, name))};
+    const auto of = [&](BlobDigest digest, bool timeless) {
+      blob.digest = std::move(digest);
+      blob.timeless = timeless;
+      return std::move(blob);
+    };
+    const auto word = source_of(part, path, name);
+    if (word) {
+      if (auto known = cache_.known_bytecode(stamp, *word)) return of(std::move(*known), true);
+    } else if (auto known = cache_.known(stamp)) {
+      return of(std::move(*known), false);
+    }
+    const auto opened = open_beneath(part.fd.get(), name, O_RDONLY);
+    if (!opened) {
+      TRY(unreadable(opened.error(), blob.path));
+      return std::nullopt;
+    }
+    if (word) {
+      TRY_ASSIGN(auto bytecode, cache_.read_bytecode(opened->get(), *word));
+      if (bytecode) return of(std::move(*bytecode), true);
+      if (auto known = cache_.known(stamp)) return of(std::move(*known), false);
+    }
+    TRY_ASSIGN(BlobDigest found, digest(opened->get(), blob.path));
+    return of(std::move(found), false);
+  }
+
+  // What bytecode has to say of its source, where that is a file of the same layer.
+  std::optional<std::uint64_t> source_of(const Part& part, const std::string& path, const std::string& name) const {
+    if (!part.sources) return std::nullopt;
+    const auto source = source_of_bytecode(name);
+    const auto found = source ? part.sources->files.find(*source) : part.sources->files.end();
+    if (found == part.sources->files.end()) return std::nullopt;
+    const std::size_t above = path.size() - kBytecodeDirectory.size();
+    if (found->second.blob.path != host_path(part.layer, path.substr(0, above) + *source)) return std::nullopt;
+    struct stat info{};
+    if (::fstatat(part.fd.get(), ("../" + *source).c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+    return source_word(info);
   }
 
   Result<BlobDigest> digest(int fd, const std::string& source) {

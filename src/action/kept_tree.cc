@@ -1,6 +1,6 @@
 // The merged tree of an image's layers in a file, so that it is read in one piece instead of looked up name by name. Numbers are LEB128,
-// texts have their length in front. A directory: its files (name, hash, size, executable, layer), symlinks (name, target) and directories
-// (name, directory). What is read has been written by us (its SHA-256 is right), but is bounded all the same.
+// texts have their length in front. A directory: its files (name, hash, size, executable, bytecode without a time, layer), symlinks (name,
+// target) and directories (name, directory). What is read has been written by us (its SHA-256 is right), but is bounded all the same.
 #include "action/kept_tree.h"
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 namespace casemate {
 namespace {
 
-constexpr std::string_view kMagic = "casemate tree 1\n";
+constexpr std::string_view kMagic = "casemate tree 2\n";
 
 // "" if these are not all a store's layers, whose contents never change.
 std::string name_of(const std::string& store, std::span<const std::string> layers) {
@@ -43,7 +43,7 @@ class TreeWriter {
       text(name);
       text(file.blob.digest.hash);
       number(file.blob.digest.size);
-      number(*layer * 2 + (file.executable ? 1 : 0));
+      number(*layer * 4 + (file.blob.timeless ? 2 : 0) + (file.executable ? 1 : 0));
     }
     number(here.symlinks.size());
     for (const auto& [name, target] : here.symlinks) {
@@ -101,9 +101,10 @@ class TreeReader {
       file.blob.digest.size = number();
       const std::uint64_t layer = number();
       file.executable = layer % 2 == 1;
-      if (layer / 2 >= layers_.size() || !is_sha256_hex(file.blob.digest.hash)) broken_ = true;
+      file.blob.timeless = layer / 2 % 2 == 1;
+      if (layer / 4 >= layers_.size() || !is_sha256_hex(file.blob.digest.hash)) broken_ = true;
       if (broken_) return nullptr;
-      file.blob.path = layers_[layer / 2] + path + "/" + name;
+      file.blob.path = layers_[layer / 4] + path + "/" + name;
       here.files.emplace_hint(here.files.end(), std::move(name), std::move(file));
     }
     for (std::uint64_t left = number(); left > 0 && !broken_; --left) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "action/bytecode.h"
 #include "base/terminal.h"
 
 namespace casemate {
@@ -23,6 +24,13 @@ Result<BlobSource> BlobSource::open(const Blob& blob) {
     if (blob.bytes.size() != blob.digest.size) return changed(blob);
   } else {
     TRY_ASSIGN(source.file_, open_file(blob.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    if (blob.timeless) {
+      std::string header(kBytecodeHeader, '\0');
+      const ssize_t got = ::pread(source.file_.get(), header.data(), header.size(), 0);
+      auto timeless = header_without_time(std::string_view(header).substr(0, got < 0 ? 0 : static_cast<std::size_t>(got)));
+      if (!timeless || ::lseek(source.file_.get(), kBytecodeHeader, SEEK_SET) < 0) return changed(blob);
+      source.begins_ = std::move(*timeless);
+    }
   }
   if (source.at_end()) TRY(source.finish());
   return source;
@@ -35,8 +43,11 @@ Result<void> BlobSource::read(std::size_t most, std::string& out) {
   if (!file_) {
     out.append(blob_->bytes, blob_->bytes.size() - left_, want);
   } else {
+    std::size_t have = std::min(want, begins_.size());
+    out.append(begins_, 0, have);
+    begins_.erase(0, have);
     out.resize(before + want);
-    for (std::size_t have = 0; have < want;) {
+    while (have < want) {
       const ssize_t got = ::read(file_.get(), out.data() + before + have, want - have);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return fail_errno(fmt::format("read '{}'", printable_line(blob_->path)));

@@ -28,6 +28,7 @@ class BlobSource {
 
   const Blob* blob_;
   UniqueFd file_;
+  std::string begins_;  // what stands in place of the file's first bytes, as far as it has not been read
   std::uint64_t left_;
   Sha256 hash_;
 };

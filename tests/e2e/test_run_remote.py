@@ -1,6 +1,8 @@
 """`casemate run --remote` on a real engine: what a person sees is what a cell gives, and what the engine can't do is told in a line."""
 
+import importlib.util
 import json
+import marshal
 import os
 import pathlib
 import signal
@@ -41,6 +43,27 @@ def test_files_go_and_come_back(run, tmp_path):
     assert (tmp_path / "out/new").read_text() == "new\n"
     assert os.readlink(tmp_path / "out/link") == "new"
     assert (tmp_path / "in/a.txt").read_text() == "a\n"
+
+
+def test_bytecode_is_used_there_if_it_belongs_to_its_source(run, tmp_path):
+    """Inputs have no times there, by which Python would know it."""
+    for module in ("fresh", "stale"):
+        source = tmp_path / "in" / f"{module}.py"
+        source.parent.mkdir(exist_ok=True)
+        source.write_text("print('source  ')\n")
+        code = compile(source.read_text().replace("source  ", "bytecode"), str(source), "exec")
+        said = int(source.stat().st_mtime) - (module == "stale")
+        cached = pathlib.Path(importlib.util.cache_from_source(str(source)))
+        cached.parent.mkdir(exist_ok=True)
+        header = importlib.util.MAGIC_NUMBER + bytes(4) + said.to_bytes(4, "little") + source.stat().st_size.to_bytes(4, "little")
+        cached.write_bytes(header + marshal.dumps(code))
+    # casd's binds: the interpreter is the worker's /usr, as here.
+    done = run("--inputs", "in", "--", "/usr/bin/python3", "-B", "-c", "import sys; sys.path[0] = 'in'; import fresh, stale")
+    if importlib.util.MAGIC_NUMBER != subprocess.run(
+        ["/usr/bin/python3", "-c", "import importlib.util, sys; sys.stdout.buffer.write(importlib.util.MAGIC_NUMBER)"], capture_output=True, check=True
+    ).stdout:
+        pytest.skip("these tests' interpreter is another version than /usr/bin/python3")
+    assert (done.returncode, done.stdout.split()) == (0, ["bytecode", "source"]), done.stderr
 
 
 def test_stdin_and_arguments_of_any_bytes(run):
