@@ -215,10 +215,11 @@ class Confinement:
             found.append((status.st_ctime_ns, status.st_mode, status.st_uid, system.f_bfree, system.f_ffree))
         for name in () if self.network else ("dev", "snmp", "snmp6", "sockstat", "sockstat6"):
             try:
-                with open("/proc/self/net/" + name, "rb") as counters:
-                    found.append(counters.read())
+                counters = os.open("/proc/self/net/" + name, os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
-                pass  # without IPv6
+                continue  # without IPv6
+            found.append(os.read(counters, 16 << 10))
+            os.close(counters)
         return found
 
     def separate(self, place):
