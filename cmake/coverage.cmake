@@ -2,8 +2,9 @@
 # coverage build costs is those sources, without optimisation, and the linker.
 # Not casemate-witness: at its end it would write its counters into the container, where they are files that the job has made.
 set(counters $<$<NOT:$<STREQUAL:$<TARGET_PROPERTY:NAME>,casemate-witness>>:-O0$<SEMICOLON>--coverage$<SEMICOLON>-fprofile-abs-path>)
-foreach(library casemate_base casemate_sys casemate_store casemate_image casemate_cell casemate_engine casemate_warm casemate_report
-                casemate_command casemate_session casemate_runtime casemate_testplan casemate_apps casemate_agent casemate_docker)
+foreach(library casemate_base casemate_sys casemate_store casemate_image casemate_cell casemate_witness casemate_engine casemate_action casemate_warm
+                casemate_report casemate_command casemate_session casemate_runtime casemate_testplan casemate_apps casemate_agent casemate_docker
+                casemate_remote)
   if(TARGET ${library})
     get_target_property(sources ${library} SOURCES)
     foreach(source IN LISTS sources)

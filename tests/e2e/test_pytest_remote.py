@@ -17,6 +17,8 @@ def remote(suite, casd):  # noqa: F811
     return run
 
 
+# What an ordinary user's engine takes to copy the interpreter's packages for each action is minutes.
+@pytest.mark.once
 @pytest.mark.parametrize("where", [(), CELLS], ids=["processes", "namespaces"])
 def test_verdicts_are_those_of_cells(suite, remote, where):
     odd(suite)
@@ -31,6 +33,7 @@ def test_verdicts_are_those_of_cells(suite, remote, where):
     assert any("without namespaces" in note for note in there.notes) == (not where), str(there.notes)
 
 
+@pytest.mark.once
 def test_cells_of_this_machine_run_tests_as_well(suite, remote):
     for file in range(12):
         suite.write(f"test_{file}.py", "import os, pytest\n@pytest.mark.parametrize('n', range(25))\ndef test_it(n): assert n\n")
@@ -50,6 +53,7 @@ def test_an_engine_that_is_not_there(suite):
     assert any("the tests run here" in note for note in ended.notes), str(ended)
 
 
+@pytest.mark.once
 def test_a_header_is_in_no_report(suite, remote):
     suite.write("test_a.py", "def test_a(): pass\n")
     ended = remote("--remote-header", "authorization=Bearer verysecret", "--remote-header=x-key=verysecret")

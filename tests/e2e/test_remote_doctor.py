@@ -1,6 +1,7 @@
 """casemate doctor --remote: what an engine offers and its workers give."""
 
 import json
+import os
 import socket
 import subprocess
 
@@ -34,7 +35,8 @@ def test_a_property_changes_who_a_job_is(casd):
     # Root without CAP_SETFCAP may not map itself into a user namespace (Linux 5.12); another user may.
     if "jobs are 0:" in before["worker"]["meaning"]:
         assert before["namespaces"]["state"] == "fallback" and "unixUID" in before["namespaces"]["fix"]
-        assert after["namespaces"]["state"] == "ok"
+        # The sandbox of an ordinary user's casd is one already.
+        assert after["namespaces"]["state"] == ("ok" if os.geteuid() == 0 else "fallback")
 
 
 def test_the_table_ends_with_a_verdict(casd):

@@ -72,6 +72,7 @@ def test_packages_are_made_here_and_sent(remote, runner, wheelhouse):
     assert again["details"]["remote"]["sent_bytes"] < 20_000 < told["details"]["remote"]["sent_bytes"]
 
 
+@pytest.mark.big
 def test_an_image_is_sent(runner, start_casd):
     source = "import sys; print(sys.version_info[:2])"
     told, status = runner.object(source, "--image", image_layout("python3.13"), "--remote", start_casd(bare=True).address, timeout=400)
@@ -80,6 +81,7 @@ def test_an_image_is_sent(runner, start_casd):
     assert told["details"]["image"]["digest"].startswith("sha256:")
 
 
+@pytest.mark.once
 def test_many_files_of_all_sizes_come_in_turns(remote, runner):
     source = "for i in range(1100): open(f'{i:04}', 'w').write(str(i) * (20000 if i % 100 == 0 else 3000 if i < 400 else i % 3))\n"
     told, status = remote(source)

@@ -58,7 +58,7 @@ class WitnessOfAction : public testing::Test {
       if (::chdir(root_.c_str()) < 0) ::_exit(99);
       ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
       ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
-      ::execl(CASEMATE_BINARY_DIR "/bin/casemate-witness", "casemate-witness", "action", ".casemate/order", nullptr);
+      ::execl(CASEMATE_BINARY_DIR "/bin/" CASEMATE_WITNESS, "casemate-witness", "action", ".casemate/order", nullptr);
       ::_exit(98);
     }
     Ended ended;
