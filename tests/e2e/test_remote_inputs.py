@@ -1,10 +1,12 @@
 """What goes to a remote engine and what is told of it: with a buildbox-casd that executes."""
 
+import pytest
 from images import image_layout
 
 HIDDEN = "/usr/bin/python3.11 is not what was sent: the engine's workers have something of their own there"
 
 
+@pytest.mark.big
 def test_an_image_that_the_workers_hide_is_not_run(run, suite, casd):
     """The interpreter of this host has the same version, and its package most of the same files."""
     image = image_layout("python3.11")
