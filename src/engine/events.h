@@ -25,6 +25,7 @@ struct TestCase {
   std::vector<std::string> markers;  ///< names, its own and those of its class and module, without repetition, nearest first
   bool skipped_by_mark = false;      ///< marked `skip` without condition
   bool cold = false;                 ///< @pytest.mark.casemate(isolation="cold")
+  bool uncached = false;             ///< @pytest.mark.casemate(cache=False)
 };
 
 /// How a test came out. The first six are pytest's own words.
@@ -100,6 +101,7 @@ struct TestResult {
   bool last = true;                 ///< false: it failed and will be tried again (--retries)
   bool flaky = false;               ///< passed, after an attempt that did not
   bool cold = false;                ///< ran in a fresh interpreter
+  bool cached = false;              ///< did not run: it passed before, with the same inputs; duration, warnings and properties are of then
 };
 
 /// What a run is, known before anything ran.
@@ -138,6 +140,7 @@ struct RunEnd {
   std::chrono::microseconds took{0};
   std::size_t counts[kVerdicts] = {};  ///< of last attempts, by Verdict
   std::size_t flaky = 0;               ///< of the passed ones
+  std::size_t cached = 0;              ///< of the passed ones, those that did not run
   std::size_t not_run = 0;             ///< selected, but the run was stopped before (-x, --maxfail, --stop-after, a signal)
   std::string stopped_because;         ///< one line: "stopping after 1 failure", "interrupted (SIGINT)"; "" if it ran to its end
   bool at_once = false;                ///< by a second signal

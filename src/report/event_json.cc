@@ -113,6 +113,7 @@ Json result_json(const TestResult& result) {
   put(json, "retried", !result.last);
   put(json, "flaky", result.flaky);
   put(json, "cold", result.cold);
+  put(json, "cached", result.cached);
   put(json, "container", result.container);
   json["outcome"] = outcome_json(result.outcome);
   json["resources"] = resources_json(result.resources);
@@ -173,6 +174,7 @@ std::string event_line(const RunEnd& end) {
     if (end.counts[i] > 0) counts[std::string(word(static_cast<Verdict>(i)))] = end.counts[i];
   }
   put_unless(json, "flaky", end.flaky, 0);
+  put_unless(json, "cached", end.cached, 0);
   put_unless(json, "not_run", end.not_run, 0);
   put(json, "stopped_because", end.stopped_because);
   put(json, "coverage", end.coverage);

@@ -185,6 +185,7 @@ TestResult read_result(const Fields& fields) {
   result.last = !retried;
   fields.read("flaky", result.flaky);
   fields.read("cold", result.cold);
+  fields.read("cached", result.cached);
   fields.read("container", result.container);
   fields.inside("outcome", [&](const Fields& inner) { read_outcome(inner, result.outcome); });
   fields.inside("resources", [&](const Fields& inner) { read_resources(inner, result.resources); });
@@ -242,6 +243,7 @@ RunEnd read_run_end(const Fields& fields) {
     for (std::size_t i = 0; i < std::size(end.counts); ++i) inner.read(std::string(word(static_cast<Verdict>(i))).c_str(), end.counts[i]);
   });
   fields.read("flaky", end.flaky);
+  fields.read("cached", end.cached);
   fields.read("not_run", end.not_run);
   fields.read("stopped_because", end.stopped_because);
   fields.read("coverage", end.coverage);

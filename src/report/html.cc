@@ -158,7 +158,8 @@ void HtmlReport::collected(const Collected& collected) {
 }
 
 void HtmlReport::test_finished(const TestResult& result) {
-  add_row(result, result.verdict != Verdict::ignored && !(result.verdict == Verdict::cancelled && result.duration.count() == 0));
+  add_row(result,
+          result.verdict != Verdict::ignored && !result.cached && !(result.verdict == Verdict::cancelled && result.duration.count() == 0));
 }
 
 std::uint64_t HtmlReport::text_limit(const TestResult& result) const {
@@ -207,6 +208,7 @@ Result<void> HtmlReport::end_run(const RunEnd& end) {
   const Json json = {{"end",
                       {{"took", end.took.count()},
                        {"flaky", end.flaky},
+                       {"cached", end.cached},
                        {"not_run", end.not_run},
                        {"stopped", printable_name(end.stopped_because)},
                        {"problem", printable_name(end.problem)},

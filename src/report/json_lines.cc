@@ -91,6 +91,7 @@ Json test_result_json(const TestResult& result, std::string_view event) {
   json["last"] = result.last;
   json["flaky"] = result.flaky;
   json["cold"] = result.cold;
+  json["cached"] = result.cached;
   json["slot"] = result.slot;
   json["container"] = to_utf8(result.container);
   json["began_ms"] = milliseconds(result.began);
@@ -184,6 +185,7 @@ std::string JsonLinesReport::run_finished(const RunEnd& end) {
        {"took_ms", milliseconds(end.took)},
        {"counts", std::move(counts)},
        {"flaky", end.flaky},
+       {"cached", end.cached},
        {"not_run", end.not_run},
        {"stopped_because", to_utf8(end.stopped_because)},
        {"coverage", to_utf8(end.coverage)},

@@ -147,13 +147,15 @@ pugi::xml_node add_case(pugi::xml_node parent, const TestResult& result) {
   set(test, "classname", classname);
   set(test, "name", name);
   test.append_attribute("time");
-  if (result.properties.empty()) return test;
+  if (result.properties.empty() && !result.cached) return test;
   pugi::xml_node properties = test.append_child("properties");
-  for (const auto& [key, value] : result.properties) {
+  const auto add = [&](const std::string& key, const std::string& value) {
     pugi::xml_node property = properties.append_child("property");
     set(property, "name", key);
     set(property, "value", value);
-  }
+  };
+  for (const auto& [key, value] : result.properties) add(key, value);
+  if (result.cached) add("casemate.cached", "true");
   return test;
 }
 

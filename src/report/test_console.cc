@@ -157,7 +157,7 @@ void TestConsole::test_started(const TestStart& start) {
 
 void TestConsole::test_finished(const TestResult& result) {
   running_.finished(result);
-  state_.now = std::max(state_.now, result.began + result.duration);
+  state_.now = std::max(state_.now, result.began + (result.cached ? std::chrono::microseconds(0) : result.duration));
   warnings_.add(result);
   if (result.last) count(result);
   show_result(result);
@@ -168,6 +168,7 @@ void TestConsole::count(const TestResult& result) {
   ++state_.finished;
   ++state_.counts.counts[static_cast<std::size_t>(result.verdict)];
   if (result.flaky) ++state_.counts.flaky;
+  if (result.cached) ++state_.counts.cached;
 }
 
 void TestConsole::keep(const TestResult& result, std::string text) {

@@ -90,6 +90,7 @@ Label label_of(const TestResult& result, std::uint32_t tries) {
   const std::string of = tries > 0 ? fmt::format("{}/{}", result.attempt, tries) : std::to_string(result.attempt);
   if (!result.last) return {"RETRY " + of, kMagenta};
   if (result.flaky) return {"FLAKY " + of, kMagenta};
+  if (result.cached) return {"CACHED", kGreen};
   return attempt_label(result);
 }
 
@@ -140,7 +141,8 @@ std::string counts_line(const RunEnd& end, std::size_t deselected, std::size_t w
   std::string text;
   for (const Part& part : parts) {
     if (part.count == 0) continue;
-    text += (text.empty() ? "" : ", ") + painted(fmt::format("{} {}", part.count, part.word), part.sgr, colors);
+    const std::string cached = part.word == "passed" && end.cached > 0 ? fmt::format(" ({} cached)", end.cached) : "";
+    text += (text.empty() ? "" : ", ") + painted(fmt::format("{} {}{}", part.count, part.word, cached), part.sgr, colors);
   }
   return text.empty() ? painted("no tests ran", kPlain, colors) : text;
 }

@@ -22,7 +22,8 @@ struct Label {
 [[nodiscard]] bool process_failed(const TestResult& result);
 
 /// PASS, FAIL, ERROR, SKIP, XFAIL, XPASS, IGNORED, CANCELLED, LOST; by the end of its process TIMEOUT, OOM, PROCESSES, OUTPUT, DISK, SETUP,
-/// CRASH (SIGSEGV), EXIT (3); FLAKY 2/3 for one that passed at the second of three tries, RETRY 1/3 for one that will be tried again
+/// CRASH (SIGSEGV), EXIT (3); CACHED for one that did not run; FLAKY 2/3 for one that passed at the second of three tries, RETRY 1/3 for
+/// one that will be tried again
 /// (`tries` 0: not known, left out).
 [[nodiscard]] Label label_of(const TestResult& result, std::uint32_t tries);
 
@@ -42,7 +43,8 @@ struct Label {
 /// The first line of `text`.
 [[nodiscard]] std::string_view first_line(std::string_view text);
 
-/// "1 failed, 3 passed, 1 flaky, 2 skipped", in pytest's words and order; "no tests ran" for none. With `colors` each count has its own.
+/// "1 failed, 3 passed (1 cached), 1 flaky, 2 skipped", in pytest's words and order; "no tests ran" for none. With `colors` each count has
+/// its own.
 [[nodiscard]] std::string counts_line(const RunEnd& end, std::size_t deselected, std::size_t warnings, bool colors);
 
 }  // namespace casemate

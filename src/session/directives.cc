@@ -32,6 +32,7 @@ struct Directive {
   std::optional<ContainerSpec> parent;
   std::optional<bool> ignore;
   std::optional<Isolation> isolation;
+  std::optional<bool> cache;
   std::optional<std::uint32_t> retries;
 };
 
@@ -106,7 +107,7 @@ class DirectivesReader {
   }
 
   Result<Directive> directive(const toml::table& table) {
-    ContainerReader::Names known = {"filter", "parent", "ignore", "isolation", "retries"};
+    ContainerReader::Names known = {"filter", "parent", "ignore", "isolation", "retries", "cache"};
     const auto fields = ContainerReader::field_names();
     known.insert(known.end(), fields.begin(), fields.end());
     TRY(toml().known_fields(table, known, "a directive"));
@@ -123,6 +124,7 @@ class DirectivesReader {
       TRY_ASSIGN(made.parent, resolve(*made.container.parent, table.get("parent")->source().begin.line, path));
     }
     TRY_ASSIGN(made.ignore, toml().flag(table, "ignore"));
+    TRY_ASSIGN(made.cache, toml().flag(table, "cache"));
     TRY_ASSIGN(made.retries, toml().number(table, "retries", 0, kMostRetries));
     TRY_ASSIGN(const auto isolation, toml().text(table, "isolation"));
     if (!isolation) return made;
@@ -141,6 +143,7 @@ void apply(const Directive& directive, TestContainer& made) {
   apply(directive.container, directive.parent ? &*directive.parent : nullptr, made.container);
   if (directive.container.include_shared_libraries) made.include_shared_libraries = *directive.container.include_shared_libraries;
   if (directive.ignore) made.ignore = *directive.ignore;
+  if (directive.cache) made.cache = directive.cache;
   if (directive.isolation) made.isolation = directive.isolation;
   if (directive.retries) made.retries = directive.retries;
 }
@@ -220,6 +223,7 @@ bool can_share_parents(const TestContainer& one, const TestContainer& other) {
   treated.ignore = other.ignore;
   treated.isolation = other.isolation;
   treated.retries = other.retries;
+  treated.cache = other.cache;
   treated.container.limits.wall = other.container.limits.wall;
   return treated == other;
 }

@@ -25,6 +25,7 @@ struct TestContainer {
   bool include_shared_libraries = false;
   std::optional<Isolation> isolation;
   std::optional<std::uint32_t> retries;
+  std::optional<bool> cache;  ///< false: --cache keeps no result
   /// A file of packages, not among container.layers, below which it belongs. Of an image whose last part is "python" that says none:
   /// kImpliedRequirements.
   std::optional<std::string> requirements;
@@ -35,7 +36,8 @@ struct TestContainer {
   bool operator==(const TestContainer&) const = default;
 };
 
-/// Whether tests of both may be forks of the same parents: all that differs is how a run treats them (ignore, isolation, retries, timeout).
+/// Whether tests of both may be forks of the same parents: all that differs is how a run treats them (ignore, isolation, retries, cache,
+/// timeout).
 [[nodiscard]] bool can_share_parents(const TestContainer& one, const TestContainer& other);
 
 /// What maelstrom installs into an image called python.

@@ -26,6 +26,7 @@ struct GroupRuns::Group : JobListener {
   std::optional<std::uint32_t> slot;
   bool has_told = false;  // of a unit
   bool taken = false;     // its units run elsewhere, or not at all
+  bool apart = false;     // its units are in namespaces of their own
   bool damaged = false;   // what it says makes no sense any more
   bool done = false;
   Clock::time_point submitted = Clock::now();
@@ -101,6 +102,7 @@ void GroupRuns::end_unit(Group& group, GroupOver over) {
   if (!unit || (!unit->has_started && (session_.stopped() || !over.died))) return;
   group.has_told = true;
   const std::unique_ptr<RunningUnit> owner = std::move(group.units[over.unit]);
+  owner->apart = group.apart;
   const std::vector<SelectedTest>& tests = session_.selected();
   Limits limits = session_.executors().furnishing(tests[owner->unit.tests.front()].executor).request.fork.limits;
   limits.wall = wall_of(owner->unit, tests);
@@ -115,6 +117,7 @@ void GroupRuns::hear(Group& group, GroupLine line) {
   } else if (auto* over = std::get_if<GroupOver>(&line)) {
     end_unit(group, std::move(*over));
   } else if (auto* apart = std::get_if<GroupApart>(&line)) {
+    group.apart = apart->cells;
     if (!apart->note.empty()) session_.note_once(printable_line(apart->note));
   } else if (auto* tied = std::get_if<GroupTied>(&line)) {
     if (tied->file.empty()) return;  // of a parent of all files, which is another's

@@ -25,6 +25,7 @@ struct RunningUnit {
   Unit unit;
   UnitReport told;
   bool has_started = false;
+  bool apart = false;  ///< from all others, in a cell or namespaces of its own, where the request has tests run
   std::uint32_t slot = 0;
   std::chrono::microseconds began{0};  ///< since the run began
 };

@@ -76,11 +76,15 @@ std::deque<Unit> make_units(const std::vector<SelectedTest>& tests) {
   for (Unit& unit : units) {
     std::stable_sort(unit.tests.begin(), unit.tests.end(), [&](std::size_t a, std::size_t b) { return tests[a].place < tests[b].place; });
   }
-  const auto parent_of = [&](const Unit& unit) -> const std::string& { return tests[unit.tests.front()].parent; };
-  for (std::size_t i = units.size(); i > 1; --i) {
-    if (parent_of(units[i - 2]) == parent_of(units[i - 1])) units[i - 2].alike = units[i - 1].alike + 1;
-  }
+  count_alike(units, tests);
   return units;
+}
+
+void count_alike(std::deque<Unit>& units, const std::vector<SelectedTest>& tests) {
+  const auto parent_of = [&](const Unit& unit) -> const std::string& { return tests[unit.tests.front()].parent; };
+  if (!units.empty()) units.back().alike = 1;
+  for (std::size_t i = units.size(); i > 1; --i)
+    units[i - 2].alike = parent_of(units[i - 2]) == parent_of(units[i - 1]) ? units[i - 1].alike + 1 : 1;
 }
 
 }  // namespace casemate

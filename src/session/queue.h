@@ -22,6 +22,7 @@ struct SelectedTest {
   std::size_t place = 0;      ///< in pytest's order of the selected
   Isolation isolation = Isolation::test;
   std::uint32_t retries = 0;
+  bool uncached = false;  ///< its result is never kept
   std::optional<std::chrono::milliseconds> timeout;
   std::string parent;                 ///< what its warm parent is called: its file, or a part of it (warm/executor.h)
   std::string hash;                   ///< of its file, as the collector gave it
@@ -56,5 +57,7 @@ struct Unit {
 /// Groups tests that are not ignored as their isolation asks: groups in the order given, tests of a group in pytest's. A unit's names stay
 /// below what one message to a warm parent holds.
 std::deque<Unit> make_units(const std::vector<SelectedTest>& tests);
+/// Sets Unit::alike of all, as they lie.
+void count_alike(std::deque<Unit>& units, const std::vector<SelectedTest>& tests);
 
 }  // namespace casemate

@@ -34,7 +34,7 @@ inline constexpr std::string_view kStandardOutput = "-";
 
 /// All that one start of `casemate pytest` was told. Paths are absolute but for those that pytest is given.
 struct PytestRequest {
-  enum class Action : std::uint8_t { run, list, init, print_config, watch };
+  enum class Action : std::uint8_t { run, list, init, print_config, watch, why };
   enum class Ui : std::uint8_t { automatic, fancy, simple, quiet };
 
   bool as_maelstrom = false;  ///< called as maelstrom-pytest: its words in the simple display, its messages
@@ -63,6 +63,7 @@ struct PytestRequest {
   std::vector<std::string> pytest_test_arguments;     ///< only in tests
   bool last_failed = false;                           ///< --lf: only what failed last time, all if nothing did
   bool failed_first = false;                          ///< --ff
+  bool cache = false;                                 ///< tests are deterministic: what passed with the same inputs is not run again
   std::optional<std::string> image;                   ///< --image: instead of what directives and pyproject.toml say
   std::optional<std::string> python;                  ///< --python-version or a path: host's interpreter; unset: the active one
   std::optional<std::string> requirements;

@@ -44,6 +44,7 @@ std::vector<SelectedTest> select_tests(std::vector<TestCase> tests, const TestCh
     selected.parent = selected.test.file;
     if (sizes[selected.test.file] > kMostItems) selected.parent += '\0' + std::to_string(in_file / kMostItems);
     selected.isolation = directive.isolation.value_or(Isolation::test);
+    selected.uncached = selected.test.uncached || !directive.cache.value_or(true);
     selected.retries = directive.retries.value_or(0);
     selected.timeout = directive.container.limits.wall;
     if (selected.timeout && selected.timeout->count() == 0) selected.timeout.reset();

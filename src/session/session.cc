@@ -67,6 +67,7 @@ class Session : public GroupSession {
     }
     if (auto done = prepare(); !done) return finish(early_end(done.error()));
     if (interrupted()) return finish_interrupted();
+    if (options_.why) return suite_.cache()->tell(options_.why) ? 0 : 2;
     const auto ended = suite_.collect();
     if (suite_.unable()) stop(*suite_.unable());
     if (ended) return finish(*ended);
@@ -100,6 +101,8 @@ class Session : public GroupSession {
 
   void unit_started(SingleUnit& running) {
     running.slot = take_slot(0);
+    // Not one that falls back on this machine.
+    running.apart = slots_of(request_).cells > 0;
     unit_began(running);
   }
 
@@ -214,6 +217,7 @@ class Session : public GroupSession {
       ++end_.counts[static_cast<std::size_t>(Verdict::skipped)];
       sinks_.tell([&](Sink& sink) { sink.test_finished(skipped); });
     }
+    tell_cached();
     if (selected().empty() && suite_.problems() == 0 && suite_.skipped_files().empty()) return finish(4, "no tests");
     end_.counts[static_cast<std::size_t>(Verdict::error)] += suite_.problems();
     bad_ = suite_.problems();
@@ -222,6 +226,7 @@ class Session : public GroupSession {
                              group_bounds(suite_.collecting_took(), request_.group_time));
     submit_more();
     if (auto ran = engine_->run_until_idle(); !ran) return finish(3, ran.error().what);
+    if (suite_.cache()) suite_.cache()->save();
     end_.not_run = left_;
     if (interrupted()) return finish_interrupted();
     if (suite_.unable()) return finish(3, *suite_.unable());
@@ -236,6 +241,24 @@ class Session : public GroupSession {
     for (const std::string& note : report.notes) sinks_.note(note);
     end_.coverage = std::move(report.text);
     return !report.failed;
+  }
+
+  // What passed before need not run.
+  void tell_cached() {
+    if (!suite_.cache()) return;
+    std::vector<std::pair<std::size_t, const KeptPass*>> passes;
+    std::erase_if(queue_, [&](const Unit& unit) {
+      const KeptPass* pass = suite_.cache()->find(selected()[unit.tests.front()], unit.tests.size() == 1);
+      if (pass) passes.emplace_back(unit.tests.front(), pass);
+      return pass != nullptr;
+    });
+    count_alike(queue_, selected());
+    for (const auto& [test, pass] : passes) {
+      TestResult result = cached_result(selected()[test].test, *pass);
+      result.began = since_began();
+      suite_.cache()->take(selected()[test], result);
+      tell_result(std::move(result), selected()[test]);
+    }
   }
 
   void tell_ignored(const SelectedTest& selected) {
@@ -396,10 +419,16 @@ class Session : public GroupSession {
     result.began = running.began;
     result.attempt = running.unit.attempt;
     result.cold = running.unit.cold;
+    const bool was_tried = second_tries_.await(index);
     if (is_tried_again(running.unit, index, result)) return;
     const bool again = is_bad(result.verdict) && running.unit.attempt <= selected.retries && !stopped();
     result.last = !again;
     result.flaky = result.verdict == Verdict::passed && running.unit.attempt > 1;
+    if (suite_.cache() && !running.apart) {
+      note_once("--cache: of tests that shared a worker without namespaces, or fell back on this machine, nothing is kept");
+    } else if (suite_.cache() && !running.unit.whole && running.unit.lost == 0 && !was_tried) {
+      suite_.cache()->take(selected, result);
+    }
     if (again)
       queue_.push_front({.tests = {index}, .attempt = running.unit.attempt + 1, .cold = running.unit.cold, .whole = running.unit.whole});
     tell_result(std::move(result), selected);
@@ -410,6 +439,7 @@ class Session : public GroupSession {
     if (result.last) {
       ++end_.counts[static_cast<std::size_t>(result.verdict)];
       if (result.flaky) ++end_.flaky;
+      if (result.cached) ++end_.cached;
       if (is_bad(result.verdict)) ++bad_;
       if (result.verdict != Verdict::ignored) --left_;
     }

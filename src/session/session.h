@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "action/job_inputs.h"
 #include "casemate/result.h"
 #include "engine/events.h"
 #include "session/furnishing.h"
@@ -19,7 +20,10 @@ struct SessionOptions {
   std::vector<Sink*> sinks;                     ///< told all that happens
   const TestHistory* history = nullptr;         ///< what earlier runs took, and how they ended; nullptr: nothing is known
   std::function<Result<Furnishing>()> furnish;  ///< what all tests run in, in place of what directives say; none are read then
-  std::function<void(const TestCase&)> list;    ///< with Action::list: called for each selected test, and none is run
+  /// Called with what is known before tests are collected, and none is: the inputs of the tests that no directive singles out, and how many
+  /// of their results are kept for them.
+  std::function<void(const JobInputs& inputs, const std::string& container, std::size_t kept, const Store& store)> why;
+  std::function<void(const TestCase&)> list;  ///< with Action::list: called for each selected test, and none is run
 };
 
 /// Runs to the end and gives the exit status: 0 all passed, 1 failures, 2 usage or configuration, 3 engine, 4 nothing matched, 130

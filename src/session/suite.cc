@@ -53,6 +53,7 @@ Result<void> Suite::open(Engine& engine) {
                                      .pull = [this](const PullProgress& progress) { tell_pull(progress); },
                                      .furnish = options_.furnish});
   TRY_ASSIGN(collecting_in_, executors_->of(directives_.of_all()));
+  look_for_results(collecting_in_, directives_.of_all());
   return {};
 }
 
@@ -97,6 +98,8 @@ std::optional<EarlyEnd> Suite::collect() {
     ended->output.err = collector_.done->text;
     return EarlyEnd{collecting_status(*ended), collecting_problem(*ended)};
   }
+  if (cache_ && collector_.coverage.any()) cache_->switch_off("coverage is of what runs");
+  if (cache_ && request_.repeat > 1) cache_->switch_off("--repeat is for running them");
   std::stable_sort(collector_.problems.begin(), collector_.problems.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   return std::nullopt;
 }
@@ -134,6 +137,7 @@ Result<void> Suite::find_executors() {
     if (selected.ignored) continue;
     if (!known.contains(selected.container)) {
       TRY_ASSIGN(known[selected.container], executors_->of(selected.container));
+      look_for_results(known[selected.container], selected.container);
     }
     selected.executor = known[selected.container];
     const auto hash = collector_.hashes.find(selected.test.file);
@@ -141,6 +145,10 @@ Result<void> Suite::find_executors() {
     if (hash != collector_.hashes.end() && selected.executor == collecting_in_) selected.hash = hash->second;
   }
   return {};
+}
+
+void Suite::look_for_results(std::size_t executor, std::size_t container) {
+  if (cache_) cache_->look(executor, executors_->furnishing(executor), directives_.container(container).name());
 }
 
 bool Suite::note_whether_unable(const Outcome& outcome) {

@@ -19,6 +19,7 @@
 #include "session/selection.h"
 #include "session/session.h"
 #include "session/session_sinks.h"
+#include "session/suite_cache.h"
 
 namespace casemate {
 
@@ -34,7 +35,9 @@ struct EarlyEnd {
 class Suite {
  public:
   Suite(const PytestRequest& request, const SessionOptions& options, SessionSinks& sinks)
-      : request_(request), options_(options), sinks_(sinks) {}
+      : request_(request), options_(options), sinks_(sinks) {
+    if (options.why || (request.cache && !options.list)) cache_.emplace(request, sinks);
+  }
 
   /// Directives and expressions. Needs nothing but files.
   Result<void> read();
@@ -68,6 +71,9 @@ class Suite {
   /// Files that could not be collected.
   [[nodiscard]] std::size_t problems() const { return problems_; }
 
+  /// Of --cache; nullptr: it was not asked for.
+  [[nodiscard]] SuiteCache* cache() { return cache_ ? &*cache_ : nullptr; }
+
   /// Whether no daemon or engine is there, or none that can begin anything: so will the next job find. True: it is so, and either the run
   /// goes on here (and slots() are other ones), or unable() says why it can't.
   bool note_whether_unable(const Outcome& outcome);
@@ -77,6 +83,7 @@ class Suite {
 
  private:
   Result<void> find_executors();
+  void look_for_results(std::size_t executor, std::size_t container);
   void tell_pull(const PullProgress& progress);
 
   const PytestRequest& request_;
@@ -86,6 +93,7 @@ class Suite {
   Directives directives_;
   TestChoice choice_;
   std::optional<Executors> executors_;
+  std::optional<SuiteCache> cache_;
   bool collects_again_ = false;
   std::optional<std::string> unable_;  // why one that is not ours runs no more
   std::size_t collecting_in_ = 0;

@@ -74,7 +74,7 @@ void bind_result(Statement& statement, const TestResultRecord& result) {
 void bind_touch(Statement& statement, const TestResultRecord& result) {
   const bool counts = result.last && did_run(result.verdict);
   bind_text_or_null(statement, 5, counts ? std::string_view(result.verdict) : "");
-  if (counts && has_duration(result.verdict))
+  if (counts && !result.cached && has_duration(result.verdict))
     statement.bind(6, result.duration_us);
   else
     statement.bind(6, std::nullopt);

@@ -46,6 +46,7 @@ struct TestResultRecord {
   std::uint32_t attempt = 1;
   bool last = true;           ///< no other attempt follows
   bool flaky = false;         ///< passed after an attempt that did not
+  bool cached = false;        ///< did not run: its duration, another time's, does not count. Not kept
   std::int64_t began_us = 0;  ///< since the run began
   std::int64_t duration_us = 0;
   std::int64_t cpu_us = 0;

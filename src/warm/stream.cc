@@ -70,6 +70,7 @@ StreamLine item_of(const Json& object) {
   }
   test.skipped_by_mark = true_at(object, "skip");
   test.cold = true_at(object, "cold");
+  test.uncached = true_at(object, "uncached");
   return item;
 }
 

@@ -1,4 +1,4 @@
-"""`casemate script --cache` (py_test_runner): what is not run again, here and on an engine."""
+"""`casemate script --cache` (py_test_runner): what is not run again. On an engine: test_remote_script_cache.py."""
 
 import json
 
@@ -14,15 +14,11 @@ print('told', file=sys.stderr)
 """
 
 
-@pytest.fixture(params=["here", "there"])
-def script(request, runner, tmp_path):
+@pytest.fixture
+def script(runner, tmp_path):
     runner.environment["CASEMATE_CACHE_DIR"] = str(tmp_path / "cache")
     runner.write("data.csv", "a,b")
-    where = []
-    if request.param == "there":
-        where = ["--remote", request.getfixturevalue("casd").address]
-        runner.environment["PATH"] = "/usr/bin:/bin"  # the Python that the worker has too: another one would be sent
-    return lambda source, *more, **options: runner.object(source, "--cache", "--inputs", "data.csv", *where, *more, **options)
+    return lambda source, *more, **options: runner.object(source, "--cache", "--inputs", "data.csv", *more, **options)
 
 
 def test_the_second_time_is_the_first(script, runner):
@@ -67,14 +63,6 @@ def test_packages_that_are_compiled_behind_a_run_are_the_same(script, runner, wh
     first, second = (script(source, requirements="requirements.txt")[0] for _ in range(2))
     assert (first["status"], first["details"]["stdout"]) == ("success", second["details"]["stdout"]), first
     assert second["details"]["cached"]
-
-
-def test_here_and_there_are_two_places(runner, casd, tmp_path):
-    runner.environment |= {"CASEMATE_CACHE_DIR": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"}
-    source = "import uuid; print(uuid.uuid4())"
-    here, _ = runner.object(source, "--cache")
-    there, _ = runner.object(source, "--cache", "--remote", casd.address)
-    assert not there["details"]["cached"] and there["details"]["stdout"] != here["details"]["stdout"]
 
 
 def test_what_people_see(runner, tmp_path):

@@ -61,6 +61,7 @@ TestResult full_result() {
   result.last = false;
   result.flaky = true;
   result.cold = true;
+  result.cached = true;
   return result;
 }
 
@@ -85,7 +86,7 @@ TEST(EventJson, all_fields_of_a_result_come_back) {
   EXPECT_EQ(echo.last.resources.minor_faults, 700u);
   EXPECT_FALSE(echo.last.cell_is_its_own);
   EXPECT_FALSE(echo.last.last);
-  EXPECT_TRUE(echo.last.test.cold && echo.last.cold && echo.last.flaky && echo.last.test.skipped_by_mark);
+  EXPECT_TRUE(echo.last.test.cold && echo.last.cold && echo.last.cached && echo.last.flaky && echo.last.test.skipped_by_mark);
 }
 
 TEST(EventJson, a_plain_pass_is_short_and_comes_back_too) {

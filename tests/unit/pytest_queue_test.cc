@@ -24,6 +24,16 @@ TEST(PytestQueue, a_unit_says_how_many_of_its_parent_follow) {
   EXPECT_TRUE(make_units({}).empty());
 }
 
+TEST(PytestQueue, how_many_follow_is_counted_anew_for_what_is_left) {
+  const Tests tests{of("a", "1"), of("a", "2"), of("b", "1"), of("a", "3")};
+  auto units = make_units(tests);
+  units.erase(units.begin() + 2);
+  count_alike(units, tests);
+  EXPECT_EQ(units[0].alike, 3u);
+  units.clear();
+  count_alike(units, tests);
+}
+
 TEST(PytestQueue, what_is_ignored_is_in_no_unit) {
   Tests tests{of("a", "1"), of("b", "1"), of("a", "2"), of("a", "3")};
   tests[1].ignored = tests[3].ignored = true;

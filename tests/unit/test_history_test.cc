@@ -384,5 +384,16 @@ TEST_F(TestHistoryTest, DISABLED_costs_of_100000_tests) {
   ASSERT_EQ(std::system(fmt::format("ls -l {}", directory_).c_str()), 0);
 }
 
+TEST_F(TestHistoryTest, one_that_did_not_run_has_passed_and_took_no_time) {
+  auto history = open();
+  ran(history, {result("a", "failed", 1000)});
+  TestResultRecord cached = result("a", "passed", 9000);
+  cached.cached = true;
+  ran(history, {cached});
+  const auto known = history.timings(kProject).value().at("a");
+  EXPECT_EQ(known.mean_us, 1000);
+  EXPECT_FALSE(known.failed);
+}
+
 }  // namespace
 }  // namespace casemate

@@ -20,6 +20,7 @@
 #include "image/workshop.h"
 #include "report/printing.h"
 #include "report/table.h"
+#include "session/kept_passes.h"
 #include "store/store.h"
 
 namespace casemate {
@@ -134,7 +135,8 @@ int prune(Store& store, const Options& options) {
   auto freed = store.prune(most, &problems);
   if (!freed) return complain(freed.error().what);
   if (most == 0)
-    *freed += clear_file_indexes(store.directory()) + digest_files(store.directory()).clear() + InputHistory(store.directory()).clear();
+    *freed += clear_file_indexes(store.directory()) + digest_files(store.directory()).clear() + InputHistory(store.directory()).clear() +
+              KeptPasses(store.directory()).clear();
   const auto left = store.entries();
   if (!left) return complain(left.error().what);
   const std::uint64_t bytes = sum_of(*left, "layer").bytes + sum_of(*left, "blob").bytes;

@@ -189,6 +189,7 @@ int explain_main(const std::vector<std::string>& arguments) {
     say(printable_line(parsed.text) + "\n");
     return parsed.exit_status;
   }
+  if (parsed.request.why && is_of_tests(parsed.request.job.argv)) return tell_why_of_tests(parsed.request.job.argv, parsed.request.json);
   // Its layers must not go while the plan is made of them.
   std::optional<JobRoot> root;
   if (parsed.request.root) {

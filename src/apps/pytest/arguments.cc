@@ -64,8 +64,8 @@ struct Words {
   std::vector<std::string> include, exclude, paths;
   std::optional<std::string> config_file, pytest_config;
   RemoteWords remote;
-  bool list = false, init = false, watch = false, print_config = false, version = false, last_failed = false, failed_first = false,
-       new_first = false, first_failure = false, no_capture = false;
+  bool list = false, init = false, watch = false, why = false, print_config = false, version = false, last_failed = false,
+       failed_first = false, new_first = false, first_failure = false, no_capture = false;
   int verbose = 0, quiet = 0;
 };
 
@@ -118,6 +118,7 @@ void declare_actions(CLI::App& app, Words& words, bool as_maelstrom) {
   flag("-P,--print-config", words.print_config, "print all settings as TOML, and who set them", "What to do");
   flag("--init", words.init, "write a first maelstrom-pytest.toml", "What to do");
   flag("-l,--list,--co,--collect-only", words.list, "print the selected tests, run none", "What to do");
+  flag("--why", words.why, "print what has changed since results were last kept (--cache), run none", "What to do");
   flag("-w,--watch", words.watch, "run again whenever a file of the project changes", "What to do");
   const auto many = [&](const std::string& names, std::vector<std::string>& values, const char* type, const char* help) {
     app.add_option(names, values, help)->group("Which tests")->type_name(type)->expected(1)->take_all()->allow_extra_args(false);
@@ -221,6 +222,7 @@ PytestRequest::Action action_of(const Words& words) {
   if (words.print_config) return Action::print_config;
   if (words.init) return Action::init;
   if (words.list) return Action::list;
+  if (words.why) return Action::why;
   return words.watch ? Action::watch : Action::run;
 }
 
@@ -309,6 +311,8 @@ class Parse {
       return {};
     }
     TRY(choose_engine(said, request));
+    if (request.cache && request.executor == "docker")
+      return fail(ErrorCode::not_supported, "--cache can't be had with --executor docker; leave one of them out");
     const std::vector<std::string> typed = passed_on(words_, as_maelstrom_);
     request.pytest_arguments.insert(request.pytest_arguments.end(), typed.begin(), typed.end());
     request.pytest_arguments.insert(request.pytest_arguments.end(), words_.paths.begin(), words_.paths.end());

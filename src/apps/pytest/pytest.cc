@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include "apps/pytest/arguments.h"
 #include "apps/pytest/init.h"
@@ -14,6 +15,7 @@
 #include "apps/pytest/slowest.h"
 #include "base/terminal.h"
 #include "command/executors.h"
+#include "command/input_changes.h"
 #include "report/failure_text.h"
 #include "report/github.h"
 #include "report/history_sink.h"
@@ -24,6 +26,7 @@
 #include "report/test_console.h"
 #include "session/bounds.h"
 #include "session/session.h"
+#include "session/suite_cache.h"
 #include "store/code_digest.h"
 #include "store/test_history.h"
 
@@ -180,6 +183,28 @@ int list(const PytestRequest& request, const std::vector<std::string>& typed, st
   return put(program, ids, status);
 }
 
+// What has changed on stdout, everything else on stderr.
+int tell_why(const PytestRequest& request, std::string_view program) {
+  ListTroubles troubles(request, program);
+  std::string text;
+  const auto why = [&](const JobInputs& inputs, const std::string& container, std::size_t kept, const Store& store) {
+    const InputChanges changes = input_changes(InputHistory(store.directory()), request.directory, suite_command(container), inputs);
+    if (!request.json_lines.empty()) {
+      nlohmann::ordered_json object;
+      put_changes(object, changes);
+      object["results_kept"] = kept;
+      text = object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+      return;
+    }
+    text = text_of(changes, "No results of these tests were kept in this directory.") +
+           (kept > 0 ? fmt::format("Results of {} {} are kept for these inputs: 'casemate pytest --cache' does not run {}.\n", kept,
+                                   kept == 1 ? "test" : "tests", kept == 1 ? "it" : "them")
+                     : "No results are kept for these inputs: 'casemate pytest --cache' runs all tests.\n");
+  };
+  const int status = run_tests(request, {.typed = {}, .sinks = {&troubles}, .why = why});
+  return put(program, text, status);
+}
+
 }  // namespace
 
 namespace {
@@ -223,6 +248,8 @@ int pytest_main(const std::vector<std::string>& arguments, std::string_view prog
     }
     case PytestRequest::Action::list:
       return list(request, without_secrets(arguments), program);
+    case PytestRequest::Action::why:
+      return tell_why(request, program);
     case PytestRequest::Action::watch:
       return rerun_on_changes(request, program, [&] { return run(request, without_secrets(arguments), program); });
     default:

@@ -229,6 +229,11 @@ Result<void> store_immortal(PytestRequest& request, const Values& values) {
   return {};
 }
 
+Result<void> store_cache(PytestRequest& request, const Values& values) {
+  request.cache = values.front() == "true";
+  return {};
+}
+
 Result<void> store_broker(PytestRequest& request, const Values& /*values*/) {
   request.notes.emplace_back("--broker: casemate has no maelstrom brokers (its remote engines are those of --remote); the tests run here");
   return {};
@@ -264,6 +269,8 @@ constexpr PytestSetting kSettings[] = {
      store_duration<&PytestRequest::timeout>},
     {"retries", "", "", "", Kind::text, kRunning, "N", "run a failed test again up to N times; one that passes then is flaky [0]", "",
      store_retries},
+    {"cache", "", "", "", Kind::flag, kRunning, "", "tests are deterministic: one that passed is not run again with the same inputs", "",
+     store_cache},
     {"shard", "", "", "", Kind::text, kRunning, "I/N", "run the I-th of N parts, the same parts every time", "", store_shard},
     {"executor", "", "", "", Kind::text, kCells, "NAME",
      "native: cells; docker: containers, on an image; remote: an engine (--remote) [native]", "", store_executor},

@@ -114,6 +114,7 @@
     if (end) fact(facts, "Took", duration(end.took));
     fact(facts, "Tests", grouped(state.tests.length));
     if (end && end.flaky) fact(facts, "Flaky", grouped(end.flaky));
+    if (end && end.cached) fact(facts, "Cached", grouped(end.cached));
     if (end && end.not_run) fact(facts, "Not run", grouped(end.not_run));
     if (run.deselected) fact(facts, "Deselected", grouped(run.deselected));
     fact(facts, "Slots", grouped(run.slots));

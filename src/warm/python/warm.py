@@ -40,6 +40,11 @@ def is_cold(item):
     return mark is not None and mark.kwargs.get("isolation") == "cold"
 
 
+def is_uncached(item):
+    """Whether @pytest.mark.casemate(cache=False) is on it, its class or its module."""
+    return any(mark.kwargs.get("cache", True) is False for mark in item.iter_markers("casemate"))
+
+
 def traits_of(item, markers):
     """What of an item counts for fingerprint()."""
     return "%s\n%s\n" % (item.nodeid, " ".join(markers))
@@ -393,6 +398,8 @@ class Warm:
                 told["skip"] = True
             if is_cold(item):
                 told["cold"] = True
+            if is_uncached(item):
+                told["uncached"] = True
             stream.add(to_json(told) + "\n")
             traits.setdefault(file, []).append(traits_of(item, markers))
             left[file] -= 1
