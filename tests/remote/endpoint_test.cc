@@ -5,6 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include "action/messages.h"
+#include "hostile_engine.h"
+#include "remote/engine.h"
+
 namespace casemate {
 namespace {
 
@@ -68,6 +72,35 @@ TEST(RemoteEndpoint, what_is_none_says_why) {
     EXPECT_EQ(endpoint.error().what.find("secret"), std::string::npos) << text;
     for (const char byte : endpoint.error().what) EXPECT_GE(static_cast<unsigned char>(byte), ' ') << text;
   }
+}
+
+TEST(RemoteOffer, of_an_engine_whose_storage_has_an_address_of_its_own_is_of_both) {
+  HostileEngine runs, keeps;
+  runs.capabilities.mutable_cache_capabilities()->set_max_batch_total_size_bytes(1);  // nobody asks it
+  keeps.capabilities.mutable_execution_capabilities()->set_exec_enabled(false);
+  keeps.capabilities.mutable_cache_capabilities()->set_max_batch_total_size_bytes(10'000);
+  auto& ranges = *runs.capabilities.mutable_execution_capabilities()->mutable_execution_priority_capabilities();
+  for (const auto& [least, most] : {std::pair(3, 7), {-2, 1}, {9, 8}}) {  // the last is none
+    ranges.add_priorities()->set_min_priority(least);
+    ranges.mutable_priorities()->rbegin()->set_max_priority(most);
+  }
+  RemoteEndpoint endpoint = runs.endpoint();
+  endpoint.cache = keeps.endpoint().address;
+  const RemotePolicy policy{.call = std::chrono::milliseconds(5000), .patience = std::chrono::milliseconds(500)};
+  const auto engine = RemoteEngine::connect(endpoint, policy, {});
+  ASSERT_TRUE(engine) << engine.error().what;
+  EXPECT_TRUE((*engine)->offer().executes);
+  EXPECT_EQ((*engine)->offer().most_batch, 10'000u);
+  EXPECT_EQ((*engine)->offer().least_priority, std::pair(-2, 7));
+  const Blob blob = blob_of("kept there");
+  ASSERT_TRUE((*engine)->upload(std::vector{blob}, {}));
+  EXPECT_EQ(keeps.stored(blob.digest.hash), "kept there");
+  EXPECT_EQ(runs.calls("BatchUpdateBlobs") + runs.calls("FindMissingBlobs"), 0);
+  keeps.before = [](const std::string&, int, grpc::ServerContext&) { return grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "no"); };
+  const auto refused = RemoteEngine::connect(endpoint, policy, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().where, kRemoteUnusable);
+  EXPECT_NE(refused.error().what.find("its cache (an address of its own)"), std::string::npos) << refused.error().what;
 }
 
 }  // namespace
