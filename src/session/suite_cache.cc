@@ -51,12 +51,13 @@ Result<void> SuiteCache::read(std::size_t number, const Furnishing& furnishing, 
   if (found.damaged) sinks_.note("--cache: what was kept of these tests is damaged: all of them run");
   suite.known = std::move(found.passes);
   suites_[number] = std::move(suite);
+  if (!first_) first_ = number;
   return {};
 }
 
 bool SuiteCache::tell(const std::function<void(const JobInputs&, const std::string&, std::size_t, const Store&)>& why) const {
-  if (suites_.empty()) return false;
-  const Suite& suite = suites_.begin()->second;
+  if (suites_.empty() || !first_) return false;
+  const Suite& suite = suites_.at(*first_);
   why(suite.inputs, suite.container, suite.known.size(), *store_);
   return true;
 }
@@ -84,6 +85,7 @@ bool SuiteCache::is_as_it_was(const Suite& suite) const {
 }
 
 void SuiteCache::save() {
+  bool useful = false;
   for (auto& [number, suite] : suites_) {
     if (suite.fresh.empty() && !suite.used) continue;
     if (!suite.fresh.empty()) {
@@ -95,8 +97,11 @@ void SuiteCache::save() {
       KeptPasses(store_->directory()).add(suite.inputs.action.hash, fresh);
       suite.known.merge(fresh);
     }
-    InputHistory(store_->directory()).record(request_.directory, suite_command(suite.container), suite.inputs);
+    useful = true;
   }
+  if (!useful) return;
+  const Suite& suite = suites_.at(*first_);
+  InputHistory(store_->directory()).record(request_.directory, suite_command(suite.container), suite.inputs);
 }
 
 TestResult cached_result(const TestCase& test, const KeptPass& pass) {

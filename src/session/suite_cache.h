@@ -57,6 +57,7 @@ class SuiteCache {
   SessionSinks& sinks_;
   std::optional<Store> store_;
   std::map<std::size_t, Suite> suites_;
+  std::optional<std::size_t> first_;  // that was looked at: of several containers the one that people are told of
   bool off_ = false;
 };
 

@@ -172,6 +172,17 @@ def test_a_directive_says_what_is_not_kept(kept):
     assert ran(kept("--cache")) == {"test_of[x]", "test_of[y]"}
 
 
+def test_containers_have_inputs_of_their_own(kept):
+    kept.write("maelstrom-pytest.toml", '[[directives]]\nfilter = "name.starts_with(test_of)"\nadded_environment = { OTHER = "1" }\n')
+    kept("--cache")
+    assert ran(kept("--cache")) == set()
+    why = [CASEMATE, "pytest", "--why"]
+    told = subprocess.run(why, env=kept.environment, cwd=kept.directory, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert told.startswith("Nothing has changed since the last run with --cache (") and "Results of 2 tests are kept" in told
+    kept.write("maelstrom-pytest.toml", '[[directives]]\nfilter = "name.starts_with(test_of)"\nadded_environment = { OTHER = "2" }\n')
+    assert ran(kept("--cache")) == ALL  # a file of the project has changed
+
+
 def test_warnings_are_told_again(kept):
     kept.write("test_it.py", "import warnings\ndef test_a(): warnings.warn('mind this', UserWarning)\n")
     first, second = kept("--cache"), kept("--cache")
