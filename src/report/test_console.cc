@@ -235,7 +235,7 @@ std::string TestConsole::more_lines(const TestResult& result) const {
   if (!is_bad(result.verdict)) {
     for (const std::string& note : result.notes) lines += indented("note: " + printable_line(note));
   }
-  if (options_.verbosity < 2) return lines;
+  if (options_.verbosity < 2 || result.cached) return lines;
   std::string used = fmt::format("cpu {}", format_duration(result.resources.user_cpu + result.resources.system_cpu));
   if (result.resources.peak_memory_bytes) used += ", memory " + format_bytes(*result.resources.peak_memory_bytes);
   used += fmt::format(", slot {}", result.slot);
