@@ -22,6 +22,8 @@ struct ExecutorChoice {
   std::string name = "native";                          ///< native, docker, remote
   std::string pull = "missing";                         ///< docker: when the daemon asks a registry
   std::function<void(std::string_view line)> progress;  ///< of an image's pull; may be empty
+  /// remote: while the engine does not answer (RemoteOptions::outage); may be empty.
+  std::function<void(std::string_view line, bool stays)> outage;
   /// docker: what jobs take over of their image's config, which only the daemon knows; nullopt: nothing.
   std::optional<ConfigUse> config;
   std::string user;                    ///< docker, with `config`: as typed, in the words of the image; "": the job's

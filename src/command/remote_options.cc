@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -38,7 +39,8 @@ constexpr TextSetting kTexts[] = {
     {"instance", &RemoteWords::instance},     {"ca", &RemoteWords::ca},
     {"cert", &RemoteWords::certificate},      {"key", &RemoteWords::key},
     {"token-file", &RemoteWords::token_file}, {"priority", &RemoteWords::priority},
-    {"timeout", &RemoteWords::timeout},       {"image", &RemoteWords::image},
+    {"timeout", &RemoteWords::timeout},       {"patience", &RemoteWords::patience},
+    {"image", &RemoteWords::image},
 };
 /// Tables of names and values.
 struct PairsSetting {
@@ -89,7 +91,7 @@ Result<void> add_variables(RemoteWords& words, Origins& origins) {
   const std::string fallback = value("CASEMATE_REMOTE_FALLBACK");
   if (!fallback.empty() && fallback != "true" && fallback != "false")
     return invalid(fmt::format("CASEMATE_REMOTE_FALLBACK '{}': must be true or false", printable_name(fallback)));
-  words.fallback |= fallback == "true";
+  if (fallback == "true" && !std::exchange(words.fallback, true)) origins["fallback"] = "CASEMATE_REMOTE_FALLBACK";
   return {};
 }
 
@@ -110,7 +112,8 @@ Result<void> add_table(RemoteWords& words, Origins& origins, const toml::table& 
     const toml::node* node = table.get(setting.key);
     if (!node || !(words.*setting.word).empty()) continue;
     std::string text;
-    if (const auto* number = node->as_integer(); number && (setting.key == "priority" || setting.key == "timeout")) {
+    const bool may_be_number = setting.key == "priority" || setting.key == "timeout" || setting.key == "patience";
+    if (const auto* number = node->as_integer(); number && may_be_number) {
       text = fmt::format("{}", number->get());
     } else {
       TRY_ASSIGN(text, fields.string_of(*node, setting.key));
@@ -131,7 +134,8 @@ Result<void> add_table(RemoteWords& words, Origins& origins, const toml::table& 
     origins[std::string(setting.key)] = fmt::format("{}:{}", printable_name(file), node->source().begin.line);
   }
   TRY_ASSIGN(const std::optional<bool> fallback, fields.flag(table, "fallback"));
-  words.fallback |= fallback.value_or(false);
+  if (fallback.value_or(false) && !std::exchange(words.fallback, true))
+    origins["fallback"] = fmt::format("{}:{}", printable_name(file), table.get("fallback")->source().begin.line);
   return {};
 }
 
@@ -177,14 +181,16 @@ Result<bool> add_file(RemoteWords& words, Origins& origins, const std::string& f
   return true;
 }
 
-Result<void> add_files(RemoteWords& words, Origins& origins, const std::string& directory) {
+// Whether the address is the project's word alone.
+Result<bool> add_files(RemoteWords& words, Origins& origins, const std::string& directory) {
   TRY_ASSIGN(const std::vector<std::string> above, upwards_from(directory));
   const bool named = !words.address.empty();
   for (const std::string& each : above) {
     TRY_ASSIGN(const bool found, add_file(words, origins, (each == "/" ? "" : each) + "/casemate.toml", Whose::project));
     if (found) break;
   }
-  const Whose own = !named && !words.address.empty() ? Whose::user_for_project : Whose::user;
+  const bool by_project = !named && !words.address.empty();
+  const Whose own = by_project ? Whose::user_for_project : Whose::user;
   const char* configuration = std::getenv("XDG_CONFIG_HOME");
   const char* home = std::getenv("HOME");
   if (configuration && *configuration == '/') {
@@ -192,7 +198,19 @@ Result<void> add_files(RemoteWords& words, Origins& origins, const std::string& 
   } else if (home && *home == '/') {
     TRY(add_file(words, origins, std::string(home) + "/.config/casemate/casemate.toml", own));
   }
-  return {};
+  return by_project;
+}
+
+std::string quoted(const std::string& text) {
+  std::string made = "\"";
+  for (const char byte : text) made += byte == '"' || byte == '\\' ? std::string("\\") + byte : std::string(1, byte);
+  return made + "\"";
+}
+
+// An address without what may be a password in it.
+std::string shown_address(const std::string& address) {
+  const auto at = address.rfind('@');
+  return printable_name(at == std::string::npos ? address : "..." + address.substr(at));
 }
 
 // "NAME=VALUE"; a value that may be secret is in no message.
@@ -243,12 +261,16 @@ Result<RemoteChoice> meaning(const RemoteWords& words, const Origins& origins) {
     if (problem != std::errc{} || end != text.data() + text.size())
       return invalid(fmt::format("{} '{}' is not a whole number", origin("priority", "--remote-priority"), printable_name(text)));
   }
-  if (!words.timeout.empty()) {
-    const auto time = parse_duration(words.timeout);
+  const auto set_time = [&](const std::string& text, std::string_view key, const char* flag, auto& into) -> Result<void> {
+    if (text.empty()) return {};
+    const auto time = parse_duration(text);
     if (!time || time->count() <= 0)
-      return invalid(fmt::format("{}: {}", origin("timeout", "--remote-timeout"), time ? "must be more than 0" : time.error().what));
-    choice.timeout = *time;
-  }
+      return invalid(fmt::format("{}: {}", origin(key, flag), time ? "must be more than 0" : time.error().what));
+    into = *time;
+    return {};
+  };
+  TRY(set_time(words.timeout, "timeout", "--remote-timeout", choice.timeout));
+  TRY(set_time(words.patience, "patience", "--remote-patience", choice.patience));
   if (words.image == "property") {
     choice.image_as_property = true;
   } else if (!words.image.empty() && words.image != "root") {
@@ -267,14 +289,22 @@ void declare_remote_options(CLI::App& app, RemoteWords& words) {
   const auto one = [&](const char* names, std::string& into, const char* type, const char* says) {
     app.add_option(names, into, says)->type_name(type)->group("Remote execution");
   };
-  one("--remote,--remote_executor", words.address, "ADDRESS",
-      "run it on this remote execution engine (REAPI v2): grpc://HOST:PORT, grpcs://HOST:PORT, unix:/PATH");
+  const auto set_address = [&words](const std::string& text) {
+    words.address = text;
+    words.off = text.empty();
+  };
+  app.add_option_function<std::string>("--remote,--remote_executor", set_address,
+                                       "run it on this remote execution engine (REAPI v2): grpc://HOST:PORT, grpcs://HOST:PORT, "
+                                       "unix:/PATH; \"\": on none")
+      ->type_name("ADDRESS")
+      ->group("Remote execution");
   one("--remote-cache,--remote_cache", words.cache, "ADDRESS", "the engine's storage, if that has another address");
   one("--remote-instance,--remote_instance_name", words.instance, "NAME", "instance name of the engine");
   each("--remote-header,--remote_header", words.headers, "a header of each call");
   each("--remote-property,--remote_default_exec_properties", words.properties, "a platform property of the worker");
   one("--remote-priority,--remote_execution_priority", words.priority, "N", "less is sooner [0]");
   one("--remote-timeout,--remote_timeout", words.timeout, "TIME", "of one execution, the wait in the engine's queue included");
+  one("--remote-patience", words.patience, "TIME", "how long an engine that does not answer is tried again [60s]");
   one("--remote-ca,--tls_certificate", words.ca, "FILE", "PEM of who may sign for the engine [the system's]");
   one("--remote-cert,--tls_client_certificate", words.certificate, "FILE", "PEM of our own certificate");
   one("--remote-key,--tls_client_key", words.key, "FILE", "PEM of its key");
@@ -284,13 +314,71 @@ void declare_remote_options(CLI::App& app, RemoteWords& words) {
   app.add_flag("--remote-fallback", words.fallback, "what the engine can't run is run here")->group("Remote execution");
 }
 
+std::string typed_remote_flag(const RemoteWords& typed) {
+  for (const TextSetting& setting : kTexts) {
+    if (setting.key != "address" && !(typed.*setting.word).empty()) return fmt::format("--remote-{}", setting.key);
+  }
+  if (!typed.headers.empty()) return "--remote-header";
+  if (!typed.properties.empty()) return "--remote-property";
+  return typed.fallback ? "--remote-fallback" : "";
+}
+
 Result<std::optional<RemoteChoice>> remote_choice(const RemoteWords& typed, const std::string& directory) {
+  if (typed.off) return std::nullopt;
+  RemoteWords words = typed;
+  Origins origins;
+  TRY(add_variables(words, origins));
+  TRY_ASSIGN(const bool by_project, add_files(words, origins, directory));
+  if (words.address.empty()) {
+    const std::string flag = typed_remote_flag(typed);
+    if (flag.empty()) return std::nullopt;
+    return invalid(
+        fmt::format("{} is of a remote engine, and none is named: --remote ADDRESS, CASEMATE_REMOTE, or address in [remote] of "
+                    "casemate.toml",
+                    flag));
+  }
+  TRY_ASSIGN(RemoteChoice choice, meaning(words, origins));
+  if (by_project) choice.named_by = origins["address"];
+  return choice;
+}
+
+std::string project_engine_note(const RemoteChoice& choice) {
+  if (choice.named_by.empty()) return "";
+  return fmt::format("on the remote engine {}, which {} names; --remote \"\" runs it here", shown_address(choice.address), choice.named_by);
+}
+
+Result<std::string> print_remote_options(const RemoteWords& typed, const std::string& directory) {
+  if (typed.off) return "\n[remote]\naddress = \"\"  # --remote\n";
   RemoteWords words = typed;
   Origins origins;
   TRY(add_variables(words, origins));
   TRY(add_files(words, origins, directory));
-  if (words.address.empty()) return std::nullopt;
-  return meaning(words, origins);
+  const auto origin = [&](std::string_view key, std::string flag) {
+    const auto found = origins.find(key);
+    return found == origins.end() ? std::move(flag) : found->second;
+  };
+  std::string text;
+  for (const TextSetting& setting : kTexts) {
+    const std::string& word = words.*setting.word;
+    if (word.empty()) continue;
+    const bool address = setting.key == "address" || setting.key == "cache";
+    text += fmt::format("{} = {}  # {}\n", setting.key, quoted(address ? shown_address(word) : printable_name(word)),
+                        origin(setting.key, setting.key == "address" ? "--remote" : fmt::format("--remote-{}", setting.key)));
+  }
+  for (const PairsSetting& setting : kPairs) {
+    std::string pairs;
+    for (const std::string& pair : words.*setting.words) {
+      const std::size_t equals = std::min(pair.find('='), pair.size());
+      const bool secret = setting.key == "headers";
+      pairs += fmt::format("{}{} = {}", pairs.empty() ? "" : ", ", quoted(printable_name(pair.substr(0, equals))),
+                           quoted(secret ? "..." : printable_name(pair.substr(std::min(equals + 1, pair.size())))));
+    }
+    if (!pairs.empty())
+      text += fmt::format("{} = {{ {} }}  # {}\n", setting.key, pairs,
+                          origin(setting.key, setting.key == "headers" ? "--remote-header" : "--remote-property"));
+  }
+  if (words.fallback) text += fmt::format("fallback = true  # {}\n", origin("fallback", "--remote-fallback"));
+  return text.empty() ? text : "\n[remote]\n" + text;
 }
 
 }  // namespace casemate

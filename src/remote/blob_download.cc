@@ -34,7 +34,7 @@ class Download {
   Result<void> by_stream(bool compressed) {
     static std::atomic<std::size_t> turn = 0;
     const auto& channel = calls_.cache(turn++);
-    Patience patience(calls_.policy().patience, stop_);
+    Patience patience(calls_.policy().patience, stop_, calls_.outages());
     while (got_ < blob_.size) {
       const std::uint64_t before = got_;
       TRY_ASSIGN(grpc::Status status, one_stream(channel, compressed));

@@ -122,7 +122,7 @@ class Upload {
   // What an engine did not take is sent again alone.
   Result<void> send(protocol::BatchUpdateBlobsRequest& request, std::size_t number) {
     const auto stub = protocol::ContentAddressableStorage::NewStub(calls_.cache(number));
-    Patience patience(calls_.policy().patience, own_.get_token());
+    Patience patience(calls_.policy().patience, own_.get_token(), calls_.outages());
     for (;;) {
       protocol::BatchUpdateBlobsResponse answer;
       grpc::ClientContext context;

@@ -170,7 +170,7 @@ Result<std::uint64_t> write_blob(const RemoteCalls& calls, const Blob& blob, boo
   const auto& channel = calls.cache(connection);
   const std::string doing = fmt::format("take blob {}/{}", blob.digest.hash, blob.digest.size);
   std::string resource = fresh_resource(calls, blob, compressed);
-  Patience patience(calls.policy().patience, stop);
+  Patience patience(calls.policy().patience, stop, calls.outages());
   std::uint64_t wire = 0, from = 0, furthest = 0;
   for (;;) {
     TRY_ASSIGN(WriteEnd end, write_from(calls, blob, compressed, resource, from, channel, stop));

@@ -78,6 +78,13 @@ void RemoteCalls::prepare(grpc::ClientContext& context) const {
   context.AddMetadata("build.bazel.remote.execution.v2.requestmetadata-bin", metadata_);
 }
 
+bool RemoteCalls::is_about_instance(const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::INVALID_ARGUMENT && status.error_code() != grpc::StatusCode::NOT_FOUND) return false;
+  std::string words = status.error_message().substr(0, kMostWords);
+  for (char& byte : words) byte = byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a') : byte;
+  return words.find("instance") != std::string::npos;
+}
+
 std::unexpected<Error> RemoteCalls::failure(const grpc::Status& status, std::string_view doing, const std::stop_token& stop) const {
   if (stop.stop_requested()) return fail(ErrorCode::cancelled, fmt::format("cancelled while the remote engine was to {}", doing));
   if (const auto trouble = tls_trouble(status, endpoint_))
@@ -85,7 +92,13 @@ std::unexpected<Error> RemoteCalls::failure(const grpc::Status& status, std::str
                 std::string(kRemoteUnusable));
   ErrorCode code = ErrorCode::system;
   std::string where;
-  std::string_view hint;
+  std::string hint;
+  if (is_about_instance(status)) {
+    hint = instance().empty() ? "; name the instance with --remote-instance"
+                              : fmt::format("; is --remote-instance '{}' right?", printable_line(instance()));
+    return fail(ErrorCode::refused, fmt::format("remote engine {}: can't {}: {}{}", endpoint_.address, doing, words_of(status), hint), 0,
+                std::string(kRemoteUnusable));
+  }
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
     case grpc::StatusCode::DEADLINE_EXCEEDED:

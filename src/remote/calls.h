@@ -13,6 +13,7 @@
 #include "action/blob.h"
 #include "casemate/result.h"
 #include "remote/endpoint.h"
+#include "remote/outage.h"
 #include "remote/patience.h"
 #include "remote/protocol/remote_execution.pb.h"
 
@@ -33,7 +34,7 @@ class CancelOnStop {
   std::stop_callback<Cancel> callback_;
 };
 
-/// An engine's channels, and how calls over them are made. Never changed after it is made, so threads share it.
+/// An engine's channels, and how calls over them are made. Threads share it.
 class RemoteCalls {
  public:
   /// Opens the channels; connects nothing. kRemoteUnusable.
@@ -44,6 +45,8 @@ class RemoteCalls {
   [[nodiscard]] const std::shared_ptr<grpc::Channel>& cache(std::size_t number = 0) const { return caches_[number % caches_.size()]; }
   [[nodiscard]] const std::string& instance() const { return endpoint_.instance; }
   [[nodiscard]] const RemotePolicy& policy() const { return policy_; }
+  /// What of it is tried again now.
+  [[nodiscard]] Outages& outages() const { return outages_; }
   /// Whether bytes to the cache leave this machine: if not, compressing them is time lost.
   [[nodiscard]] bool leaves_host() const { return leaves_host_; }
   /// "blobs/HASH/SIZE" below the instance, `before` in between (ByteStream's resource names).
@@ -59,7 +62,7 @@ class RemoteCalls {
   }
   template <class Call>
   grpc::Status ask(const std::stop_token& stop, std::chrono::milliseconds most, Call call) const {
-    Patience patience(most, stop);
+    Patience patience(most, stop, outages_);
     for (;;) {
       grpc::ClientContext context;
       prepare(context);
@@ -79,10 +82,12 @@ class RemoteCalls {
   [[nodiscard]] std::unexpected<Error> broken(std::string_view what, ErrorCode code = ErrorCode::corrupt) const;
 
  private:
+  static bool is_about_instance(const grpc::Status& status);
   RemoteCalls(RemoteEndpoint endpoint, RemotePolicy policy) : endpoint_(std::move(endpoint)), policy_(policy) {}
 
   RemoteEndpoint endpoint_;
   RemotePolicy policy_;
+  mutable Outages outages_;
   std::string metadata_;
   bool leaves_host_ = true;
   std::shared_ptr<grpc::Channel> engine_;

@@ -54,6 +54,8 @@ Result<std::unique_ptr<RemoteEngine>> RemoteEngine::connect(RemoteEndpoint endpo
 
 const RemoteOffer& RemoteEngine::offer() const { return parts_->offer; }
 
+std::optional<EngineOutage> RemoteEngine::outage() const { return parts_->calls->outages().longest(); }
+
 Result<std::vector<BlobDigest>> RemoteEngine::missing(std::span<const BlobDigest> blobs, std::stop_token stop) {
   const RemoteCalls& calls = *parts_->calls;
   const auto stub = protocol::ContentAddressableStorage::NewStub(calls.cache());
@@ -165,6 +167,11 @@ Result<Execution> RemoteEngine::execute(const ExecutionOrder& order, ExecutionLi
     return unusable;
   }
   return execute_action(*parts_->calls, parts_->offer, order, listener, stop);
+}
+
+bool RemoteEngine::cancel(const std::string& operation, std::stop_token stop) {
+  const grpc::Status status = cancel_operation(*parts_->calls, operation, stop);
+  return !stop.stop_requested() && status.error_code() != grpc::StatusCode::UNAVAILABLE;
 }
 
 }  // namespace casemate

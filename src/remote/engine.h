@@ -74,8 +74,9 @@ struct ExecutionOrder {
 /// Hears of an execution, in the caller's thread.
 struct ExecutionListener {
   virtual ~ExecutionListener() = default;
-  virtual void queued() {}     ///< the engine has it; once
-  virtual void executing() {}  ///< a worker has it, where the engine says so; once
+  virtual void queued() {}                                 ///< the engine has it; once
+  virtual void executing() {}                              ///< a worker has it, where the engine says so; once
+  virtual void named(const std::string& /*operation*/) {}  ///< how the engine calls it; again where it is executed anew
   /// While it runs, where the engine streams it (stdout_stream_name); the same bytes are in the result. Ends early where the stream breaks,
   /// or the action has to be executed anew.
   virtual void output(Stream /*stream*/, std::string_view /*bytes*/) {}
@@ -93,6 +94,12 @@ struct Execution {
   std::uint32_t attempts = 1;  ///< 2 and more: the engine or the way to it had trouble in between
 };
 
+/// That an engine does not answer, or says that it can't now.
+struct EngineOutage {
+  std::string reason;                               ///< for people, one line
+  std::chrono::milliseconds tried{0}, patience{0};  ///< since its first failure; when it is given up, from then on
+};
+
 /// One engine. Safe for use from several threads at once; each call blocks until it is done, `stop` asks (cancelled), or it can't be done:
 /// calls have deadlines, and UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED, a reset stream are tried again with backoff and jitter within
 /// RemotePolicy::patience. No message of the engine is believed unchecked: sizes, paths, digests of all that is read.
@@ -105,6 +112,8 @@ class RemoteEngine {
   RemoteEngine& operator=(const RemoteEngine&) = delete;
 
   [[nodiscard]] const RemoteOffer& offer() const;
+  /// What is being tried again at this moment; nullopt: nothing.
+  [[nodiscard]] std::optional<EngineOutage> outage() const;
 
   /// Which of these are not there (FindMissingBlobs).
   Result<std::vector<BlobDigest>> missing(std::span<const BlobDigest> blobs, std::stop_token stop);
@@ -126,6 +135,9 @@ class RemoteEngine {
   /// Execute, and WaitExecution after a stream that broke or was silent; CancelOperation when `stop` asks. Errors: kBlobMissing (send the
   /// inputs and ask again), kRemoteUnusable; all others: nobody knows how it ended.
   Result<Execution> execute(const ExecutionOrder& order, ExecutionListener& listener, std::stop_token stop);
+
+  /// An operation that nobody waits for any more. False: the engine could not be asked.
+  bool cancel(const std::string& operation, std::stop_token stop);
 
   /// The directory that a Tree message (ActionOutput::directory) describes, checked: no cycle, names that are names, bounded depth and
   /// size. Contents are not fetched: each File's blob has a digest alone.

@@ -43,11 +43,13 @@ class ActionExecution {
         order_(order),
         listener_(listener),
         stop_(stop),
-        patience_(calls.policy().patience, stop),
+        patience_(calls.policy().patience, stop, calls.outages()),
         stub_(protocol::Execution::NewStub(calls.engine())),
         out_(calls, queue_, Stream::out, stop),
         err_(calls, queue_, Stream::err, stop) {
-    if (order.deadline) deadline_ = Clock::now() + *order.deadline;
+    if (!order.deadline) return;
+    deadline_ = Clock::now() + *order.deadline;
+    patience_.end_by(Patience::Clock::now() + *order.deadline);
   }
 
   Result<Execution> run() {
@@ -66,7 +68,10 @@ class ActionExecution {
         return calls_.failure(grpc::Status::CANCELLED, kDoing, stop_);
       }
       if (end.overdue) {
-        cancel_operation();
+        const grpc::Status cancelled = cancel_operation();
+        const std::string in_time = fmt::format("{} within {}", kDoing, format_duration(*order_.deadline));
+        if (name_.empty() && patience_.trouble()) return calls_.failure(*patience_.trouble(), in_time, stop_);
+        if (cancelled.error_code() == grpc::StatusCode::UNAVAILABLE) return calls_.failure(cancelled, in_time, stop_);
         return calls_.broken(fmt::format("an action was not done within {} and was cancelled", format_duration(*order_.deadline)),
                              ErrorCode::system);
       }
@@ -180,7 +185,10 @@ class ActionExecution {
 
   void note(const Operation& operation) {
     patience_.progressed();
-    if (!operation.name().empty() && operation.name().size() <= kMostName) name_ = operation.name();
+    if (!operation.name().empty() && operation.name().size() <= kMostName && operation.name() != name_) {
+      name_ = operation.name();
+      listener_.named(name_);
+    }
     if (!queued_) {  // that there is an operation; not every engine tells stages
       queued_ = true;
       listener_.queued();
@@ -233,20 +241,8 @@ class ActionExecution {
     return std::nullopt;
   }
 
-  // Nobody waits for it any more. Best effort: an engine that can't be reached ends it by its own timeout.
-  void cancel_operation() {
-    if (name_.empty()) return;
-    google::longrunning::CancelOperationRequest request;
-    request.set_name(name_);
-    const auto stub = google::longrunning::Operations::NewStub(calls_.engine());
-    for (int tries = 0; tries < 2; ++tries) {
-      grpc::ClientContext context;
-      calls_.prepare(context);
-      context.set_deadline(Clock::now() + std::min<std::chrono::milliseconds>(calls_.policy().call, kCancelling));
-      google::protobuf::Empty answer;
-      if (stub->CancelOperation(&context, request, &answer).error_code() != grpc::StatusCode::UNAVAILABLE) return;
-    }
-  }
+  // Nobody waits for it any more. Best effort: an engine that can't be reached (its answer) ends it by its own timeout.
+  grpc::Status cancel_operation() { return name_.empty() ? grpc::Status() : casemate::cancel_operation(calls_, name_, {}); }
 
   const RemoteCalls& calls_;
   const RemoteOffer& offer_;
@@ -269,6 +265,22 @@ class ActionExecution {
 Result<Execution> execute_action(const RemoteCalls& calls, const RemoteOffer& offer, const ExecutionOrder& order,
                                  ExecutionListener& listener, const std::stop_token& stop) {
   return ActionExecution(calls, offer, order, listener, stop).run();
+}
+
+grpc::Status cancel_operation(const RemoteCalls& calls, const std::string& name, const std::stop_token& stop) {
+  google::longrunning::CancelOperationRequest request;
+  request.set_name(name);
+  const auto stub = google::longrunning::Operations::NewStub(calls.engine());
+  grpc::Status status;
+  for (int tries = 0; tries < 2 && (tries == 0 || status.error_code() == grpc::StatusCode::UNAVAILABLE); ++tries) {
+    grpc::ClientContext context;
+    calls.prepare(context);
+    context.set_deadline(Clock::now() + std::min<std::chrono::milliseconds>(calls.policy().call, kCancelling));
+    const CancelOnStop cancelled(stop, context);
+    google::protobuf::Empty answer;
+    status = stub->CancelOperation(&context, request, &answer);
+  }
+  return status;
 }
 
 }  // namespace casemate

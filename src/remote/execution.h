@@ -14,4 +14,7 @@ namespace casemate {
 Result<Execution> execute_action(const RemoteCalls& calls, const RemoteOffer& offer, const ExecutionOrder& order,
                                  ExecutionListener& listener, const std::stop_token& stop);
 
+/// CancelOperation, once more if nobody is there.
+grpc::Status cancel_operation(const RemoteCalls& calls, const std::string& name, const std::stop_token& stop);
+
 }  // namespace casemate

@@ -10,6 +10,7 @@
 #include "engine/capture.h"
 #include "engine/delivery.h"
 #include "remote/mailbox.h"
+#include "remote/operation_log.h"
 #include "remote/remote_run.h"
 #include "sys/process.h"
 #include "sys/thread.h"
@@ -21,6 +22,7 @@ namespace {
 constexpr std::uint64_t kPiece = 64u << 10;
 constexpr std::size_t kMostBacklog = 1u << 20;
 constexpr auto kBacklogPause = std::chrono::milliseconds(5);
+constexpr std::chrono::seconds kLook{1}, kFirstTold{2}, kFirstKept{5};  // at outages
 
 // gRPC's threads take no signal that is meant for the engine's loop: they have the mask of the thread that made them.
 Result<std::unique_ptr<RemoteEngine>> connect(const RemoteOptions& options) {
@@ -30,6 +32,41 @@ Result<std::unique_ptr<RemoteEngine>> connect(const RemoteOptions& options) {
   thread.join();
   return engine;
 }
+
+// Operations have their names from there.
+std::string engine_name(const RemoteEndpoint& endpoint) {
+  return fmt::format("{}{}\n{}", endpoint.tls ? "tls " : "", endpoint.address, endpoint.instance);
+}
+
+// Tells of outages while jobs run, at a pace for people.
+class OutageWatch {
+ public:
+  OutageWatch(const RemoteEngine& engine, std::function<void(std::string_view, bool)> tell) : engine_(engine), tell_(std::move(tell)) {}
+
+  void look() {
+    if (!tell_) return;
+    const auto outage = engine_.outage();
+    if (!outage || outage->tried < kFirstTold) return finish();
+    const bool stays = outage->tried >= next_kept_;
+    while (outage->tried >= next_kept_) next_kept_ *= 2;
+    told_ = true;
+    const auto seconds = [](std::chrono::milliseconds time) { return std::chrono::round<std::chrono::seconds>(time).count(); };
+    // What matters first: a live line is cut to the screen's width.
+    tell_(fmt::format("the remote engine does not answer: tried again for {} s, given up after {} s ({})", seconds(outage->tried),
+                      seconds(outage->patience), printable_line(outage->reason)),
+          stays);
+  }
+  void finish() {
+    next_kept_ = kFirstKept;
+    if (std::exchange(told_, false)) tell_("", false);
+  }
+
+ private:
+  const RemoteEngine& engine_;
+  std::function<void(std::string_view, bool)> tell_;
+  std::chrono::milliseconds next_kept_ = kFirstKept;
+  bool told_ = false;
+};
 
 class RemoteExecutor final : public Executor {
  public:
@@ -48,7 +85,17 @@ class RemoteExecutor final : public Executor {
                 .store_mutex = store_mutex_,
                 .setting = std::move(setting),
                 .priority = options.priority,
-                .deadline = options.deadline} {}
+                .deadline = options.deadline},
+        outage_(*engine_, options.outage),
+        operations_(OperationLog::directory(), engine_name(options.endpoint)) {}
+
+  /// Ends at the engine what processes that were killed have left there, while others of its calls go on.
+  Result<void> begin() {
+    TRY_ASSIGN(sweeper_, start_thread([this](const std::stop_token& stop) {
+                 operations_.end_left([&](const std::string& name) { return engine_->cancel(name, stop); });
+               }));
+    return {};
+  }
 
   ~RemoteExecutor() override {
     for (auto& [key, run] : running_) run->thread.request_stop();
@@ -56,13 +103,14 @@ class RemoteExecutor final : public Executor {
       if (run->thread.joinable()) run->thread.join();
       if (run->timer) reactor_.cancel(*run->timer);
     }
+    if (watching_) reactor_.cancel(*watching_);
   }
   RemoteExecutor(const RemoteExecutor&) = delete;
   RemoteExecutor& operator=(const RemoteExecutor&) = delete;
 
   Result<void> start(Job job, JobListener& listener, std::function<void(JobResult)> done) override {
     TRY(check_action_job(job, ground_.setting));
-    auto run = std::make_unique<Run>(std::move(job), listener, std::move(done), *mailbox_);
+    auto run = std::make_unique<Run>(std::move(job), listener, std::move(done), *mailbox_, operations_);
     TRY_ASSIGN(run->destinations, open_destinations(run->job));
     Run* const raw = run.get();
     running_[raw] = std::move(run);
@@ -77,6 +125,7 @@ class RemoteExecutor final : public Executor {
       return std::unexpected(std::move(thread.error()));
     }
     raw->thread = std::move(*thread);
+    if (!watching_) watch();
     return {};
   }
 
@@ -98,8 +147,12 @@ class RemoteExecutor final : public Executor {
  private:
   // From its start to its last word. Hears the engine in its own thread.
   struct Run : ExecutionListener {
-    Run(Job of, JobListener& to, std::function<void(JobResult)> then, Mailbox& box)
-        : job(std::move(of)), listener(&to), done(std::move(then)), mailbox(box), capture(job.capture_bytes) {}
+    Run(Job of, JobListener& to, std::function<void(JobResult)> then, Mailbox& box, OperationLog& log)
+        : job(std::move(of)), listener(&to), done(std::move(then)), mailbox(box), operations(log), capture(job.capture_bytes) {}
+    void named(const std::string& operation) override {
+      operations.began(operation);
+      names.push_back(operation);
+    }
     void output(Stream stream, std::string_view bytes) override {
       mailbox.post([this, stream, text = std::string(bytes)] { pass_live(stream, text); }, bytes.size(), stop);
     }
@@ -113,6 +166,8 @@ class RemoteExecutor final : public Executor {
     JobListener* listener;
     std::function<void(JobResult)> done;
     Mailbox& mailbox;
+    OperationLog& operations;
+    std::vector<std::string> names;  // of its operations
     std::stop_token stop;
     std::vector<UniqueFd> destinations;
     std::array<std::uint64_t, 2> live{};  // bytes that the listener has had
@@ -128,7 +183,9 @@ class RemoteExecutor final : public Executor {
 
   RemoteEnding work(Run& run, const std::stop_token& stop) {
     try {
-      return run_remote_job(ground_, run.job, run.destinations, run, stop);
+      RemoteEnding ending = run_remote_job(ground_, run.job, run.destinations, run, stop);
+      for (const std::string& name : run.names) operations_.ended(name);
+      return ending;
     } catch (const std::exception& problem) {  // no memory
       RemoteEnding ending;
       ending.result.outcome = {Outcome::Kind::lost, 0, "", problem.what()};
@@ -136,7 +193,18 @@ class RemoteExecutor final : public Executor {
     }
   }
 
+  // As long as jobs run.
+  void watch() {
+    watching_ = reactor_.schedule(Reactor::Clock::now() + kLook, [this] {
+      watching_.reset();
+      if (running_.empty()) return outage_.finish();
+      outage_.look();
+      watch();
+    });
+  }
+
   void ended(Run& run, RemoteEnding ending) {
+    if (!engine_->outage()) outage_.finish();
     run.ending = std::move(ending);
     if (run.thread.joinable()) run.thread.join();
     deliver(run);
@@ -190,7 +258,11 @@ class RemoteExecutor final : public Executor {
   InputTrees trees_;
   SentBlobs sent_;
   RemoteGround ground_;
+  OutageWatch outage_;
+  OperationLog operations_;
+  std::optional<Reactor::TimerId> watching_;
   std::map<Run*, std::unique_ptr<Run>> running_;
+  std::jthread sweeper_;  // last: it uses the engine
 };
 
 }  // namespace
@@ -207,7 +279,10 @@ Result<std::unique_ptr<Executor>> make_remote_executor(Reactor& reactor, RemoteO
   if (!engine->offer().executes)
     return fail(ErrorCode::not_supported, fmt::format("{} stores results and executes nothing", printable_name(options.endpoint.address)),
                 0, std::string(kRemoteUnusable));
-  return std::make_unique<RemoteExecutor>(reactor, std::move(mailbox), std::move(engine), std::move(store), std::move(setting), options);
+  auto executor =
+      std::make_unique<RemoteExecutor>(reactor, std::move(mailbox), std::move(engine), std::move(store), std::move(setting), options);
+  TRY(executor->begin());
+  return executor;
 }
 
 }  // namespace casemate

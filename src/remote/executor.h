@@ -2,9 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "action/messages.h"
 #include "engine/executor.h"
@@ -22,6 +24,9 @@ struct RemoteOptions {
   int priority = 0;                                   ///< ExecutionOrder
   std::optional<std::chrono::milliseconds> deadline;  ///< ExecutionOrder
   std::string witness;                                ///< host path of casemate-witness; "": the one beside this program
+  /// While the engine does not answer, each second from the second one on: a line for people. `stays`: one for where lines are not written
+  /// over too, after 5 s and then at twice the time of the last. "": it is over. May be empty.
+  std::function<void(std::string_view line, bool stays)> outage;
 };
 
 /// For Engine::add_executor("remote", ...). Waits until the engine has said what it offers. Errors with `where` kRemoteUnusable: there is

@@ -93,9 +93,9 @@ Result<std::vector<HostFeature>> inquire(RemoteOptions options) {
   TRY(jobs->add_executor("remote", [&](Reactor& reactor) { return make_remote_executor(reactor, options); }));
   TRY_ASSIGN(const JobResult result, jobs->run(std::move(job)));
   if (!result.outcome.succeeded()) {
-    rows.push_back(row("action", State::missing,
-                       fmt::format("{}{}{}", words(result.outcome), result.outcome.detail.empty() ? "" : ": ", result.outcome.detail),
-                       "see what the engine's workers need", true));
+    std::string ended = words(result.outcome);
+    if (ended.find(result.outcome.detail) == std::string::npos) ended += ": " + result.outcome.detail;
+    rows.push_back(row("action", State::missing, ended, "see what the engine's workers need", true));
     return rows;
   }
   rows.push_back(row("action", State::ok, "ran one" + (result.remote ? word_of(*result.remote) : "")));

@@ -52,6 +52,12 @@ bool is_transient(const grpc::Status& status) {
   }
 }
 
+void Patience::progressed() {
+  if (trouble_since_) outages_.over(this);
+  trouble_since_.reset();
+  trouble_.reset();
+}
+
 bool Patience::again(const grpc::Status& status) {
   if (stop_.stop_requested() || !is_transient(status)) return false;
   if (is_doubtful(status.error_code()) && ++doubtful_ >= kMostDoubtful) return false;
@@ -63,10 +69,17 @@ bool Patience::again(const grpc::Status& status) {
     doubtful_ = is_doubtful(status.error_code()) ? 1 : 0;
   }
   last_failure_ = now;
+  trouble_ = status;
   milliseconds wait = drawn(step_);
   step_ = std::min(step_ * 2, kLongest);
   if (const auto asked = asked_delay(status)) wait = *asked + drawn(*asked / 10);
-  if (now + wait - *trouble_since_ >= patience_) return false;
+  if (now + wait - *trouble_since_ >= patience_ || (end_ && now >= *end_)) return false;
+  auto given_up = patience_;
+  if (end_) {
+    wait = std::min(wait, std::chrono::duration_cast<milliseconds>(*end_ - now));
+    given_up = std::min(given_up, std::chrono::duration_cast<milliseconds>(*end_ - *trouble_since_));
+  }
+  outages_.failed(this, *trouble_since_, given_up, status);
   std::mutex mutex;
   std::unique_lock lock(mutex);
   std::condition_variable_any asleep;

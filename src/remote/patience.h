@@ -7,7 +7,7 @@
 
 #include <grpcpp/support/status.h>
 
-#include "remote/endpoint.h"
+#include "remote/outage.h"
 
 namespace casemate {
 
@@ -15,14 +15,23 @@ namespace casemate {
 /// what gRPC makes of a reset stream (INTERNAL, UNKNOWN, CANCELLED).
 [[nodiscard]] bool is_transient(const grpc::Status& status);
 
-/// The tries of one thing. Waits between them: full jitter, 0.1 s doubling to 10 s, or what the engine says (google.rpc.RetryInfo).
+/// The tries of one thing. Waits between them: full jitter, 0.1 s doubling to 10 s, or what the engine says (google.rpc.RetryInfo). While
+/// it is in trouble `outages` knows of it.
 class Patience {
  public:
   using Clock = std::chrono::steady_clock;
-  Patience(std::chrono::milliseconds patience, std::stop_token stop) : patience_(patience), stop_(std::move(stop)) {}
+  Patience(std::chrono::milliseconds patience, std::stop_token stop, Outages& outages)
+      : patience_(patience), stop_(std::move(stop)), outages_(outages) {}
+  ~Patience() { progressed(); }
+  Patience(const Patience&) = delete;
+  Patience& operator=(const Patience&) = delete;
 
+  /// Nothing is tried again later than this, but once at that time.
+  void end_by(Clock::time_point end) { end_ = end; }
   /// Something has come of it: what fails from now on is new trouble.
-  void progressed() { trouble_since_.reset(); }
+  void progressed();
+  /// What the last try came to, if nothing has come of it since.
+  [[nodiscard]] const std::optional<grpc::Status>& trouble() const { return trouble_; }
   /// After `status`: waits and says true, or says at once that it is no use: not transient, time is up, or somebody asked to stop.
   bool again(const grpc::Status& status);
   /// When a try that begins now and may last `call` has to be over.
@@ -33,7 +42,10 @@ class Patience {
  private:
   std::chrono::milliseconds patience_;
   std::stop_token stop_;
+  Outages& outages_;
+  std::optional<Clock::time_point> end_;
   std::optional<Clock::time_point> trouble_since_;
+  std::optional<grpc::Status> trouble_;
   Clock::time_point last_failure_;
   std::chrono::milliseconds step_{0};
   unsigned doubtful_ = 0;

@@ -176,7 +176,8 @@ void HistorySink::spool() const {
   record.outcome = word(Outcome::Kind::exited);
   record.code = run_.exit_status;
   record.wall_us = run_.took_us;
-  const nlohmann::ordered_json details = {{"project", run_.project}, {"tests", run_.counts}, {"test_run", run_.id}};
+  nlohmann::ordered_json details = {{"project", run_.project}, {"tests", run_.counts}, {"test_run", run_.id}};
+  if (options_.remote) details["remote"] = nlohmann::ordered_json::object();
   record.details = details.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   static_cast<void>(spool_run(record));
 }

@@ -20,6 +20,7 @@ namespace casemate {
 struct HistorySinkOptions {
   std::string directory;             ///< that of the TestHistory; "": state_directory()
   std::shared_ptr<CodeSurvey> code;  ///< asked for TestRunRecord::source; nullptr: it isn't known
+  bool remote = false;               ///< on a remote engine, not here
   TestHistoryBounds bounds = {};
   std::size_t event_bytes = kEventLineLimit;  ///< one that would be longer loses texts
   std::size_t log_bytes = 64 << 20;           ///< past these, events keep no long texts, and past four times as many, none is kept

@@ -142,7 +142,7 @@ void JsonLinesReport::run_started(const RunStart& run) {
 }
 
 void JsonLinesReport::progress(std::string_view line, bool finished) {
-  put({{"event", "progress"}, {"line", to_utf8(line)}, {"finished", finished}});
+  if (!line.empty()) put({{"event", "progress"}, {"line", to_utf8(line)}, {"finished", finished}});
 }
 
 void JsonLinesReport::collected(const Collected& collected) {

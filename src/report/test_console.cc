@@ -116,7 +116,7 @@ void TestConsole::progress(std::string_view line, bool finished) {
       draw();
     return;
   }
-  if (!simple() || options_.verbosity < 0) return;
+  if (!simple() || options_.verbosity < 0 || shown.empty()) return;
   const auto now = std::chrono::steady_clock::now();
   if (!finished && now - progress_told_ < kBetweenProgress) return;
   progress_told_ = now;
@@ -288,7 +288,8 @@ std::string TestConsole::ending(const RunEnd& end) const {
   if (warnings_.count() > 0 && !quiet() && options_.verbosity >= 0) all += heading("warnings summary") + warnings_.text();
   all += printable(end.coverage);
   if (!kept_.empty()) all += heading(options_.of_plan ? "did not pass" : "short test summary") + short_summary();
-  if (!end.stopped_because.empty()) all += painted(rule(printable_line(end.stopped_because), '!', width), "33", colors_) + "\n";
+  if (!end.stopped_because.empty() && end.stopped_because != end.problem)
+    all += painted(rule(printable_line(end.stopped_because), '!', width), "33", colors_) + "\n";
   const bool bad = end.exit_status != 0;
   const std::string counts = fmt::format(" {} in {} ", counts_line(end, deselected_, warnings_.count(), colors_), seconds(end.took));
   const std::string plain = fmt::format(" {} in {} ", counts_line(end, deselected_, warnings_.count(), false), seconds(end.took));

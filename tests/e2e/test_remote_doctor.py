@@ -9,8 +9,8 @@ import pytest
 from py_test_runner import CASEMATE
 
 
-def doctor(*words):
-    return subprocess.run([CASEMATE, "doctor", *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+def doctor(*words, **options):
+    return subprocess.run([CASEMATE, "doctor", *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=120, **options)
 
 
 def rows(done):
@@ -58,3 +58,38 @@ def test_nobody_there_is_told_in_a_line():
         done = doctor("--remote", f"grpc://127.0.0.1:{taken.getsockname()[1]}")
     assert done.returncode == 1 and done.stdout == b""
     assert done.stderr.startswith(b"casemate doctor: remote engine 127.0.0.1:") and done.stderr.count(b"\n") == 1
+
+
+def test_nobody_there_is_an_object_with_json():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"grpc://127.0.0.1:{taken.getsockname()[1]}"
+        done = doctor("--json", "--remote", address)
+    assert done.returncode == 1 and done.stderr == b""
+    told = json.loads(done.stdout)
+    assert told["can_run"] is False and told["engine"] == address
+    (row,) = told["rows"]
+    assert (row["name"], row["state"], row["required"]) == ("engine", "missing", True)
+    assert row["meaning"].count("Connection refused") == 1
+
+
+def test_an_action_that_can_not_run_is_told_once(start_casd):
+    """Without its helpers the engine starts nothing."""
+    engine = start_casd(arguments=["--runner-arg=--no-such-argument"])
+    found = rows(doctor("--json", "--remote", f"grpc://{engine.target}"))
+    assert found["action"]["state"] == "missing"
+    reason = found["action"]["meaning"]
+    assert reason.startswith("lost (") and len(reason) > 10 and reason.count(reason[6:40]) == 1, reason
+
+
+def test_without_an_address_it_looks_where_runs_go(casd, tmp_path):
+    address = f"grpc://{casd.target}"
+    done = doctor("--json", "--remote", env={**os.environ, "CASEMATE_REMOTE": address})
+    assert json.loads(done.stdout)["engine"] == address
+    (tmp_path / "casemate.toml").write_text(f'[remote]\naddress = "{address}"\n')
+    for words in (["--remote", "--json"], ["--json", "--remote-property", "a=b"]):
+        done = doctor(*words, cwd=tmp_path)
+        assert json.loads(done.stdout)["engine"] == address, done.stderr
+    assert "engine" not in json.loads(doctor("--json", cwd=tmp_path).stdout)
+    nobody = doctor("--remote", cwd="/")
+    assert nobody.returncode == 125 and nobody.stderr.startswith(b"casemate doctor: --remote needs an engine: name its address")

@@ -129,13 +129,22 @@ struct LookedAt {
   std::vector<HostFeature> rows;
 };
 
-// May make this process another program.
-Result<LookedAt> look_at_engine(const RemoteWords& words) {
+// May make this process another program. `whole`: what can't be looked at is a row too.
+Result<LookedAt> look_at_engine(const RemoteWords& words, bool whole) {
   TRY_ASSIGN(const std::optional<RemoteChoice> choice, remote_choice(words, std::filesystem::current_path()));
-  if (!choice) return fail(ErrorCode::invalid_input, "--remote needs an engine's address: grpc://HOST:PORT");
+  if (!choice)
+    return fail(ErrorCode::invalid_input,
+                "--remote needs an engine: name its address (grpc://HOST:PORT) there, in CASEMATE_REMOTE or in [remote] of casemate.toml");
   TRY(need_executor("remote"));
-  TRY_ASSIGN(std::vector<HostFeature> rows, ask_engine(*choice));
-  return LookedAt{choice->address, std::move(rows)};
+  auto rows = ask_engine(*choice);
+  if (!rows && whole && rows.error().code != ErrorCode::invalid_input)
+    rows = std::vector<HostFeature>{{.name = "engine",
+                                     .state = State::missing,
+                                     .meaning = rows.error().what,
+                                     .fix = "see that it runs, and that address, instance and credentials are right",
+                                     .required = true}};
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  return LookedAt{choice->address, std::move(*rows)};
 }
 
 }  // namespace
@@ -145,12 +154,14 @@ int doctor_main(const std::vector<std::string>& arguments) {
   Color when = Color::automatic;
   CLI::App app(
       "Look at this host by trying: what it offers, what falls back, how to fix it. With --remote at a remote execution engine "
-      "instead, of which one action is asked for. Exit 0 if jobs can run there, 1 if not.",
+      "instead (without ADDRESS the one that CASEMATE_REMOTE or casemate.toml names), of which one action is asked for. Exit 0 if jobs can "
+      "run there, 1 if not.",
       kProgram);
   app.add_flag("--json", json, "print one JSON object");
   declare_color(app, when);
   RemoteWords words;
   declare_remote_options(app, words);
+  app.get_option("--remote")->expected(0, 1);  // none: the one that the environment or casemate.toml names
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);
@@ -163,8 +174,9 @@ int doctor_main(const std::vector<std::string>& arguments) {
     const std::string text = json ? json_text(rows, engine) : table_text(rows, colored(when, STDOUT_FILENO), engine);
     return put(kProgram, text, can_run(rows) ? 0 : 1);
   };
-  if (words.address.empty()) return tell(examine(), "");
-  const auto engine = look_at_engine(words);
+  if (app.count("--remote") == 0 && typed_remote_flag(words).empty()) return tell(examine(), "");
+  words.off = false;
+  const auto engine = look_at_engine(words, json);
   if (!engine) return complain(kProgram, engine.error().what, engine.error().code == ErrorCode::invalid_input ? kOwnFailure : 1);
   return tell(engine->rows, engine->address);
 }

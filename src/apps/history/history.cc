@@ -65,6 +65,12 @@ std::string_view what_failed(const RunRecord& record) {
   return status == 127 ? " (command not found)" : status == 126 ? " (command can't be executed)" : "";
 }
 
+// Who ran it, and whether a remote engine did: `details` has its times then.
+std::string front_end(const RunRecord& record) {
+  const Json details = Json::parse(record.details, nullptr, false);
+  return record.front_end + (details.is_object() && details.contains("remote") ? " (remote)" : "");
+}
+
 // Of the student's repository, where a task of the agent got one.
 std::string commit_of_task(const RunRecord& record) {
   const Json details = Json::parse(record.details, nullptr, false);
@@ -114,7 +120,7 @@ int list(const History& history, const Options& options) {
                {"MEMORY", Table::Align::right},
                {"NAME"}});
   for (const RunRecord& record : *records) {
-    table.add({std::to_string(record.id), format_moment(record.started_ms / 1000), record.front_end, ending(record),
+    table.add({std::to_string(record.id), format_moment(record.started_ms / 1000), front_end(record), ending(record),
                duration(record.wall_us), record.peak_memory_bytes ? format_bytes(*record.peak_memory_bytes) : "", record.name},
               color_of(record));
   }
@@ -134,7 +140,7 @@ int show(const History& history, const Options& options) {
   const auto line = [](std::string_view name, const std::string& value) { fmt::print("{:<10} {}\n", name, value); };
   line("id", std::to_string(record.id));
   line("started", format_moment(record.started_ms / 1000));
-  line("front end", record.front_end);
+  line("front end", front_end(record));
   line("name", record.name);
   line("outcome", ending(record));
   if (const std::string commit = commit_of_task(record); !commit.empty()) line("commit", commit);

@@ -307,7 +307,8 @@ class Parse {
     TRY(store_configuration(said, request));
     if (request.action == PytestRequest::Action::print_config) {
       parsed.stop = true;
-      parsed.text = print_configuration(said);
+      TRY_ASSIGN(const std::string engine, print_remote_options(words_.remote, request.directory));
+      parsed.text = print_configuration(said) + engine;
       return {};
     }
     TRY(choose_engine(said, request));
@@ -333,6 +334,9 @@ class Parse {
     if (request.remote && request.remote->image_as_property)
       return fail(ErrorCode::not_supported, "tests run on images that are sent: leave --remote-image property out");
     request.executor = request.remote ? "remote" : request.executor;
+    if (request.remote) {
+      if (const std::string note = project_engine_note(*request.remote); !note.empty()) request.notes.push_back(note);
+    }
     return {};
   }
 

@@ -111,7 +111,7 @@ class Audience {
       add(std::make_unique<HtmlReport>(std::move(html)));
     }
     if (!history) return;
-    auto sink = std::make_unique<HistorySink>(*history, HistorySinkOptions{.code = code_of(request)});
+    auto sink = std::make_unique<HistorySink>(*history, HistorySinkOptions{.code = code_of(request), .remote = request.remote.has_value()});
     history_ = sink.get();
     add(std::move(sink));
   }

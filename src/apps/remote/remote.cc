@@ -47,6 +47,7 @@ Result<RemoteOptions> options_of(const RemoteChoice& remote) {
   options.image_as_property = remote.image_as_property;
   options.priority = remote.priority;
   options.deadline = remote.timeout;
+  if (remote.patience) options.policy.patience = *remote.patience;
   return options;
 }
 
@@ -58,6 +59,7 @@ Result<std::unique_ptr<Executor>> remote_executor(Reactor& reactor, const Execut
   const bool secrets = !options.endpoint.headers.empty() && !options.endpoint.tls;
   if (secrets && choice.progress)
     choice.progress("the engine is reached without TLS: headers with credentials can be read on the way (grpcs:// is with TLS)");
+  options.outage = choice.outage;
   return make_remote_executor(reactor, std::move(options));
 }
 

@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view kStep = "execve ";
 constexpr std::string_view kFilesComeAlong =
     "your own files come along with --inputs or -v; 'casemate explain -- COMMAND' prints what of the host is shown";
+constexpr std::string_view kOnWorker = "what the worker does not have comes along with --inputs, -v or --image";
 constexpr std::string_view kOnImage = "what the image does not have comes along with --inputs, --layer or -v";
 
 // The image that somebody meant who wrote "casemate run docker://a/b ls", or docker's "run python:3.11 ls"; "" for none.
@@ -33,15 +34,16 @@ std::string not_executable(std::string_view command, int errno_value) {
 
 }  // namespace
 
-std::string ending_line(const Outcome& outcome, bool on_image) {
+std::string ending_line(const Outcome& outcome, bool on_image, bool remote) {
   if (outcome.kind != Outcome::Kind::setup_failed || !outcome.step.starts_with(kStep)) return words(outcome);
   const std::string_view command = std::string_view(outcome.step).substr(kStep.size());
   if (outcome.code != ENOENT && outcome.code != ENOTDIR) return not_executable(command, outcome.code);
   if (const std::string image = meant_image(command); !image.empty())
     return fmt::format("{}: command not found in the cell; did you mean --image {}?", command, image);
-  const std::string_view hint = on_image ? kOnImage : kFilesComeAlong;
-  if (command.find('/') == std::string_view::npos) return fmt::format("{}: command not found in the cell; {}", command, hint);
-  return fmt::format("{}: not found in the cell, or the loader or #! program that it needs is not; {}", command, hint);
+  const std::string_view hint = on_image ? kOnImage : remote ? kOnWorker : kFilesComeAlong;
+  const std::string_view where = remote ? "on the worker" : "in the cell";
+  if (command.find('/') == std::string_view::npos) return fmt::format("{}: command not found {}; {}", command, where, hint);
+  return fmt::format("{}: not found {}, or the loader or #! program that it needs is not; {}", command, where, hint);
 }
 
 }  // namespace casemate

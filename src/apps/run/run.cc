@@ -1,10 +1,12 @@
 #include "apps/run/run.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -23,6 +25,7 @@
 #include "command/work_layer.h"
 #include "engine/run_job.h"
 #include "remote/engine.h"
+#include "report/columns.h"
 #include "report/live_output.h"
 #include "report/printing.h"
 #include "report/pull_progress.h"
@@ -42,13 +45,26 @@ class Forwarder final : public JobListener {
  public:
   void output(Stream stream, std::string_view bytes) override {
     heard_ += bytes.size();
+    take_line_off();
     (stream == Stream::out ? out_ : err_).add(bytes);
   }
   /// Bytes that came.
   [[nodiscard]] std::uint64_t heard() const { return heard_; }
   std::size_t backlog() override { return out_.backlog() + err_.backlog(); }
   bool wants(Stream stream) override { return !(stream == Stream::out ? out_ : err_).broken(); }
+  /// A line of ours: on a terminal until the next one (""), else only if it `stays`.
+  void tell(std::string_view line, bool stays) {
+    take_line_off();
+    if (line.empty() || (!err_.terminal() && !stays)) return;
+    const std::string text = fmt::format("casemate run: {}", line);
+    if (!err_.terminal()) return err_.add_own(text + "\n");
+    if (err_.in_line() || (out_.terminal() && out_.in_line())) err_.add_own("\n");
+    if (out_.terminal()) out_.line_ended();
+    err_.add_own(begin_within(text, std::max<std::size_t>(screen_of(STDERR_FILENO).columns, 20) - 1));
+    shows_line_ = true;
+  }
   void finish() {
+    take_line_off();
     out_.finish();
     err_.finish();
   }
@@ -56,9 +72,14 @@ class Forwarder final : public JobListener {
   [[nodiscard]] int problem() const { return out_.problem() != 0 ? out_.problem() : err_.problem(); }
 
  private:
+  void take_line_off() {
+    if (std::exchange(shows_line_, false)) err_.add_own("\r\x1b[K");
+  }
+
   LiveOutput out_{STDOUT_FILENO};
   LiveOutput err_{STDERR_FILENO};
   std::uint64_t heard_ = 0;
+  bool shows_line_ = false;
 };
 
 // Exit statuses as docker run's, and 124 as timeout(1)'s.
@@ -118,17 +139,22 @@ class Run {
     }
     auto engine = Engine::create({.slots = 1});
     if (!engine) return complain(engine.error());
+    Forwarder forwarder;
+    choice_.outage = [&](std::string_view line, bool stays) {
+      if (!request_.quiet && !request_.json) forwarder.tell(line, stays);
+    };
     if (auto added = add_executor(**engine, choice_); !added) {
       if (!may_fall_back() || added.error().where != kRemoteUnusable) return complain(added.error());
       fall_back(added.error().what);
     }
+    if (request_.remote && fallback_note_.empty()) engine_note_ = project_engine_note(*request_.remote);
+    if (!engine_note_.empty() && !request_.quiet && !request_.json) say(fmt::format("casemate run: note: {}\n", engine_note_));
     if (auto watched = (*engine)->cancel_on_signals(); !watched) return complain(watched.error());
     if (root_) {
       const auto furnished = furnish(**engine);
       if (const int signal = (*engine)->cancelled_by_signal(); signal != 0) return interrupted(signal);
       if (!furnished) return complain(furnished.error());
     }
-    Forwarder forwarder;
     if (request_.job.deterministic && !elsewhere()) {
       if (auto looked = look_for_result(); !looked) return complain(looked.error());
       if (const int signal = (*engine)->cancelled_by_signal(); signal != 0) return interrupted(signal);
@@ -334,6 +360,7 @@ class Run {
 
   [[nodiscard]] std::vector<std::string> notes(const JobResult& result) const {
     std::vector<std::string> all = before();
+    if (!engine_note_.empty()) all.push_back(engine_note_);
     all.insert(all.end(), result.notes.begin(), result.notes.end());
     return all;
   }
@@ -354,7 +381,7 @@ class Run {
     for (const std::string& note : before()) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
     const Outcome& outcome = result.outcome;
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)
-      casemate::complain(kProgram, ending_line(outcome, elsewhere() || !request_.job.root.empty()));
+      casemate::complain(kProgram, ending_line(outcome, elsewhere() || !request_.job.root.empty(), request_.job.executor == "remote"));
     for (const Leftover& process : result.leftovers)
       say(fmt::format("casemate run: note: process {} ({}) was still there and was killed\n", process.pid, process.name));
     if (!result.collect_error.empty()) casemate::complain(kProgram, undelivered(result));
@@ -394,7 +421,7 @@ class Run {
 
   RunRequest request_;
   ExecutorChoice choice_;
-  std::string fallback_note_;
+  std::string engine_note_, fallback_note_;
   std::optional<JobRoot> root_;  // outlives the job
   std::int64_t started_ms_ =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();

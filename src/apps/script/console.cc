@@ -68,6 +68,13 @@ void Console::progress(std::string_view text) {
   live_line_ = true;
 }
 
+void Console::waiting(std::string_view line, bool stays) {
+  if (line.empty())
+    clear_live();
+  else if (stays || err_.terminal())
+    progress(line);
+}
+
 void Console::forget_progress() {
   clear_live();
   err_.finish();

@@ -18,6 +18,8 @@ class Console : public JobListener {
   Console(bool json, bool quiet, Color color, std::string program);
   /// What is going on now; a line of its own where stderr is no terminal.
   void progress(std::string_view line);
+  /// What it waits for: on a terminal until the next line (""), else only if it `stays`.
+  void waiting(std::string_view line, bool stays);
   /// A phase that is over; stays.
   void done(std::string_view line);
   /// Takes the last progress line off a terminal.

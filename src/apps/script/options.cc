@@ -69,6 +69,12 @@ Result<void> store_remote(ScriptRequest& request, const std::string& value) {
   return {};
 }
 
+Result<void> store_address(ScriptRequest& request, const std::string& value) {
+  request.remote_words.address = value;
+  request.remote_words.off = value.empty();
+  return {};
+}
+
 template <std::vector<std::string> RemoteWords::* member>
 Result<void> store_remote_pair(ScriptRequest& request, const std::string& value) {
   (request.remote_words.*member).push_back(value);
@@ -223,10 +229,10 @@ constexpr ScriptOption kOptions[] = {
      store_executor},
     {{.name = "--remote",
       .metavar = "ADDRESS",
-      .help = "Run the script on this remote execution engine (REAPI v2): grpc://HOST:PORT, grpcs://HOST:PORT, unix:/PATH.",
+      .help = "Run the script on this remote execution engine (REAPI v2): grpc://HOST:PORT, grpcs://HOST:PORT, unix:/PATH; \"\": on none.",
       .alias = "--remote_executor",
       .ours = true},
-     store_remote<&RemoteWords::address>},
+     store_address},
     {{.name = "--remote-cache",
       .metavar = "ADDRESS",
       .help = "The engine's storage, if that has another address.",
@@ -264,6 +270,11 @@ constexpr ScriptOption kOptions[] = {
       .alias = "--remote_timeout",
       .ours = true},
      store_remote<&RemoteWords::timeout>},
+    {{.name = "--remote-patience",
+      .metavar = "TIME",
+      .help = "How long an engine that does not answer is tried again. Default: 60s.",
+      .ours = true},
+     store_remote<&RemoteWords::patience>},
     {{.name = "--remote-ca",
       .metavar = "FILE",
       .help = "PEM of who may sign for the engine. Default: the system's.",

@@ -153,8 +153,10 @@ class ScriptRun {
     const auto start = Clock::now();
     ExecutorChoice choice{.name = "remote", .remote = request_.remote};
     choice.progress = [this](std::string_view line) { engine_notes_.emplace_back(line); };
+    choice.outage = [this](std::string_view line, bool stays) { console_.waiting(line, stays); };
     if (auto added = add_executor(*engine_, choice); added) {
       script_executor_ = "remote";
+      if (const std::string note = project_engine_note(*request_.remote); !note.empty()) engine_notes_.push_back(note);
     } else if (request_.remote->fallback && added.error().where == kRemoteUnusable) {
       fall_back(added.error().what);
     } else {
