@@ -97,6 +97,19 @@ RemoteTimes times_of(const Execution& execution) {
   return told;
 }
 
+// Of a second execution no live output is told.
+struct FirstHeard : ExecutionListener {
+  explicit FirstHeard(ExecutionListener& to) : listener(to) {}
+  void queued() override { listener.queued(); }
+  void executing() override { listener.executing(); }
+  void named(const std::string& operation) override { listener.named(operation); }
+  void output(Stream stream, std::string_view bytes) override {
+    if (!silent) listener.output(stream, bytes);
+  }
+  ExecutionListener& listener;
+  bool silent = false;
+};
+
 // One job; each member function is a part of its way.
 class RemoteRun {
  public:
@@ -128,9 +141,36 @@ class RemoteRun {
       return {};
     }
     // An engine may have kept what is no result to keep (buildbox-casd: failures), and have lost parts of one that is.
+    std::uint64_t losses = ground_.sent.losses();
     TRY_ASSIGN(const bool taken, run_action(*action, job_.deterministic));
     if (!taken) TRY(run_action(*action, false));
+    for (int again = 0; again < kSendAgain && may_have_missed_inputs(); ++again) {
+      if (ground_.sent.losses() == losses) {
+        const auto there = ground_.sent.has_all(*action, stop_);
+        if (!there || *there) break;
+      }
+      losses = ground_.sent.losses();
+      hears_.silent = true;
+      TRY(run_action(*action, false));
+    }
     return {};
+  }
+
+  // An engine that loses contents under an action need not say so: buildbox has INTERNAL, or starts what it has, and the job can't read
+  // the rest. That is no word on the job.
+  [[nodiscard]] bool may_have_missed_inputs() const {
+    const Outcome& outcome = ending_.result.outcome;
+    switch (outcome.kind) {
+      case Kind::exited:
+        return outcome.code != 0;
+      case Kind::setup_failed:
+      case Kind::signaled:
+        return true;
+      case Kind::lost:
+        return outcome.step != kExecutorGone;
+      default:
+        return false;
+    }
   }
 
   // False: it was in the engine's cache, as something that is not to be taken from there.
@@ -287,7 +327,7 @@ class RemoteRun {
   const RemoteGround& ground_;
   const Job& job_;
   const std::vector<UniqueFd>& destinations_;
-  ExecutionListener& hears_;
+  FirstHeard hears_;
   std::stop_token stop_;
   RemoteEnding ending_;
   std::string gap_;  // what of its output is missing

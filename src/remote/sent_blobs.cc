@@ -55,7 +55,20 @@ Result<std::uint64_t> SentBlobs::send_unknown(const JobAction& action, const std
   return sent;
 }
 
+Result<bool> SentBlobs::has_all(const JobAction& action, const std::stop_token& stop) {
+  std::vector<BlobDigest> digests = {action.command.digest, action.action.digest};
+  std::unordered_set<std::string> wanted;
+  for_each_blob(*action.root, [&](const Blob& blob) {
+    if (wanted.insert(blob.digest.hash).second) digests.push_back(blob.digest);
+  });
+  TRY_ASSIGN(const std::vector<BlobDigest> missing, engine_.missing(digests, stop));
+  if (missing.empty()) return true;
+  forget();
+  return false;
+}
+
 void SentBlobs::forget() {
+  ++losses_;
   const std::lock_guard lock(mutex_);
   known_.clear();
 }

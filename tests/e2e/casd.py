@@ -132,6 +132,15 @@ class Casd:
         """The content with this hash, as if it had been evicted."""
         (self.top / "cache/cas/objects" / digest[:2] / digest[2:]).unlink()
 
+    def forget_all(self):
+        """All that it holds now, one after the other. How much that was."""
+        count = 0
+        for content in (self.top / "cache/cas/objects").glob("*/*"):
+            with contextlib.suppress(FileNotFoundError):
+                content.unlink()
+                count += 1
+        return count
+
     def kill(self):
         """As a machine that fails: it and its actions at once, and all of them gone when this returns."""
         own = self.pid

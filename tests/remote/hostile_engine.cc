@@ -240,6 +240,13 @@ void HostileEngine::store(const std::string& hash, std::string bytes) {
   store_[hash] = std::move(bytes);
 }
 
+std::size_t HostileEngine::forget() {
+  const std::scoped_lock lock(mutex_);
+  const std::size_t count = store_.size();
+  store_.clear();
+  return count;
+}
+
 std::vector<std::int64_t> HostileEngine::offsets(const std::string& method) const {
   const std::scoped_lock lock(mutex_);
   const auto found = offsets_.find(method);

@@ -38,6 +38,8 @@ class HostileEngine {
   [[nodiscard]] int calls(const std::string& method) const;
   [[nodiscard]] std::string stored(const std::string& hash) const;
   void store(const std::string& hash, std::string bytes);
+  /// All contents. How many there were.
+  std::size_t forget();
   /// Offsets at which Write and Read calls began, in their order.
   [[nodiscard]] std::vector<std::int64_t> offsets(const std::string& method) const;
 
