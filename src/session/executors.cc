@@ -4,6 +4,7 @@
 #include <thread>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "engine/executor.h"
 #include "engine/run_job.h"
@@ -48,7 +49,12 @@ Result<std::size_t> Executors::of(std::size_t container) {
   TRY_ASSIGN(Furnishing made, std::move(furnished));
   for (const std::string& note : made.notes) ears_.note(note);
   made.request.cells_ahead = slots_.cells + 1;
-  if (made.elsewhere) made.elsewhere->progress = ears_.progress;
+  if (made.elsewhere) {
+    made.elsewhere->progress = ears_.progress;
+    made.elsewhere->outage = [this](std::string_view line, bool stays) {
+      if (stays || line.empty() || ::isatty(STDOUT_FILENO) == 1) ears_.progress(line);
+    };
+  }
   const bool groups = slots_.groups > 0;
   if (groups) TRY(add_groups(container, made));
   if (!groups || slots_.cells > 0 || may_fall_back())
@@ -71,7 +77,9 @@ Result<std::unique_ptr<WarmExecutor>> Executors::alone(Reactor& reactor, const F
   auto others = made.elsewhere ? make_executor(reactor, *made.elsewhere) : make_native_executor(reactor);
   if (!others) return fail(ErrorCode::system, others.error().what);  // not the user's mistake
   shown_.push_back(std::move(directory));
-  return make_alone_executor(std::move(*others), made.request, shown_.back()->path());
+  // What an image lacks its user is told (what_is_missing()).
+  const bool on_workers = request_.remote && made.request.parent.root.empty();
+  return make_alone_executor(std::move(*others), made.request, shown_.back()->path(), on_workers);
 }
 
 WarmExecutor* Executors::cells(std::size_t number) const {

@@ -32,7 +32,7 @@ struct SessionSlots {
 class Executors {
  public:
   struct Ears {
-    std::function<void(std::string_view)> note, progress;
+    std::function<void(std::string_view)> note, progress;  ///< progress: "" where it is over
     TellPull pull;
     std::function<Result<Furnishing>()> furnish;  ///< in place of what a container says; may be empty
   };

@@ -1,5 +1,8 @@
 #include "warm/alone.h"
 
+#include <cerrno>
+#include <cstring>
+
 #include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -7,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "base/terminal.h"
 #include "sys/fd.h"
 #include "warm/group.h"
 #include "warm/payload.h"
@@ -14,10 +18,31 @@
 namespace casemate {
 namespace {
 
+constexpr int kCannotExecute = 126, kNotFound = 127;                                      // a loader's or a shell's word
+constexpr std::string_view kNoPytest = "pytest cannot be imported: ModuleNotFoundError";  // src/warm/python/boot.py
+
+// What other machines lack for any test to begin there; "": nothing.
+std::string lacking(const JobResult& result, const std::string& python) {
+  const Outcome& outcome = result.outcome;
+  const std::string name = printable_name(python);
+  if (outcome.kind == Outcome::Kind::setup_failed && outcome.step.starts_with("execve")) {
+    if (outcome.code == ENOENT || outcome.code == ENOTDIR)
+      return fmt::format("the engine's workers have no {}: send one with --image, or name one that they have with --python", name);
+    return fmt::format("the engine's workers can't execute {} ({})", name, std::strerror(outcome.code));
+  }
+  if (outcome.kind != Outcome::Kind::exited || outcome.code == 0) return "";
+  const std::string said = printable_line(result.output.err.substr(0, result.output.err.find('\n')));
+  if (said.starts_with(kNoPytest))
+    return fmt::format("on the engine's workers {}: send it with --requirements, --image or a virtual environment", said);
+  if (outcome.code == kCannotExecute || outcome.code == kNotFound)
+    return fmt::format("{} can't be started by the engine's workers ({})", name, said.empty() ? words(outcome) : said);
+  return "";
+}
+
 class Alone final : public WarmExecutor {
  public:
-  Alone(std::unique_ptr<Executor> others, WarmRequest request, std::string directory)
-      : others_(std::move(others)), request_(std::move(request)), directory_(std::move(directory)) {}
+  Alone(std::unique_ptr<Executor> others, WarmRequest request, std::string directory, bool elsewhere)
+      : others_(std::move(others)), request_(std::move(request)), directory_(std::move(directory)), elsewhere_(elsewhere) {}
 
   Result<void> begin() {
     TRY(write_new(text_file(), warm_python()));
@@ -79,7 +104,20 @@ class Alone final : public WarmExecutor {
     own.argv.insert(own.argv.end(), request_.parent.argv.begin() + 1, request_.parent.argv.end());
     own.env["CASEMATE_ALONE"] = "1";
     own.report = true;
-    return others_->start(std::move(own), listener, std::move(done));
+    if (!elsewhere_ || begun_) return others_->start(std::move(own), listener, std::move(done));
+    return others_->start(std::move(own), listener, [this, done = std::move(done)](JobResult result) {
+      if (result.outcome.kind != Outcome::Kind::lost && result.outcome.kind != Outcome::Kind::cancelled) look_for_lacking(result);
+      done(std::move(result));
+    });
+  }
+
+  // Where no interpreter has ever begun none will: that says nothing of a test.
+  void look_for_lacking(JobResult& result) {
+    const std::string what = begun_ ? "" : lacking(result, request_.parent.argv[0]);
+    begun_ |= what.empty();
+    if (what.empty()) return;
+    result.outcome = {Outcome::Kind::lost, 0, std::string(kExecutorGone), what};
+    result.output = {};
   }
 
   // Names of tests are too long for arguments, so they are a file of its own.
@@ -119,6 +157,8 @@ class Alone final : public WarmExecutor {
   std::unique_ptr<Executor> others_;
   WarmRequest request_;
   std::string directory_;
+  bool elsewhere_;
+  bool begun_ = false;  // an interpreter with pytest, there
   std::uint64_t groups_ = 0;
   std::string none_;
   std::vector<std::string> no_notes_;
@@ -127,9 +167,9 @@ class Alone final : public WarmExecutor {
 }  // namespace
 
 Result<std::unique_ptr<WarmExecutor>> make_alone_executor(std::unique_ptr<Executor> others, WarmRequest request,
-                                                          const std::string& directory) {
+                                                          const std::string& directory, bool elsewhere) {
   if (request.parent.argv.empty()) return fail(ErrorCode::invalid_input, "no interpreter");
-  auto made = std::make_unique<Alone>(std::move(others), std::move(request), directory);
+  auto made = std::make_unique<Alone>(std::move(others), std::move(request), directory, elsewhere);
   TRY(made->begin());
   return made;
 }
