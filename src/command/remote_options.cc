@@ -294,8 +294,8 @@ void declare_remote_options(CLI::App& app, RemoteWords& words) {
     words.off = text.empty();
   };
   app.add_option_function<std::string>("--remote,--remote_executor", set_address,
-                                       "run it on this remote execution engine (REAPI v2): grpc://HOST:PORT, grpcs://HOST:PORT, "
-                                       "unix:/PATH; \"\": on none")
+                                       "run it on this engine (REAPI v2): grpc://HOST:PORT, grpcs://HOST:PORT, unix:/PATH; "
+                                       "\"\": on none")
       ->type_name("ADDRESS")
       ->group("Remote execution");
   one("--remote-cache,--remote_cache", words.cache, "ADDRESS", "the engine's storage, if that has another address");
