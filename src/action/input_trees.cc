@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "action/bytecode.h"
+#include "action/interpreter_files.h"
 #include "action/kept_tree.h"
 #include "action/messages.h"
 #include "base/terminal.h"
@@ -22,6 +23,16 @@
 #include "sys/path.h"
 
 namespace casemate {
+
+struct InputRules {
+  bool whiteouts = false;    // layers of an overlay
+  bool lenient = false;      // what we may not read is left out
+  bool interpreter = false;  // a prefix, without what runs_without() says
+  bool packages = true;      // with `interpreter`: those that are installed there
+  bool by_stamp = false;     // a file's digest is of its size and time of change, not of its content
+  const InputFilter* without = nullptr;
+};
+
 namespace {
 
 constexpr std::size_t kMostNotes = 10;
@@ -40,17 +51,10 @@ std::string_view word_of_special(mode_t mode) {
 
 bool is_bytecode_directory(std::string_view path) { return path.substr(path.rfind('/') + 1) == kBytecodeDirectory; }
 
-struct InputRules {
-  bool whiteouts = false;  // layers of an overlay
-  bool lenient = false;    // what we may not read is left out
-  bool by_stamp = false;   // a file's digest is of its size and time of change, not of its content
-  const InputFilter* without = nullptr;
-};
-
 class InputWalk {
  public:
-  InputWalk(std::vector<std::string> paths, InputRules rules, DigestCache& cache)
-      : paths_(std::move(paths)), rules_(rules), cache_(cache) {}
+  InputWalk(std::vector<std::string> paths, InputRules rules, DigestCache& cache, const std::function<void(std::uint64_t)>& read)
+      : paths_(std::move(paths)), rules_(rules), cache_(cache), read_(read) {}
 
   Result<InputTree> run() {
     LayerSet all;
@@ -138,6 +142,7 @@ class InputWalk {
       if (!*entry) return {};
       const std::string name((*entry)->name);
       if (taken.contains(name) || is_left_out(part.layer, path, name)) continue;
+      if (rules_.interpreter && runs_without(joined(path, name), rules_.packages)) continue;
       const auto upper = below.find(name);
       if (upper != below.end() && upper->second.closed) continue;
       const auto info = stat_beneath(part.fd.get(), name);
@@ -217,6 +222,7 @@ class InputWalk {
     }
     if (word) {
       TRY_ASSIGN(auto bytecode, cache_.read_bytecode(opened->get(), *word));
+      if (bytecode && read_) read_(bytecode->size);
       if (bytecode) return of(std::move(*bytecode), true);
       if (auto known = cache_.known(stamp)) return of(std::move(*known), false);
     }
@@ -248,6 +254,7 @@ class InputWalk {
       error.what = fmt::format("can't read the input {}: {}", printable_line(source), error.what);
       return std::unexpected(std::move(error));
     }
+    if (read_) read_(digest->size);
     return digest;
   }
 
@@ -265,6 +272,7 @@ class InputWalk {
   std::vector<std::string> paths_;
   InputRules rules_;
   DigestCache& cache_;
+  const std::function<void(std::uint64_t)>& read_;
   std::vector<UniqueFd> roots_;
   std::size_t entries_ = 0;
   std::vector<std::string> notes_;
@@ -301,23 +309,37 @@ std::shared_ptr<DigestCache> InputTrees::cache_of(const std::string& identity) {
   return cache;
 }
 
+Result<InputTree> InputTrees::walk(const std::vector<std::string>& paths, const InputRules& rules, DigestCache& cache) {
+  return InputWalk(paths, rules, cache, read_).run();
+}
+
 Result<InputTree> InputTrees::directory(const std::string& path) {
   const auto cache = cache_of(path);
-  auto tree = InputWalk({path}, {.without = &without_}, *cache).run();
+  auto tree = walk({path}, {.without = &without_}, *cache);
   cache->save();
   return tree;
 }
 
 Result<InputTree> InputTrees::readable(const std::string& path) {
   const auto cache = cache_of(path);
-  auto tree = InputWalk({path}, {.lenient = true, .without = &without_}, *cache).run();
+  auto tree = walk({path}, {.lenient = true, .without = &without_}, *cache);
   cache->save();
   return tree;
 }
 
+Result<InputTree> InputTrees::interpreter(const std::string& prefix, bool packages) {
+  const std::string name = fmt::format("interpreter {:d} {}", packages, prefix);
+  const std::lock_guard lock(layers_mutex_);
+  if (const auto found = interpreters_.find(name); found != interpreters_.end()) return found->second;
+  const auto cache = cache_of(name);
+  TRY_ASSIGN(InputTree tree, walk({prefix}, {.interpreter = true, .packages = packages, .without = &without_}, *cache));
+  cache->save();
+  return interpreters_.emplace(name, std::move(tree)).first->second;
+}
+
 Result<InputTree> InputTrees::stamps(const std::string& path) {
   DigestCache unused("", "");
-  return InputWalk({path}, {.lenient = true, .by_stamp = true, .without = &without_}, unused).run();
+  return walk({path}, {.lenient = true, .by_stamp = true, .without = &without_}, unused);
 }
 
 Result<InputDirectory::File> InputTrees::file(const std::string& path) {
@@ -346,7 +368,7 @@ Result<InputTree> InputTrees::layers(const std::vector<std::string>& paths) {
   const bool stored = std::ranges::all_of(paths, [this](const std::string& path) { return is_kept(path); });
   if (!stored) {
     const auto cache = cache_of(fmt::format("{}", fmt::join(paths, "\n")));
-    auto tree = InputWalk(paths, {.whiteouts = true, .without = &without_}, *cache).run();
+    auto tree = walk(paths, {.whiteouts = true, .without = &without_}, *cache);
     cache->save();
     return tree;
   }
@@ -355,7 +377,7 @@ Result<InputTree> InputTrees::layers(const std::vector<std::string>& paths) {
   InputTree tree{.top = kept_tree(store_, paths)};
   if (!tree.top) {
     DigestCache unkept("", "");  // hard links are read once
-    TRY_ASSIGN(tree, InputWalk(paths, {.whiteouts = true, .lenient = true}, unkept).run());
+    TRY_ASSIGN(tree, walk(paths, {.whiteouts = true, .lenient = true}, unkept));
     if (tree.left_out.empty()) keep_tree(store_, paths, *tree.top);
   }
   // What is kept is whole.

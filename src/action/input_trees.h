@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,6 +28,8 @@ struct InputTree {
   std::vector<std::string> left_out;
 };
 
+struct InputRules;
+
 /// What trees are made without, as if it were not there.
 struct InputFilter {
   std::set<std::string> names;  ///< of files and directories, wherever they are: "__pycache__"
@@ -42,13 +46,16 @@ struct InputFilter {
 class InputTrees {
  public:
   /// `store`: a store's directory, where digests are kept for the next run; "" keeps none. `without`: of the store's layers its names
-  /// count.
-  explicit InputTrees(std::string store = "", InputFilter without = {}) : store_(std::move(store)), without_(std::move(without)) {}
+  /// count. `read`, if given, hears of each file of a directory that had to be read, in the thread that does it.
+  explicit InputTrees(std::string store = "", InputFilter without = {}, std::function<void(std::uint64_t bytes)> read = {})
+      : store_(std::move(store)), without_(std::move(without)), read_(std::move(read)) {}
 
   /// All below a directory of the host, as it is now.
   Result<InputTree> directory(const std::string& path);
   /// The same without what may not be read, which is in `left_out`: of a directory of the system's.
   Result<InputTree> readable(const std::string& path);
+  /// A Python interpreter's prefix without what runs_without() says; `packages` as there. Made once, kept as long as this.
+  Result<InputTree> interpreter(const std::string& prefix, bool packages);
   /// As readable(), but nothing is read: for a file's content stand its size and time of modification. No input for others than us.
   Result<InputTree> stamps(const std::string& path);
   /// A regular file of the host; `path` may be a symlink to it.
@@ -62,12 +69,16 @@ class InputTrees {
  private:
   std::shared_ptr<DigestCache> cache_of(const std::string& identity);
 
+  Result<InputTree> walk(const std::vector<std::string>& paths, const InputRules& rules, DigestCache& cache);
+
   std::string store_;
   InputFilter without_;
+  std::function<void(std::uint64_t)> read_;
   std::mutex mutex_;  // of caches_
   std::map<std::string, std::shared_ptr<DigestCache>> caches_;
   std::mutex layers_mutex_;  // held while layers are read: who wants the same ones waits instead of reading them too
   std::map<std::vector<std::string>, InputTree> layers_;
+  std::map<std::string, InputTree> interpreters_;  // under the same lock
 };
 
 }  // namespace casemate

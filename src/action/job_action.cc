@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 
 #include "action/composition.h"
+#include "action/interpreter_files.h"
 #include "action/spot_checks.h"
 #include "base/terminal.h"
 #include "cell/job_check.h"
+#include "image/environment.h"
 #include "witness/order.h"
 
 namespace casemate {
@@ -109,8 +111,11 @@ class ActionWriter {
     const bool plain = lower.size() == 1 && !trees_.is_kept(lower[0]);
     auto made = plain ? trees_.directory(lower[0]) : trees_.layers(lower);
     if (!made) return std::unexpected(made.error());
-    for (const std::string& line : made->left_out) made_.notes.push_back("not sent: " + printable_name(line));
-    return made->top;
+    return taken(*made);
+  }
+  InputDirectoryPtr taken(const InputTree& tree) {
+    for (const std::string& line : tree.left_out) made_.notes.push_back("not sent: " + printable_name(line));
+    return tree.top;
   }
 
   Result<void> base() {
@@ -146,6 +151,15 @@ class ActionWriter {
     return {};
   }
 
+  // A Python interpreter that is shown where it lies is there to be run. Packages in its prefix are no environment's.
+  Result<InputDirectoryPtr> interpreter(const std::string& prefix) {
+    const bool packages =
+        std::none_of(job_.mounts.begin(), job_.mounts.end(), [](const Mount& mount) { return mount.target == kEnvironmentMountPoint; });
+    auto made = trees_.interpreter(prefix, packages);
+    if (!made) return std::unexpected(made.error());
+    return taken(*made);
+  }
+
   Result<void> host_input(const std::string& source, const std::string& target) {
     struct stat info{};
     if (::stat(source.c_str(), &info) < 0)
@@ -154,7 +168,7 @@ class ActionWriter {
       TRY_ASSIGN(InputDirectory::File file, trees_.file(source));
       put(target, std::move(file));
     } else {
-      TRY_ASSIGN(InputDirectoryPtr top, tree({source}));
+      TRY_ASSIGN(InputDirectoryPtr top, source == target && is_interpreter_prefix(source) ? interpreter(source) : tree({source}));
       put(target, std::move(top));
     }
     order_.places.push_back(target);
@@ -220,6 +234,7 @@ class ActionWriter {
   void notes() {
     if (job_.hostname != Job().hostname) made_.notes.emplace_back("the host's name is the engine's own");
     if (job_.network == Network::outbound) made_.notes.emplace_back("which networks can be reached is the engine's to say");
+    if (job_.network == Network::host) made_.notes.emplace_back("the network is that of the engine's workers, not this host's");
   }
 
   // The witness, what it is told, and what it compares with what the job is `shown`.
@@ -256,7 +271,9 @@ class ActionWriter {
     command.arguments = {std::string(kActionWitness), "action", std::string(kActionOrder)};
     command.output_paths = {std::string(kActionResult)};
     if (job_.report) command.output_paths.emplace_back(kActionReports);
+    if (setting_.outputs_by_kind) command.output_files = command.output_paths;
     if (!job_.collect.empty()) command.output_paths.emplace_back(kActionChanges);
+    if (setting_.outputs_by_kind && !job_.collect.empty()) command.output_directories.emplace_back(kActionChanges);
     command.platform = properties;
     made_.command = blob_of(command_message(command));
     ActionContent action{.command = made_.command.digest, .input_root = made_.root->digest};

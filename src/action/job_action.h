@@ -18,6 +18,8 @@ struct ActionSetting {
   PlatformProperties properties;
   /// An image is the property container-image (Job::image, for engines that run containers) and not the input root.
   bool image_as_property = false;
+  /// Outputs are named by kind too, for engines before REAPI 2.1, which don't know of one list of both; later ones want that alone.
+  bool outputs_by_kind = false;
   std::string witness;  ///< host path of casemate-witness
   /// How much longer than the job's own limit on its time an action may take: for what the witness does before and after.
   std::chrono::milliseconds margin{std::chrono::minutes(2)};

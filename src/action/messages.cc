@@ -108,12 +108,16 @@ std::string command_message(const ActionCommand& command) {
   WireBytes message;
   for (const std::string& argument : command.arguments) message.element(1, argument);
   for (const auto& [name, value] : command.environment) message.element(2, pair_message(name, value));
+  const auto add_paths = [&](std::uint32_t field, std::vector<std::string> paths) {
+    std::sort(paths.begin(), paths.end());
+    paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
+    for (const std::string& path : paths) message.element(field, path);
+  };
+  add_paths(3, command.output_files);
+  add_paths(4, command.output_directories);
   if (!command.platform.empty()) message.element(5, platform_message(command.platform));
   message.text(6, command.working_directory);
-  std::vector<std::string> paths = command.output_paths;
-  std::sort(paths.begin(), paths.end());
-  paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
-  for (const std::string& path : paths) message.element(7, path);
+  add_paths(7, command.output_paths);
   return message.take();
 }
 

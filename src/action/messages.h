@@ -22,8 +22,10 @@ struct ActionCommand {
   std::vector<std::string> arguments;
   std::map<std::string, std::string> environment;
   std::vector<std::string> output_paths;  ///< relative to working_directory; in any order
-  std::string working_directory;          ///< relative to the input root; "" is that
-  PlatformProperties platform;            ///< in any order; API 2.1 and before look for it here, later ones in the action
+  /// The same before API 2.1. Later engines pass them over where there are output_paths.
+  std::vector<std::string> output_files, output_directories;
+  std::string working_directory;  ///< relative to the input root; "" is that
+  PlatformProperties platform;    ///< in any order; API 2.1 and before look for it here, later ones in the action
 };
 
 /// An Action.

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "action/sending_progress.h"
 #include "casemate/engine.h"
 #include "casemate/result.h"
 #include "command/remote_options.h"
@@ -24,6 +25,7 @@ struct ExecutorChoice {
   std::function<void(std::string_view line)> progress;  ///< of an image's pull; may be empty
   /// remote: while the engine does not answer (RemoteOptions::outage); may be empty.
   std::function<void(std::string_view line, bool stays)> outage;
+  TellSending sending;  ///< remote: how far inputs are on their way; may be empty
   /// docker: what jobs take over of their image's config, which only the daemon knows; nullopt: nothing.
   std::optional<ConfigUse> config;
   std::string user;                    ///< docker, with `config`: as typed, in the words of the image; "": the job's

@@ -21,6 +21,7 @@ class BlobSource {
   /// the last of its bytes.
   Result<void> read(std::size_t most, std::string& out);
   [[nodiscard]] bool at_end() const { return left_ == 0; }
+  [[nodiscard]] std::uint64_t read_so_far() const { return blob_->digest.size - left_; }
 
  private:
   explicit BlobSource(const Blob& blob) : blob_(&blob), left_(blob.digest.size) {}

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <thread>
 #include <unordered_map>
@@ -37,8 +38,8 @@ Result<bool> worth_compressing(const RemoteCalls& calls, bool offered, const Blo
 
 class Upload {
  public:
-  Upload(const RemoteCalls& calls, const RemoteOffer& offer, const std::stop_token& stop)
-      : calls_(calls), offer_(offer), asked_(stop), on_stop_(stop, [this] { own_.request_stop(); }) {}
+  Upload(const RemoteCalls& calls, const RemoteOffer& offer, const HearSent& sent, const std::stop_token& stop)
+      : calls_(calls), offer_(offer), sent_(sent), asked_(stop), on_stop_(stop, [this] { own_.request_stop(); }) {}
 
   Result<std::uint64_t> run(std::span<const Blob> blobs) {
     plan(blobs);
@@ -95,7 +96,18 @@ class Upload {
 
   Result<std::uint64_t> stream(const Blob& blob, std::size_t number) {
     TRY_ASSIGN(const bool compressed, worth_compressing(calls_, offer_.zstd_streams, blob));
-    return write_blob(calls_, blob, compressed, number, own_.get_token());
+    std::uint64_t told = 0;
+    const auto sent_to = [&](std::uint64_t offset) {
+      if (offset > told) tell(offset - told, 0);
+      told = std::max(told, offset);
+    };
+    auto written = write_blob(calls_, blob, compressed, number, sent_to, own_.get_token());
+    if (written) tell(blob.digest.size - told, blob.path.empty() ? 0 : 1);
+    return written;
+  }
+
+  void tell(std::uint64_t bytes, std::size_t files) const {
+    if (sent_) sent_(bytes, files);
   }
 
   Result<std::uint64_t> batch(const Batch& blobs, std::size_t number) {
@@ -116,6 +128,9 @@ class Upload {
       wire += one.data().size();
     }
     TRY(send(request, number));
+    const auto size = [](std::uint64_t sum, const Blob* blob) { return sum + blob->digest.size; };
+    const auto files = std::count_if(blobs.begin(), blobs.end(), [](const Blob* blob) { return !blob->path.empty(); });
+    tell(std::accumulate(blobs.begin(), blobs.end(), std::uint64_t{0}, size), static_cast<std::size_t>(files));
     return wire;
   }
 
@@ -162,6 +177,7 @@ class Upload {
 
   const RemoteCalls& calls_;
   const RemoteOffer& offer_;
+  const HearSent& sent_;
   std::stop_token asked_;
   std::stop_source own_;
   std::stop_callback<std::function<void()>> on_stop_;
@@ -175,9 +191,9 @@ class Upload {
 
 }  // namespace
 
-Result<std::uint64_t> upload_blobs(const RemoteCalls& calls, const RemoteOffer& offer, std::span<const Blob> blobs,
+Result<std::uint64_t> upload_blobs(const RemoteCalls& calls, const RemoteOffer& offer, std::span<const Blob> blobs, const HearSent& sent,
                                    const std::stop_token& stop) {
-  return Upload(calls, offer, stop).run(blobs);
+  return Upload(calls, offer, sent, stop).run(blobs);
 }
 
 }  // namespace casemate

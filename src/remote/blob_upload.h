@@ -13,8 +13,8 @@
 namespace casemate {
 
 /// Sends these, several at a time: the small ones packed into BatchUpdateBlobs, the others by ByteStream.Write. Bytes of content that went
-/// over the wire, compressed where they were. The first failure ends it all.
-Result<std::uint64_t> upload_blobs(const RemoteCalls& calls, const RemoteOffer& offer, std::span<const Blob> blobs,
+/// over the wire, compressed where they were. The first failure ends it all. `sent` as RemoteEngine::upload() has it.
+Result<std::uint64_t> upload_blobs(const RemoteCalls& calls, const RemoteOffer& offer, std::span<const Blob> blobs, const HearSent& sent,
                                    const std::stop_token& stop);
 
 }  // namespace casemate

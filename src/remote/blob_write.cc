@@ -45,6 +45,8 @@ class WireSource {
     return {};
   }
   [[nodiscard]] bool at_end() const { return ended_; }
+  /// Of the content, what was read.
+  [[nodiscard]] std::uint64_t read() const { return source_.read_so_far(); }
 
  private:
   WireSource(BlobSource source, std::uint64_t skip) : source_(std::move(source)), skip_(skip) {}
@@ -141,7 +143,8 @@ struct WriteEnd {
 
 // Local errors are errors; what the engine did is in the value.
 Result<WriteEnd> write_from(const RemoteCalls& calls, const Blob& blob, bool compressed, const std::string& resource, std::uint64_t from,
-                            const std::shared_ptr<grpc::Channel>& channel, const std::stop_token& stop) {
+                            const std::shared_ptr<grpc::Channel>& channel, const std::function<void(std::uint64_t)>& sent_to,
+                            const std::stop_token& stop) {
   TRY_ASSIGN(auto source, WireSource::open(blob, compressed, from));
   OutgoingWrite write(calls, channel, stop);
   WriteEnd end;
@@ -156,6 +159,7 @@ Result<WriteEnd> write_from(const RemoteCalls& calls, const Blob& blob, bool com
     if (!write.send(request)) break;
     end.sent_to += request.data().size();
     end.whole = source.at_end();
+    sent_to(source.read());
     request.clear_resource_name();
   }
   end.status = write.end();
@@ -166,14 +170,14 @@ Result<WriteEnd> write_from(const RemoteCalls& calls, const Blob& blob, bool com
 }  // namespace
 
 Result<std::uint64_t> write_blob(const RemoteCalls& calls, const Blob& blob, bool compressed, std::size_t connection,
-                                 const std::stop_token& stop) {
+                                 const std::function<void(std::uint64_t)>& sent_to, const std::stop_token& stop) {
   const auto& channel = calls.cache(connection);
   const std::string doing = fmt::format("take blob {}/{}", blob.digest.hash, blob.digest.size);
   std::string resource = fresh_resource(calls, blob, compressed);
   Patience patience(calls.policy().patience, stop, calls.outages());
   std::uint64_t wire = 0, from = 0, furthest = 0;
   for (;;) {
-    TRY_ASSIGN(WriteEnd end, write_from(calls, blob, compressed, resource, from, channel, stop));
+    TRY_ASSIGN(WriteEnd end, write_from(calls, blob, compressed, resource, from, channel, sent_to, stop));
     wire += end.sent_to - from;
     furthest = std::max(furthest, end.sent_to);
     if (end.status.error_code() == grpc::StatusCode::ALREADY_EXISTS) return wire;

@@ -47,6 +47,8 @@ Result<RemoteOffer> offer_of(const protocol::ServerCapabilities& engine, const p
   offer.api = fmt::format("{} to {}", version(low), version(high));
   if (low.major() > 2 || (high.major() != 0 && high.major() < 2))
     return unusable(fmt::format("it speaks versions {} of the remote execution API, casemate speaks 2", offer.api));
+  // An engine that says nothing of itself is taken for a new one.
+  offer.outputs_by_kind = high.major() == 2 && high.minor() < 1;
   const auto& blobs = cache.cache_capabilities();
   if (!has(blobs.digest_functions(), kSha256))
     return unusable("its store does not take SHA-256 digests, which are all that casemate makes");

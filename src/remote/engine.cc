@@ -82,8 +82,8 @@ Result<std::vector<BlobDigest>> RemoteEngine::missing(std::span<const BlobDigest
   return missing;
 }
 
-Result<std::uint64_t> RemoteEngine::upload(std::span<const Blob> blobs, std::stop_token stop) {
-  return upload_blobs(*parts_->calls, parts_->offer, blobs, stop);
+Result<std::uint64_t> RemoteEngine::upload(std::span<const Blob> blobs, std::stop_token stop, const HearSent& sent) {
+  return upload_blobs(*parts_->calls, parts_->offer, blobs, sent, stop);
 }
 
 Result<std::string> RemoteEngine::read(const BlobDigest& blob, std::uint64_t most, std::stop_token stop) {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,6 +35,7 @@ struct RemoteOffer {
   bool zstd_streams = false;     ///< ByteStream "compressed-blobs/zstd"
   bool zstd_batches = false;
   std::pair<int, int> least_priority{0, 0};  ///< first, last of the ranges; {0, 0}: none
+  bool outputs_by_kind = false;              ///< before API 2.1: it does not know Command.output_paths
   std::string api;                           ///< "2.0 to 2.12", for people
 };
 
@@ -100,6 +102,9 @@ struct EngineOutage {
   std::chrono::milliseconds tried{0}, patience{0};  ///< since its first failure; when it is given up, from then on
 };
 
+/// Hears that so many more bytes of content, and whole files, went out: in threads of an upload's own.
+using HearSent = std::function<void(std::uint64_t bytes, std::size_t files)>;
+
 /// One engine. Safe for use from several threads at once; each call blocks until it is done, `stop` asks (cancelled), or it can't be done:
 /// calls have deadlines, and UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED, a reset stream are tried again with backoff and jitter within
 /// RemotePolicy::patience. No message of the engine is believed unchecked: sizes, paths, digests of all that is read.
@@ -119,7 +124,7 @@ class RemoteEngine {
   Result<std::vector<BlobDigest>> missing(std::span<const BlobDigest> blobs, std::stop_token stop);
   /// Sends these: small ones in batches, others by ByteStream, resumed where it broke. A file that has changed meanwhile is `corrupt`.
   /// Bytes that went over the wire.
-  Result<std::uint64_t> upload(std::span<const Blob> blobs, std::stop_token stop);
+  Result<std::uint64_t> upload(std::span<const Blob> blobs, std::stop_token stop, const HearSent& sent = {});
   /// At most `most` bytes, else `exhausted`; what is not what its digest says is `corrupt`.
   Result<std::string> read(const BlobDigest& blob, std::uint64_t most, std::stop_token stop);
   /// The same for several, in their order: small ones many at a time, for each turn costs the way there and back. Together at most `most`.

@@ -76,10 +76,12 @@ class RemoteExecutor final : public Executor {
         mailbox_(std::move(mailbox)),
         engine_(std::move(engine)),
         store_(std::move(store)),
-        trees_(store_.directory()),
-        sent_(*engine_),
+        watch_(options.endpoint.address, post_to(options.sending)),
+        trees_(store_.directory(), {}, [this](std::uint64_t bytes) { watch_.read(bytes); }),
+        sent_(*engine_, watch_),
         ground_{.engine = *engine_,
                 .sent = sent_,
+                .watch = watch_,
                 .trees = trees_,
                 .store = store_,
                 .store_mutex = store_mutex_,
@@ -181,6 +183,11 @@ class RemoteExecutor final : public Executor {
     std::jthread thread;  // last: it uses the above
   };
 
+  TellSending post_to(const TellSending& hears) {
+    if (!hears) return {};
+    return [this, hears](const SendingProgress& progress) { mailbox_->post([hears, progress] { hears(progress); }, 0, {}); };
+  }
+
   RemoteEnding work(Run& run, const std::stop_token& stop) {
     try {
       RemoteEnding ending = run_remote_job(ground_, run.job, run.destinations, run, stop);
@@ -255,6 +262,7 @@ class RemoteExecutor final : public Executor {
   std::unique_ptr<RemoteEngine> engine_;
   std::mutex store_mutex_;
   Store store_;
+  SendingWatch watch_;
   InputTrees trees_;
   SentBlobs sent_;
   RemoteGround ground_;
@@ -279,6 +287,7 @@ Result<std::unique_ptr<Executor>> make_remote_executor(Reactor& reactor, RemoteO
   if (!engine->offer().executes)
     return fail(ErrorCode::not_supported, fmt::format("{} stores results and executes nothing", printable_name(options.endpoint.address)),
                 0, std::string(kRemoteUnusable));
+  setting.outputs_by_kind = engine->offer().outputs_by_kind;
   auto executor =
       std::make_unique<RemoteExecutor>(reactor, std::move(mailbox), std::move(engine), std::move(store), std::move(setting), options);
   TRY(executor->begin());

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "action/messages.h"
+#include "action/sending_progress.h"
 #include "engine/executor.h"
 #include "engine/reactor.h"
 #include "remote/endpoint.h"
@@ -23,6 +24,7 @@ struct RemoteOptions {
   bool image_as_property = false;                     ///< ActionSetting
   int priority = 0;                                   ///< ExecutionOrder
   std::optional<std::chrono::milliseconds> deadline;  ///< ExecutionOrder
+  TellSending sending;                                ///< hears in the reactor's loop; may be empty
   std::string witness;                                ///< host path of casemate-witness; "": the one beside this program
   /// While the engine does not answer, each second from the second one on: a line for people. `stays`: one for where lines are not written
   /// over too, after 5 s and then at twice the time of the last. "": it is over. May be empty.

@@ -59,10 +59,8 @@ std::vector<HostFeature> worker_features(const WorkerFacts& facts) {
                            ? "a test of a group gets user, mount, pid, ipc, uts and network namespaces"
                            : "a test of a group gets user, mount, pid, ipc, uts and network namespaces, and the worker's /proc"));
   } else {
-    const std::string fix = facts.uid == 0 ? "root without CAP_SETFCAP may not map itself: ask for another user, where the engine has a "
-                                             "property for it (buildbox: --remote-property unixUID=1000)"
-                                           : "the worker's kernel or sandbox has to allow user namespaces";
-    rows.push_back(row("namespaces", State::fallback, "a test of a group is a process, for user namespaces are refused there", fix));
+    rows.push_back(row("namespaces", State::fallback, "a test of a group is a process, for user namespaces are refused there",
+                       std::string(namespaces_hint(facts.uid == 0))));
   }
   rows.push_back(facts.own_processes
                      ? row("processes", State::ok, "an action sees its own alone")

@@ -132,9 +132,18 @@ class RemoteRun {
   Result<void> run() {
     std::optional<std::string> input;
     if (job_.forward_stdin) {
-      TRY_ASSIGN(input, read_input(job_.stdin_fd, stop_));
+      auto read = read_input(job_.stdin_fd, stop_);
+      if (!read && read.error().code != ErrorCode::cancelled) {
+        ending_.result.outcome = {Kind::setup_failed, read.error().errno_value, "read stdin", read.error().what};
+        return {};
+      }
+      if (!read) return std::unexpected(std::move(read.error()));
+      input = std::move(*read);
     }
-    auto action = job_action(job_, ground_.setting, ground_.trees, input);
+    auto action = [&] {
+      const auto stage = ground_.watch.reading();
+      return job_action(job_, ground_.setting, ground_.trees, input);
+    }();
     input.reset();
     if (!action) {
       ending_.result.outcome = {Kind::setup_failed, action.error().errno_value, "prepare the action", action.error().what};

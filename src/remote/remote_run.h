@@ -14,6 +14,7 @@
 #include "casemate/outcome.h"
 #include "remote/engine.h"
 #include "remote/fetched_bytes.h"
+#include "remote/sending_watch.h"
 #include "remote/sent_blobs.h"
 #include "store/store.h"
 #include "sys/fd.h"
@@ -25,6 +26,7 @@ namespace casemate {
 struct RemoteGround {
   RemoteEngine& engine;
   SentBlobs& sent;
+  SendingWatch& watch;
   InputTrees& trees;
   Store& store;
   std::mutex& store_mutex;

@@ -44,7 +44,14 @@ Result<std::uint64_t> SentBlobs::send_unknown(const JobAction& action, const std
   }
   std::uint64_t sent = 0;
   if (!lacked.empty()) {
-    TRY_ASSIGN(sent, engine_.upload(lacked, stop));
+    std::uint64_t bytes = 0;
+    std::size_t files = 0;
+    for (const Blob& blob : lacked) {
+      bytes += blob.digest.size;
+      files += blob.path.empty() ? 0 : 1;
+    }
+    const auto stage = watch_.sending(bytes, files);
+    TRY_ASSIGN(sent, engine_.upload(lacked, stop, [this](std::uint64_t more, std::size_t whole) { watch_.sent(more, whole); }));
   }
   // The messages of this action and its root are nobody else's.
   wanted.erase(action.command.digest.hash);

@@ -11,13 +11,14 @@
 #include "action/job_action.h"
 #include "casemate/result.h"
 #include "remote/engine.h"
+#include "remote/sending_watch.h"
 
 namespace casemate {
 
 /// Safe for several threads.
 class SentBlobs {
  public:
-  explicit SentBlobs(RemoteEngine& engine) : engine_(engine) {}
+  SentBlobs(RemoteEngine& engine, SendingWatch& watch) : engine_(engine), watch_(watch) {}
   /// Sees to it that all of the action is there. Bytes that went over the wire.
   Result<std::uint64_t> send(const JobAction& action, const std::stop_token& stop);
   /// Whether all of the action is there, whatever is known. Where it is not, nothing is known any more.
@@ -32,6 +33,7 @@ class SentBlobs {
 
   RemoteEngine& engine_;
   std::atomic<std::uint64_t> losses_ = 0;
+  SendingWatch& watch_;
   std::mutex mutex_;  // of known_
   std::unordered_set<std::string> known_;
   std::mutex large_;  // held while an image or a project is sent: who needs the same one waits instead of sending it too

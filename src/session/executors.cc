@@ -8,6 +8,7 @@
 
 #include "engine/executor.h"
 #include "engine/run_job.h"
+#include "report/sending_teller.h"
 #include "warm/alone.h"
 
 namespace casemate {
@@ -54,6 +55,8 @@ Result<std::size_t> Executors::of(std::size_t container) {
     made.elsewhere->outage = [this](std::string_view line, bool stays) {
       if (stays || line.empty() || ::isatty(STDOUT_FILENO) == 1) ears_.progress(line);
     };
+    const auto sending = std::make_shared<SendingTeller>(SendingTeller::Style::events, ears_.progress);
+    made.elsewhere->sending = [sending](const SendingProgress& progress) { sending->tell(progress); };
   }
   const bool groups = slots_.groups > 0;
   if (groups) TRY(add_groups(container, made));

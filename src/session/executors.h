@@ -43,6 +43,8 @@ class Executors {
   /// (RemoteChoice::fallback).
   Result<std::size_t> of(std::size_t container);
   [[nodiscard]] SessionSlots slots() const { return slots_; }
+  /// Whether groups run on a remote execution engine.
+  [[nodiscard]] bool has_engine() const { return request_.remote.has_value(); }
   /// From now on nothing but cells.
   void leave_groups();
   [[nodiscard]] const Furnishing& furnishing(std::size_t number) const { return furnished_.at(number); }

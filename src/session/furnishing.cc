@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "action/job_action.h"
 #include "base/terminal.h"
 #include "command/callers_environment.h"
 #include "command/container_packages.h"
@@ -104,11 +105,25 @@ class Furnisher {
     if (!context_.request.immortal) request.parent.env["CASEMATE_MORTAL"] = "1";
     add_arguments(request.parent.argv);
     // What cells are made of is what an engine is sent.
-    if (context_.request.remote) made_.elsewhere = ExecutorChoice{.name = "remote", .remote = context_.request.remote};
+    if (context_.request.remote) TRY(send());
     return std::move(made_);
   }
 
  private:
+  // What no worker can hold or show is told before anything is made.
+  Result<void> send() {
+    const RemoteChoice& remote = *context_.request.remote;
+    Job job = made_.request.parent;
+    job.limits = made_.request.fork.limits;
+    TRY(check_action_job(job, {.image_as_property = remote.image_as_property}));
+    const Network network = made_.request.fork.network;
+    if (network != Network::none)
+      made_.notes.push_back(
+          fmt::format("--network {}: which networks tests reach is the engine's to say", network == Network::host ? "host" : "outbound"));
+    made_.elsewhere = ExecutorChoice{.name = "remote", .remote = remote};
+    return {};
+  }
+
   // Where pytest runs and the project lies: its own place on the host.
   void show_project() {
     if (made_.elsewhere) {

@@ -8,6 +8,7 @@
 #include "base/terminal.h"
 #include "session/collector.h"
 #include "session/group.h"
+#include "witness/worker_facts.h"
 
 namespace casemate {
 namespace {
@@ -118,7 +119,9 @@ void GroupRuns::hear(Group& group, GroupLine line) {
     end_unit(group, std::move(*over));
   } else if (auto* apart = std::get_if<GroupApart>(&line)) {
     group.apart = apart->cells;
-    if (!apart->note.empty()) session_.note_once(printable_line(apart->note));
+    if (apart->note.empty()) return;
+    const bool remote = session_.executors().has_engine() && !apart->cells;
+    session_.note_once(printable_line(apart->note) + (remote ? fmt::format("; {}", namespaces_hint(apart->root)) : ""));
   } else if (auto* tied = std::get_if<GroupTied>(&line)) {
     if (tied->file.empty()) return;  // of a parent of all files, which is another's
     session_.make_cold(tied->file, printable_name(tied->left));

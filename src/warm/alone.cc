@@ -129,7 +129,9 @@ class Alone final : public WarmExecutor {
       ::unlink(path.c_str());
       done(std::move(result));
     };
-    return launch(request_.parent, std::move(job), {"G"}, listener, ended);
+    Job all = request_.parent;
+    all.network = request_.fork.network;  // its tests are in it
+    return launch(all, std::move(job), {"G"}, listener, ended);
   }
 
   // What was measured becomes a file that a container can be shown, and pytest-cov writes into a copy of the project.

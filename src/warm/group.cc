@@ -124,7 +124,9 @@ GroupLine read_group_line(std::string_view line) {
   if (object.contains("of")) return GroupPiece{number_at(object, "of"), bytes_at(object, "bytes")};
   if (object.contains("unit")) return GroupBegin{number_at(object, "unit")};
   if (object.contains("over")) return over_of(object);
-  if (object.contains("apart")) return GroupApart{text_at(object, "apart") == "cells", text_at(object, "note").substr(0, 1000)};
+  if (object.contains("apart"))
+    return GroupApart{text_at(object, "apart") == "cells", text_at(object, "note").substr(0, 1000),
+                      member_if(object, "root", &Json::is_boolean) && object["root"].get<bool>()};
   if (object.contains("tied")) return GroupTied{text_at(object, "tied"), text_at(object, "left").substr(0, 1000)};
   if (object.contains("differs")) return GroupDiffers{text_at(object, "differs")};
   if (object.contains("done")) return GroupDone{};

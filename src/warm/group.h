@@ -57,6 +57,7 @@ struct GroupOver {
 struct GroupApart {
   bool cells = false;
   std::string note;
+  bool root = false;  ///< they run as root
 };
 /// Tests of a file need fresh interpreters.
 struct GroupTied {

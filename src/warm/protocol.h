@@ -89,7 +89,8 @@
 //   {"coverage": [context, kind, {file: numbers}]}  where pytest-cov measures; a collector's stream has it too. python/coverage.py
 //   {"done": true}                     the fork is about to end with _exit(0)
 // The stream of G: {"about"}, then
-//   {"apart": "cells" | "processes", "note": text}  what units have for themselves, and what not
+//   {"apart": "cells" | "processes", "note": text, "root": bool}  what units have for themselves, and
+//       what not; whether they are root
 //   {"unit": n}                        it begins; they run one after the other
 //   {"of": n, "bytes": text}           a piece of its stream, a fork's as above: each byte as the character of its number
 //   {"over": n, "status": as waitpid(2) has it, "wall", "user", "system": seconds, "rss": bytes, "limit": "wall" | "memory" | "pids"?,

@@ -82,6 +82,12 @@ bool few_processes() {
 
 }  // namespace
 
+std::string_view namespaces_hint(bool root) {
+  return root ? "root without CAP_SETFCAP may not map itself: ask for another user, where the engine has a property for it (buildbox: "
+                "--remote-property unixUID=1000)"
+              : "the worker's kernel or sandbox has to allow user namespaces";
+}
+
 WorkerFacts look_at_worker() {
   WorkerFacts facts;
   utsname names{};

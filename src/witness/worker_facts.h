@@ -25,6 +25,9 @@ struct WorkerFacts {
   bool operator==(const WorkerFacts&) const = default;
 };
 
+/// What to do where user namespaces are refused, for somebody who is root there or not.
+[[nodiscard]] std::string_view namespaces_hint(bool root);
+
 /// Looks at where this process, the job of an action, runs. One thread only: it forks.
 [[nodiscard]] WorkerFacts look_at_worker();
 /// Lines of "name value".

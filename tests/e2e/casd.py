@@ -13,6 +13,18 @@ import time
 PROGRAMS = pathlib.Path(os.environ.get("CASEMATE_CASD", ""))
 # What an action sees of the worker's files: the input root is its /, and these lie over it. /bin itself is a symlink, which can't be bound.
 HOST = ("/usr:/usr", "/usr/bin:/bin", "/usr/lib:/lib", "/usr/lib64:/lib64", "/usr/sbin:/sbin", "/etc/alternatives:/etc/alternatives")
+# bubblewrap as a runner without it would have it: the input root is a directory of the worker's own root. buildbox has no such runner any more.
+ELSEWHERE = """#!/bin/sh
+left=$#
+while [ $left -gt 0 ]; do
+  word=$1
+  shift
+  [ "$word" != / ] || word=%s
+  set -- "$@" "$word"
+  left=$((left - 1))
+done
+exec %s %s "$@"
+"""
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
@@ -57,9 +69,10 @@ class Casd:
     started it: no process and no mount of it is left, however it ends. Also for an ordinary user, where it stages inputs by copying.
 
     bare: the input root is all an action sees. unix: on a socket in `top` instead of a port of the loopback. listen: the host part of its address, where it
-    runs in another network (`prefix`: the command that enters it). quota: as casd has it ("2G")."""
+    runs in another network (`prefix`: the command that enters it). quota: as casd has it ("2G"). place: where the input root lies in the worker's own root,
+    of which `worker`, words for bubblewrap, says more."""
 
-    def __init__(self, top, *, jobs=2, bare=False, unix=False, quota="4G", listen="127.0.0.1", prefix=(), arguments=(), log_level="warning"):
+    def __init__(self, top, *, jobs=2, bare=False, unix=False, quota="4G", listen="127.0.0.1", prefix=(), arguments=(), log_level="warning", place="/", worker=()):
         if not (PROGRAMS / "buildbox-casd").is_file():
             raise NotHere("CASEMATE_CASD names no directory with a buildbox-casd: ./dev test remote makes it")
         for program in ("bwrap", "unshare", "setpriv"):
@@ -70,6 +83,7 @@ class Casd:
         self.jobs, self.bare, self.quota, self.listen, self.prefix = jobs, bare, quota, listen, prefix
         self.arguments, self.log_level = arguments, log_level
         self.unix, self.socket = unix, self.top / "s"
+        self.place, self.worker = place, worker
         self.port = 0
         self.process = None
         try:
@@ -109,6 +123,11 @@ class Casd:
         self.socket.unlink(missing_ok=True)
         # Without buildbox-fuse on PATH inputs are copied or linked.
         fuse = f"{PROGRAMS}:" if os.geteuid() == 0 and os.access("/dev/fuse", os.W_OK) else ""
+        if self.place != "/":
+            (self.top / "bin").mkdir(exist_ok=True)
+            (self.top / "bin/bwrap").write_text(ELSEWHERE % (self.place, shutil.which("bwrap", path="/usr/bin:/bin"), " ".join(self.worker)))
+            (self.top / "bin/bwrap").chmod(0o755)
+            fuse = f"{self.top}/bin:{fuse}"
         environment = {"PATH": f"{fuse}/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(self.top), "TMPDIR": str(self.top)}
         with (self.top / "log").open("ab") as log:
             self.process = subprocess.Popen(self.words(), env=environment, cwd=self.top, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -30,7 +30,47 @@ def test_verdicts_are_those_of_cells(suite, remote, where):
     assert there.status == local.status == 1 and len(there.tests) > 50
     assert [left["name"] for left in there.results["test_leaves"]["leftovers"]] == ["sleep"]
     assert "past capture" in json.dumps(there.results["test_writes"])
-    assert any("without namespaces" in note for note in there.notes) == (not where), str(there.notes)
+    apart = [note for note in there.notes if "without namespaces" in note]
+    assert bool(apart) == (not where), str(there.notes)
+    assert all("--remote-property unixUID=1000" in note and "the project" in note for note in apart), apart
+
+
+@pytest.mark.parametrize("where", [(), CELLS], ids=["processes", "namespaces"])
+def test_a_home_that_is_empty_for_each(suite, remote, where):
+    """And the same path for all, also where modules have asked for it."""
+    suite.write(
+        "test_home.py",
+        """
+        import os, pathlib, pytest
+        HOME = pathlib.Path.home()
+
+        @pytest.mark.parametrize("n", range(3))
+        def test_it(n, tmp_path):
+            assert pathlib.Path.home() == HOME and os.environ["HOME"] == str(HOME)
+            assert not (HOME / "left").exists()
+            (HOME / "left").mkdir()
+            (HOME / "left/x").write_text("x")
+            (HOME / "left").chmod(0)
+        """,
+    )
+    ended = remote(*where, "--remote-slots", 1)
+    if where:  # there a HOME is the worker's, as it is
+        assert ended.status in (0, 1)
+    else:
+        assert ended.status == 0, str(ended)
+
+
+def test_what_can_not_be_is_told(suite):
+    suite.write("test_a.py", "def test_a(): pass\n")
+    ended = suite("--remote", "grpc://127.0.0.1:1", "--cpus", "1")
+    assert ended.status == 3 and "leave --cpus out" in ended.out + ended.err, str(ended)
+
+
+def test_a_network_is_told_to_be_the_engines(suite, remote):
+    suite.write("test_a.py", "def test_a(): pass\n")
+    ended = remote("--network", "outbound")
+    assert ended.status == 0, str(ended)
+    assert any("which networks tests reach is the engine's to say" in note for note in ended.notes), ended.notes
 
 
 @pytest.mark.once

@@ -101,6 +101,9 @@ TEST_F(ActionMessages, command) {
           "output_paths: 'a/b' output_paths: 'z' working_directory: 'app'"
           "platform { properties { name: 'arch' value: 'x' } properties { name: 'os' value: 'a' } properties { name: 'os' value: 'b' } }"));
   EXPECT_EQ(command_message({}), "");
+  command = {.arguments = {"a"}, .output_paths = {"z"}, .output_files = {"y", "x"}, .output_directories = {"d"}};
+  EXPECT_EQ(command_message(command),
+            encoded("Command", "arguments: 'a' output_files: 'x' output_files: 'y' output_directories: 'd' output_paths: 'z'"));
 }
 
 TEST_F(ActionMessages, action) {

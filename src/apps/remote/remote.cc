@@ -56,6 +56,7 @@ Result<RemoteOptions> options_of(const RemoteChoice& remote) {
 Result<std::unique_ptr<Executor>> remote_executor(Reactor& reactor, const ExecutorChoice& choice) {
   if (!choice.remote) return fail(ErrorCode::invalid_input, "--executor remote needs an engine: --remote ADDRESS");
   TRY_ASSIGN(RemoteOptions options, options_of(*choice.remote));
+  options.sending = choice.sending;
   const bool secrets = !options.endpoint.headers.empty() && !options.endpoint.tls;
   if (secrets && choice.progress)
     choice.progress("the engine is reached without TLS: headers with credentials can be read on the way (grpcs:// is with TLS)");

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -30,6 +31,7 @@
 #include "report/printing.h"
 #include "report/pull_progress.h"
 #include "report/result_json.h"
+#include "report/sending_teller.h"
 #include "report/table.h"
 #include "store/history.h"
 #include "store/store.h"
@@ -223,6 +225,10 @@ class Run {
       choice_.progress = [this](std::string_view line) {
         if (!request_.quiet && !request_.json) say(fmt::format("casemate run: note: {}\n", printable_line(line)));
       };
+      if (!request_.quiet && !request_.json) {
+        const auto sending = std::make_shared<SendingTeller>(SendingTeller::on_stderr());
+        choice_.sending = [sending](const SendingProgress& progress) { sending->tell(progress); };
+      }
     }
     if (!elsewhere()) return {};
     return request_.remote ? prepare_property() : prepare_elsewhere();
@@ -378,7 +384,8 @@ class Run {
   void tell(const JobResult& result) const {
     if (known_) say(fmt::format("casemate run: cached: not run again, nothing has changed since {}\n", format_moment(known_->made)));
     if (!known_ && result.remote && result.remote->cached) say("casemate run: cached: not run again, the engine had its result\n");
-    for (const std::string& note : before()) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
+    for (const std::string& note : result.remote ? notes(result) : before())
+      say(fmt::format("casemate run: note: {}\n", printable_name(note)));
     const Outcome& outcome = result.outcome;
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)
       casemate::complain(kProgram, ending_line(outcome, elsewhere() || !request_.job.root.empty(), request_.job.executor == "remote"));

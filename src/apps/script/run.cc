@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include <fmt/format.h>
+#include <unistd.h>
 #include <nlohmann/json.hpp>
 
 #include "action/job_action.h"
@@ -24,6 +25,7 @@
 #include "remote/engine.h"
 #include "report/pull_progress.h"
 #include "report/result_json.h"
+#include "report/sending_teller.h"
 #include "report/table.h"
 #include "store/history.h"
 #include "store/store.h"
@@ -154,6 +156,7 @@ class ScriptRun {
     ExecutorChoice choice{.name = "remote", .remote = request_.remote};
     choice.progress = [this](std::string_view line) { engine_notes_.emplace_back(line); };
     choice.outage = [this](std::string_view line, bool stays) { console_.waiting(line, stays); };
+    choice.sending = [this](const SendingProgress& progress) { sending_.tell(progress); };
     if (auto added = add_executor(*engine_, choice); added) {
       script_executor_ = "remote";
       if (const std::string note = project_engine_note(*request_.remote); !note.empty()) engine_notes_.push_back(note);
@@ -250,6 +253,8 @@ class ScriptRun {
     return {};
   }
 
+  [[nodiscard]] std::string running() const { return fmt::format("run: {}", printable_name(staged_->script)); }
+
   Result<Job> job_for(const Environment& environment) const {
     Job job;
     job.name = printable_name(staged_->script);
@@ -275,7 +280,7 @@ class ScriptRun {
 
   Attempted<ScriptReport> run(const Environment& environment) {
     const auto start = Clock::now();
-    console_.progress(fmt::format("run: {}", printable_name(staged_->script)));
+    console_.progress(running());
     auto job = job_for(environment);
     if (!job) return internal(job.error());
     std::string work = fmt::format("script\n{}\n{}\n", environment.key, request_.script);
@@ -358,6 +363,8 @@ class ScriptRun {
   std::string script_executor_;            // Job::executor of the script
   std::vector<std::string> engine_notes_;  // what the executor had to say when it was made
   std::string fallback_note_;
+  SendingTeller sending_{::isatty(STDERR_FILENO) == 1 ? SendingTeller::Style::live : SendingTeller::Style::lines,
+                         [this](std::string_view line) { console_.progress(line.empty() ? running() : std::string(line)); }};
   bool begun_ = false;
   std::vector<std::pair<std::string_view, std::chrono::microseconds>> timings_;
 };

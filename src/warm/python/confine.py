@@ -106,7 +106,12 @@ class Confinement:
         """For people, one line."""
         if self.cells:
             return "; ".join(self.notes)
-        return "tests are processes without namespaces of their own there: " + ("; ".join(self.notes) or "none were asked for")
+        shared = "what one writes to the project, to /dev/shm and by its full name to /tmp the others of its group see, and there is no limit on it"
+        return "tests are processes without namespaces of their own there (%s): %s" % ("; ".join(self.notes) or "none were asked for", shared)
+
+    def is_place(self, path):
+        """Whether it lies below what the tests are to write to."""
+        return any(is_below(os.path.realpath(path), place) for place in self.places)
 
     # ---- What is allowed here
 

@@ -39,7 +39,7 @@ class Group:
 
     def run(self, about):
         """Never returns there. In a file's parent it returns the part that is its own; it has to call serve()."""
-        apart = {"apart": "cells" if self.confinement.cells else "processes", "note": self.confinement.words()}
+        apart = {"apart": "cells" if self.confinement.cells else "processes", "note": self.confinement.words(), "root": os.geteuid() == 0}
         self.say('{"about": %s}\n%s\n' % (to_json(about), to_json(apart)))
         if not self.confinement.cells:
             if self.confinement.kernel is not None:
@@ -48,6 +48,9 @@ class Group:
 
             self.directory = tempfile.mkdtemp(prefix="casemate-")
             tempfile.tempdir = tempfile._name_sequence = None
+            if not self.confinement.is_place(os.environ.get("HOME", "/")):
+                # Before anything is collected: it is the same for all tests, and empty for each.
+                os.environ["HOME"] = self.environment["HOME"] = os.path.join(self.directory, HOME)
         whole = {"file": None, "units": []}
         parts = list(self.order["files"])
         while parts:

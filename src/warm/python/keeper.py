@@ -5,6 +5,7 @@ from time import monotonic
 LOOK = 0.1  # seconds from one look at memory and processes to the next
 MOST_NAMED = 16  # processes that were left behind, by name
 PR_SET_PDEATHSIG = 1
+HOME = "home"  # in the directory of a group's temporary directories, where tests have no namespaces
 PIECE = 64 << 10  # bytes of a test's stream in one line
 
 
@@ -105,6 +106,9 @@ class Keeper:
         if self.directory is not None:
             own = os.path.join(self.directory, str(unit["n"]))
             os.mkdir(own)
+            home = os.path.join(self.directory, HOME)
+            remove_tree(home)
+            os.mkdir(home)
         over, left = {"over": unit["n"]}, False
         try:
             pid = os.fork()
