@@ -71,7 +71,7 @@ def run(what: str, argv: list[str]) -> None:
 
 def make_environment() -> bool:
     """True if it had to be made. A copy of the requirements inside says what it was made from."""
-    wanted = (HERE / "requirements.txt").read_bytes()
+    wanted = (HERE / "requirements.txt").read_bytes() + b"# with bytecode, as pip makes it\n"
     stamp = VENV / "made-from.txt"
     if stamp.exists() and stamp.read_bytes() == wanted:
         return False
@@ -79,7 +79,7 @@ def make_environment() -> bool:
         raise Problem(f"there is no {UV}: ./dev build makes it")
     shutil.rmtree(VENV, ignore_errors=True)
     run("uv can't make an environment", [str(UV), "venv", "--quiet", "--python", INTERPRETER, str(VENV)])
-    run("uv can't install requirements.txt", [str(UV), "pip", "install", "--quiet", "--python", str(PYTHON), "-r", str(HERE / "requirements.txt")])
+    run("uv can't install requirements.txt", [str(UV), "pip", "install", "--quiet", "--compile-bytecode", "--python", str(PYTHON), "-r", str(HERE / "requirements.txt")])
     stamp.write_bytes(wanted)
     return True
 
