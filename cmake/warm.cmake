@@ -13,7 +13,7 @@ function(warm_text text)
   list(TRANSFORM ARGN APPEND .py)
   add_custom_command(OUTPUT ${text} COMMAND cat ${ARGN} > ${text} DEPENDS ${ARGN} VERBATIM)
 endfunction()
-warm_text(${WARM_TEXT} lines reports coverage ties writes alone start confine keeper group boot forking warm)
+warm_text(${WARM_TEXT} lines reports coverage ties writes alone start confine keeper group rewritten boot forking warm)
 warm_text(${WARM_PLAIN} lines alone start forking plain)
 
 file(GLOB native_sources CONFIGURE_DEPENDS src/warm/native/*.cc)

@@ -9,6 +9,11 @@
 #include "report/test_words.h"
 
 namespace casemate {
+namespace {
+
+constexpr std::size_t kMostRewritten = 80u << 20;  // the rest is made anew
+
+}  // namespace
 
 void Collector::report(std::string_view bytes) {
   reader.add(bytes, [this](StreamLine line) {
@@ -21,6 +26,8 @@ void Collector::report(std::string_view bytes) {
       problems.push_back(std::move(*problem));
     } else if (auto* measured = std::get_if<StreamCoverage>(&line)) {
       coverage.add(measured->line);
+    } else if (const auto* code = std::get_if<StreamRewritten>(&line)) {
+      if (rewritten.size() + code->line.size() < kMostRewritten) rewritten += code->line + "\n";
     } else if (auto* said = std::get_if<StreamAbout>(&line)) {
       about = std::move(*said);
     } else if (auto* end = std::get_if<StreamDone>(&line)) {

@@ -23,6 +23,7 @@ struct Collector : JobListener {
   std::optional<StreamDone> done;
   std::optional<StreamAbout> about;  // of one that is alone in a container
   Coverage coverage;                 // of this and, later, of all tests
+  std::string rewritten;             // lines of StreamRewritten, for groups
   bool damaged = false;              // something else was written to the stream
   StreamReader reader;
 

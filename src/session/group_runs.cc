@@ -82,7 +82,7 @@ void GroupRuns::submit(std::vector<Unit> units) {
   Job job;
   job.name = first.test.id;
   job.executor = Executors::name_of_groups(first.executor);
-  job.argv = {"group", group_units(told_units(all, tests))};
+  job.argv = {"group", group_units(told_units(all, tests)), session_.rewritten()};
   job.capture_bytes = capture_bytes_;
   Group* raw = group.get();
   running_[raw] = std::move(group);

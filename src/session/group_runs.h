@@ -35,6 +35,8 @@ struct GroupSession {
   virtual ~GroupSession() = default;
   [[nodiscard]] virtual const std::vector<SelectedTest>& selected() const = 0;
   [[nodiscard]] virtual const Executors& executors() const = 0;
+  /// For the interpreters of groups: Suite::rewritten().
+  [[nodiscard]] virtual const std::string& rewritten() const = 0;
   /// Nothing more is begun.
   [[nodiscard]] virtual bool stopped() const = 0;
   virtual std::uint32_t take_group_slot() = 0;

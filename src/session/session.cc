@@ -125,6 +125,7 @@ class Session : public GroupSession {
   // ---- What groups ask and tell
 
   [[nodiscard]] const std::vector<SelectedTest>& selected() const override { return suite_.selected(); }
+  [[nodiscard]] const std::string& rewritten() const override { return suite_.rewritten(); }
   [[nodiscard]] const Executors& executors() const override { return suite_.executors(); }
   std::uint32_t take_group_slot() override { return take_slot(static_cast<std::uint32_t>(suite_.slots().cells)); }
   void make_whole(const std::string& file) override {

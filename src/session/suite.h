@@ -64,6 +64,8 @@ class Suite {
   [[nodiscard]] std::size_t files() const { return collector_.hashes.size(); }
   /// Files whose tests get fresh interpreters, for what they leave when they are collected.
   [[nodiscard]] const std::set<std::string>& tied() const { return tied_; }
+  /// What collection made of modules (StreamRewritten), for groups; "": nothing.
+  [[nodiscard]] const std::string& rewritten() const { return collector_.rewritten; }
   /// How long an interpreter took for collection.
   [[nodiscard]] std::chrono::microseconds collecting_took() const { return collecting_took_; }
   /// Whole files that said so when they were collected.

@@ -55,7 +55,7 @@ class Alone final : public WarmExecutor {
     const std::string kind = job.argv.empty() ? "" : job.argv[0];
     if (kind == "collect") return launch(request_.parent, std::move(job), {"C"}, listener, std::move(done));
     if (kind == "coverage" && job.argv.size() == 2) return report_coverage(std::move(job), listener, std::move(done));
-    if (kind == "group" && job.argv.size() == 2) return run_group(std::move(job), listener, std::move(done));
+    if (kind == "group" && job.argv.size() == 3) return run_group(std::move(job), listener, std::move(done));
     if (kind != "cold" || job.argv.size() < 4)
       return fail(ErrorCode::internal,
                   "interpreters that are alone were given a job that is none of 'collect', 'cold', 'group' and 'coverage'");
@@ -83,6 +83,7 @@ class Alone final : public WarmExecutor {
 
  private:
   [[nodiscard]] std::string text_file() const { return directory_ + "/pytest.py"; }
+  [[nodiscard]] std::string rewritten_file() const { return directory_ + "/rewritten"; }
 
   static Result<void> write_new(const std::string& path, std::string_view bytes) {
     const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
@@ -125,6 +126,11 @@ class Alone final : public WarmExecutor {
     const std::string path = fmt::format("{}/group-{}.json", directory_, ++groups_);
     TRY(write_new(path, group_order(job.argv[1], request_.fork, job.capture_bytes)));
     job.mounts.push_back({.kind = Mount::Kind::bind, .source = path, .target = kGroupPlace});
+    if (!job.argv[2].empty()) {
+      if (!has_rewritten_) TRY(write_new(rewritten_file(), job.argv[2]));
+      has_rewritten_ = true;
+      job.mounts.push_back({.kind = Mount::Kind::bind, .source = rewritten_file(), .target = kRewrittenPlace});
+    }
     const auto ended = [path, done = std::move(done)](JobResult result) {
       ::unlink(path.c_str());
       done(std::move(result));
@@ -162,6 +168,7 @@ class Alone final : public WarmExecutor {
   bool elsewhere_;
   bool begun_ = false;  // an interpreter with pytest, there
   std::uint64_t groups_ = 0;
+  bool has_rewritten_ = false;  // of the one collection of a run
   std::string none_;
   std::vector<std::string> no_notes_;
 };

@@ -26,7 +26,7 @@ struct GroupUnit {
   std::optional<std::chrono::milliseconds> wall;
 };
 
-/// For the executor of a group (WarmExecutor, {"group", UNITS}): units of the same parent together, else in the order given.
+/// For the executor of a group (WarmExecutor, {"group", UNITS, REWRITTEN}): units of the same parent together, else in the order given.
 [[nodiscard]] std::string group_units(const std::vector<GroupUnit>& units);
 
 /// The file kGroupPlace: `units` as group_units() has them; what each of them may use and write to is what `fork` says.

@@ -17,11 +17,14 @@ inline constexpr const char* kAloneBoot =
     "import os\nwith open('/.casemate-pytest','rb') as s:s=s.read()\nexec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})";
 /// Where the first process of a group of tests finds what they are (warm/group.h).
 inline constexpr const char* kGroupPlace = "/.casemate-group";
+/// Where it finds what its collector made of plugins and test modules (lines {"rewritten"}), if it told any.
+inline constexpr const char* kRewrittenPlace = "/.casemate-rewritten";
 /// Where such a one finds what coverage measured.
 inline constexpr const char* kCoveredPlace = "/.casemate-coverage";
 
-/// The text for descriptor 4: src/warm/python/{lines,reports,coverage,ties,writes,alone,start,confine,keeper,group,boot,forking,warm}.py,
-/// one after the other.
+/// The text for descriptor 4:
+/// src/warm/python/{lines,reports,coverage,ties,writes,alone,start,confine,keeper,group,rewritten,boot,forking,warm}.py, one after the
+/// other.
 [[nodiscard]] std::string_view warm_python();
 
 /// The beginning of a text for descriptor 4 that needs no pytest: {lines,alone,start,forking,plain}.py. What comes after it defines

@@ -33,8 +33,8 @@
 //
 // An interpreter that is alone in a container (CASEMATE_ALONE in its environment; python/alone.py) has no control and none of these
 // descriptors: its text is a file (kAlonePlace), the order comes before pytest's arguments as words of their own (C; K FILE COUNT ID...;
-// V FAILED, with the lines in the file kCoveredPlace; G, with the file kGroupPlace), and its stream is descriptor 3. A collector's stream
-// begins with {"about"}.
+// V FAILED, with the lines in the file kCoveredPlace; G, with the file kGroupPlace, and kRewrittenPlace if there is one), and its stream is
+// descriptor 3. A collector's stream begins with {"about"}.
 //
 // Order G (python/group.py) is a group of units: tests that share a process, as those of one T do. The interpreter forks a parent for each
 // file, and that a keeper, which forks for each unit and hears it on a pipe of its own. The file says
@@ -86,6 +86,7 @@
 //   {"missing": id}                    this parent has not collected it
 //   {"stop": text}                     pytest.exit(), KeyboardInterrupt or the like: a plain pytest would have ended here; tests after it
 //                                      have not been run
+//   {"rewritten": path, "source": words that tell its content, "code": base64}   of a collector that is alone. python/rewritten.py
 //   {"coverage": [context, kind, {file: numbers}]}  where pytest-cov measures; a collector's stream has it too. python/coverage.py
 //   {"done": true}                     the fork is about to end with _exit(0)
 // The stream of G: {"about"}, then

@@ -107,6 +107,7 @@ StreamLine line_of(const Json& object) {
 
 StreamLine read_stream_line(std::string_view line) {
   if (line.starts_with(R"({"coverage": )")) return StreamCoverage{std::string(line)};
+  if (line.starts_with(R"({"rewritten": )")) return StreamRewritten{std::string(line)};
   const auto object = untrusted_object(line);
   return object ? line_of(*object) : StreamLine();
 }

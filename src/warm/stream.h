@@ -67,6 +67,10 @@ struct StreamDone {
 struct StreamCoverage {
   std::string line;
 };
+/// What pytest's assertion rewriting made of a module: the line as it is, without its newline, for groups of tests. Not looked into.
+struct StreamRewritten {
+  std::string line;
+};
 /// What pytest-cov printed of all that was measured.
 struct StreamCovered {
   std::string text;
@@ -85,8 +89,9 @@ struct StreamAbout {
   std::vector<std::string> notes;
 };
 /// monostate: no line that makes sense.
-using StreamLine = std::variant<std::monostate, StreamItem, StreamFile, StreamReport, StreamProblem, StreamWarning, StreamBegin, StreamEnd,
-                                StreamMissing, StreamStop, StreamDone, StreamCoverage, StreamCovered, StreamWritten, StreamAbout>;
+using StreamLine =
+    std::variant<std::monostate, StreamItem, StreamFile, StreamReport, StreamProblem, StreamWarning, StreamBegin, StreamEnd, StreamMissing,
+                 StreamStop, StreamDone, StreamCoverage, StreamCovered, StreamWritten, StreamRewritten, StreamAbout>;
 
 /// One line without its newline. Never fails: what is no such line is monostate.
 [[nodiscard]] StreamLine read_stream_line(std::string_view line);

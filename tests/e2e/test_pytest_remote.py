@@ -84,6 +84,19 @@ def test_cells_of_this_machine_run_tests_as_well(suite, remote):
     assert len(lasts) == len(set(lasts))
 
 
+def test_assertions_are_rewritten_once(suite, remote):
+    suite.write(
+        "conftest.py",
+        "import _pytest.assertion.rewrite as rewrite\nmade, original = [], rewrite.rewrite_asserts\n"
+        "def noting(module, source, path=None, config=None):\n    made.append(path)\n    return original(module, source, path, config)\n"
+        "rewrite.rewrite_asserts = noting\n",
+    )
+    suite.write("test_a.py", "import conftest\ndef test_made(): assert conftest.made == []\ndef test_shown():\n    one = 1\n    assert one == 2\n")
+    ended = remote(*CELLS)
+    assert ended.verdicts == {"test_made": "passed", "test_shown": "failed"}, str(ended)
+    assert "assert 1 == 2" in json.dumps(ended.results["test_shown"])
+
+
 def test_an_engine_that_is_not_there(suite):
     suite.write("test_a.py", "def test_a(): pass\n")
     ended = suite("--remote", "grpc://127.0.0.1:1")

@@ -64,6 +64,11 @@ TEST(WarmStream, WhatCoverageMeasuredIsKeptAsItIs) {
   EXPECT_TRUE(written.more);
 }
 
+TEST(WarmStream, WhatWasRewrittenIsKeptAsItIs) {
+  const std::string text = R"({"rewritten": "/app/test_a.py", "source": "7 1 30b02f0 9.0.2", "code": "YQ=="})";
+  EXPECT_EQ(std::get<StreamRewritten>(read_stream_line(text)).line, text);
+}
+
 TEST(WarmStream, WhatCollectionLeftIsReadWithinBounds) {
   const auto file = std::get<StreamFile>(read_stream_line(R"({"file": "a.py", "hash": 1, "count": 2, "left": ["a file", 3, "b"]})"));
   EXPECT_EQ(file.left, (std::vector<std::string>{"a file", "b"}));

@@ -34,6 +34,8 @@ def run_pytest(code, plugin):
     """Runs pytest's __main__ with one more plugin, and gives its exit status: the same frames, arguments and environment as without."""
     import _pytest.config as config
 
+    if REWRITES is not None:
+        REWRITES.listen()
     original = config.get_config
 
     def get_config(*args, **more):

@@ -414,6 +414,8 @@ class Warm:
         if self.ties.of_base:
             done["left"] = self.ties.of_base[:MOST_LEFT]
         self.tell_coverage()
+        if REWRITES is not None:
+            REWRITES.tell(stream)
         stream.add(to_json(done) + "\n")
         stream.flush()
 
