@@ -404,14 +404,13 @@ class Session : public GroupSession {
     const bool told = result.outcome.succeeded() && (result.verdict == Verdict::failed || result.verdict == Verdict::error);
     const bool in_doubt = told && !unit.cold && !unit.whole && suite_.files() > 1 && !stopped();
     if (!in_doubt && !second_tries_.await(index)) return false;
-    const SecondTries::Next next = second_tries_.after(index, result);
+    const SecondTries::Next next = second_tries_.after(index, unit.whole, result, suite_.slots().groups > 0);
     const std::string& file = selected()[index].test.file;
     if (second_tries_.needs_others() && whole_.insert(file).second)
       sinks_.note(fmt::format("{}: tests need what other files import; they are run after all files were collected", printable_name(file)));
-    if (next == SecondTries::Next::report) return false;
-    const bool whole = next == SecondTries::Next::try_whole;
-    queue_.push_front({.tests = {index}, .attempt = unit.attempt, .whole = whole, .alone = !whole});
-    return true;
+    for (std::size_t i = 0; i < next.alone; ++i) queue_.push_front({.tests = {index}, .attempt = unit.attempt, .alone = true});
+    for (std::size_t i = 0; i < next.whole; ++i) queue_.push_front({.tests = {index}, .attempt = unit.attempt, .whole = true});
+    return !next.report;
   }
 
   void one_result(const RunningUnit& running, std::size_t index, TestResult result) {

@@ -384,8 +384,9 @@ class Run {
   void tell(const JobResult& result) const {
     if (known_) say(fmt::format("casemate run: cached: not run again, nothing has changed since {}\n", format_moment(known_->made)));
     if (!known_ && result.remote && result.remote->cached) say("casemate run: cached: not run again, the engine had its result\n");
-    for (const std::string& note : result.remote ? notes(result) : before())
-      say(fmt::format("casemate run: note: {}\n", printable_name(note)));
+    std::vector<std::string> all = before();  // without what was told at the beginning
+    if (result.remote) all.insert(all.end(), result.notes.begin(), result.notes.end());
+    for (const std::string& note : all) say(fmt::format("casemate run: note: {}\n", printable_name(note)));
     const Outcome& outcome = result.outcome;
     if (outcome.kind != Outcome::Kind::exited && outcome.kind != Outcome::Kind::signaled)
       casemate::complain(kProgram, ending_line(outcome, elsewhere() || !request_.job.root.empty(), request_.job.executor == "remote"));
