@@ -72,8 +72,13 @@ bool Patience::again(const grpc::Status& status) {
   trouble_ = status;
   milliseconds wait = drawn(step_);
   step_ = std::min(step_ * 2, kLongest);
-  if (const auto asked = asked_delay(status)) wait = *asked + drawn(*asked / 10);
-  if (now + wait - *trouble_since_ >= patience_ || (end_ && now >= *end_)) return false;
+  const milliseconds left = patience_ - std::chrono::duration_cast<milliseconds>(now - *trouble_since_);
+  if (left <= milliseconds(0) || (end_ && now >= *end_)) return false;
+  if (const auto asked = asked_delay(status)) {
+    if (*asked >= left) return false;
+    wait = *asked + drawn(*asked / 10);
+  }
+  wait = std::min(wait, left);  // a long draw does not shorten what was promised: the last try is at its end
   auto given_up = patience_;
   if (end_) {
     wait = std::min(wait, std::chrono::duration_cast<milliseconds>(*end_ - now));

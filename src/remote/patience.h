@@ -15,8 +15,8 @@ namespace casemate {
 /// what gRPC makes of a reset stream (INTERNAL, UNKNOWN, CANCELLED).
 [[nodiscard]] bool is_transient(const grpc::Status& status);
 
-/// The tries of one thing. Waits between them: full jitter, 0.1 s doubling to 10 s, or what the engine says (google.rpc.RetryInfo). While
-/// it is in trouble `outages` knows of it.
+/// The tries of one thing, for `patience` from its first failure on, and once at its end. Waits between them: full jitter, 0.1 s doubling to
+/// 10 s, or what the engine says (google.rpc.RetryInfo). While it is in trouble `outages` knows of it.
 class Patience {
  public:
   using Clock = std::chrono::steady_clock;

@@ -49,6 +49,22 @@ TEST(Outage, is_known_from_the_first_failure_until_the_end_of_trying) {
   EXPECT_FALSE(engine->outage());
 }
 
+// Each of several: what is drawn between tries is long at times.
+TEST(Outage, is_given_up_at_the_end_of_the_patience_and_not_before) {
+  HostileEngine server;
+  server.before = [&](const std::string& method, int, grpc::ServerContext&) { return method == "FindMissingBlobs" ? kGone : Status::OK; };
+  constexpr milliseconds kPatience{1500};
+  const auto engine = connected(server, {.patience = kPatience});
+  std::vector<std::jthread> several;
+  for (int i = 0; i < 16; ++i) {
+    several.emplace_back([&] {
+      const auto began = std::chrono::steady_clock::now();
+      EXPECT_FALSE(engine->missing(std::vector<BlobDigest>{digest_of("x")}, {}));
+      EXPECT_GE(std::chrono::steady_clock::now() - began, kPatience);
+    });
+  }
+}
+
 TEST(Outage, that_outlasts_a_deadline_is_the_engines_end) {
   HostileEngine server;
   server.execute = [](int, grpc::ServerContext&, HostileEngine::Operations&) { return kGone; };
