@@ -1,5 +1,6 @@
 """`casemate run --remote` on a real engine: what a person sees is what a cell gives, and what the engine can't do is told in a line."""
 
+import contextlib
 import importlib.util
 import json
 import marshal
@@ -8,6 +9,7 @@ import pathlib
 import signal
 import subprocess
 import time
+import uuid
 
 import pytest
 from engines import casd, start_casd  # noqa: F401  fixtures
@@ -138,24 +140,38 @@ def test_why_a_remote_command_runs_again(run, casd, tmp_path):  # noqa: F811
     assert f"  changed  engine: {casd.address} -> grpc://127.0.0.1:1\n" in why("grpc://127.0.0.1:1")
 
 
-def read_or_nothing(path):
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+def runs(words):
+    """Whether a process with these words, and no others, is on this machine: casd's sandboxes are."""
+    wanted = b"".join(word.encode() + b"\0" for word in words)
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == wanted:
+                return True
+    return False
+
+
+def within(seconds, holds):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def test_interrupted(casd, tmp_path):  # noqa: F811
-    words = [CASEMATE, "run", "--remote", casd.address, "--", "sleep", "1000"]
-    with subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        pids = pathlib.Path("/proc").glob("[0-9]*/cmdline")
-        deadline = time.monotonic() + 30
-        while not any(text.startswith(b"sleep\x001000\x00") for text in map(read_or_nothing, pids)) and time.monotonic() < deadline:
-            time.sleep(0.1)
-            pids = pathlib.Path("/proc").glob("[0-9]*/cmdline")
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+    job = ["sleep", f"1000.{uuid.uuid4().int}"]  # of this test alone
+    with subprocess.Popen(
+        [CASEMATE, "run", "--remote", casd.address, "--", *job], cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert within(60, lambda: runs(job) or process.poll() is not None)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 128 + signal.SIGINT, said
+    assert within(60, lambda: not runs(job)), "it goes on there"
 
 
 def test_an_engine_that_is_not_there(run):
