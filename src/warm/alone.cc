@@ -18,8 +18,9 @@
 namespace casemate {
 namespace {
 
-constexpr int kCannotExecute = 126, kNotFound = 127;                                      // a loader's or a shell's word
-constexpr std::string_view kNoPytest = "pytest cannot be imported: ModuleNotFoundError";  // src/warm/python/boot.py
+constexpr int kCannotExecute = 126, kNotFound = 127;                 // a loader's or a shell's word
+constexpr std::string_view kNoPytest = "pytest cannot be imported";  // src/warm/python/boot.py
+constexpr std::string_view kNoModule = "No module named ";           // Python's; runpy puts its own words around it
 
 // What other machines lack for any test to begin there; "": nothing.
 std::string lacking(const JobResult& result, const std::string& python) {
@@ -32,8 +33,10 @@ std::string lacking(const JobResult& result, const std::string& python) {
   }
   if (outcome.kind != Outcome::Kind::exited || outcome.code == 0) return "";
   const std::string said = printable_line(result.output.err.substr(0, result.output.err.find('\n')));
-  if (said.starts_with(kNoPytest))
-    return fmt::format("on the engine's workers {}: send it with --requirements, --image or a virtual environment", said);
+  if (const std::size_t module = said.find(kNoModule); said.starts_with(kNoPytest) && module != std::string::npos)
+    return fmt::format(
+        "the {} of the engine's workers can't import pytest ({}): send it with --requirements, --image or a virtual environment", name,
+        said.substr(module, said.find(')', module) - module));
   if (outcome.code == kCannotExecute || outcome.code == kNotFound)
     return fmt::format("{} can't be started by the engine's workers ({})", name, said.empty() ? words(outcome) : said);
   return "";

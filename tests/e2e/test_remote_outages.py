@@ -140,6 +140,24 @@ def test_workers_without_an_interpreter(known, start_casd, fallback):
         assert all(verdict == known.expected[name] for name, verdict in known.verdicts().items())
 
 
+def test_workers_without_pytest(suite, casd):
+    """Nor is that: they have the interpreter in /usr, which is not sent."""
+    python = "/usr/bin/python3"
+    if subprocess.run([python, "-c", "import pytest"], capture_output=True).returncode == 0:
+        pytest.skip(f"{python} of this host has pytest, and casd's workers show it")
+    suite.environment["PATH"] = "/usr/bin:/bin"
+    del suite.environment["VIRTUAL_ENV"]
+    suite.write("test_a.py", "def test_a(): pass\n")
+    words = ("--remote", casd.address, "--python", python)
+    lacks = f"the {python} of the engine's workers can't import pytest (No module named 'pytest'): send it with --requirements, --image or a virtual environment"
+    ended = suite(*words)
+    assert (ended.status, ended.problem, ended.tests) == (3, lacks, {}), str(ended)
+    assert ended.out.count("can't import pytest") == 1, str(ended)
+    here = suite(*words, "--remote-fallback")
+    assert f"{lacks}: the rest runs here" in here.notes, str(here)
+    assert here.status == 2 and here.problem.startswith(f"{python} has no pytest"), str(here)
+
+
 def test_a_project_that_names_an_engine_is_told_of(run, casd, known):
     (run.directory / "casemate.toml").write_text(f'[remote]\naddress = "{casd.address}"\n')
     done = run("--", "echo", "there")
