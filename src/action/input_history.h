@@ -43,6 +43,8 @@ class InputHistory {
   /// What differs, words first, then paths in order, at most `most`; how many there are is in `all`.
   [[nodiscard]] std::vector<InputDifference> differences(const RecordedInputs& before, const JobInputs& now, std::size_t most,
                                                          std::size_t& all) const;
+  /// What all of it takes.
+  [[nodiscard]] HintTotals totals() const { return files_.totals(); }
   /// Removes all of it; the bytes it took.
   std::uint64_t clear() const { return files_.clear(); }
 

@@ -39,6 +39,8 @@ class KeptPasses {
   [[nodiscard]] Found find(const std::string& inputs) const;
   /// Adds to what is there. A failure to write loses them, which is nobody's problem.
   void add(const std::string& inputs, PassesByTest passes) const;
+  /// What all of it takes.
+  [[nodiscard]] HintTotals totals() const { return files_.totals(); }
   /// Removes all of it; the bytes it took.
   std::uint64_t clear() const { return files_.clear(); }
 

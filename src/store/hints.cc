@@ -68,6 +68,18 @@ bool HintFiles::touch(const std::string& name) const {
   return ::utimensat(AT_FDCWD, (directory_ + "/" + name).c_str(), nullptr, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+HintTotals HintFiles::totals() const {
+  const UniqueFd directory(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!directory) return {};
+  HintTotals totals;
+  for (const HintFile& file : files_of(directory.get())) {
+    ++totals.files;
+    totals.bytes += file.bytes;
+    totals.last_used = std::max<std::int64_t>(totals.last_used, file.used.tv_sec);
+  }
+  return totals;
+}
+
 std::uint64_t HintFiles::clear() const {
   const UniqueFd directory(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!directory) return 0;

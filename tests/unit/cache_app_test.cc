@@ -1,5 +1,6 @@
 #include "apps/cache/cache.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -8,7 +9,9 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "action/digest_cache.h"
 #include "said.h"
+#include "session/kept_passes.h"
 #include "store/store.h"
 #include "store/tree.h"
 #include "sys/fd.h"
@@ -98,6 +101,40 @@ TEST_F(CacheApp, the_cache_of_uv_is_shown_and_removed) {
   EXPECT_FALSE(std::filesystem::exists(directory_ + "/uv/cache"));
   EXPECT_EQ(cache({"verify"}).out, "all sound\n");
   EXPECT_EQ(cache({"prune"}).out, "freed 2.0 KiB, 0 B left in 0 entries\n");
+}
+
+TEST_F(CacheApp, what_only_spares_work_is_shown_and_removed) {
+  auto none = cache({"info", "--json"}).json();
+  EXPECT_EQ(none["passes"], (nlohmann::json{{"files", 0}, {"bytes", 0}}));
+  EXPECT_EQ(cache({"info"}).out.find("passes"), std::string::npos) << "there are none yet";
+  const KeptPasses passes(directory_);
+  passes.add("of one digest", {{"test_a.py::test_a", KeptPass{}}});
+  passes.add("of another", {{"test_a.py::test_a", KeptPass{}}});
+  digest_files(directory_).write("a", std::string(1024 - 64, 'd'));  // with its own digest a KiB
+  const std::string said = cache({"info"}).out;
+  EXPECT_NE(said.find("passes     2 files, "), std::string::npos) << said;
+  EXPECT_NE(said.find("digests    1 file, 1.0 KiB, not in the size above: "), std::string::npos) << said;
+  EXPECT_EQ(said.find("inputs"), std::string::npos) << said;
+  const auto told = cache({"info", "--json"}).json();
+  EXPECT_EQ(told["bytes"], 2048 + 7);
+  EXPECT_EQ(told["passes"]["files"], 2);
+  EXPECT_EQ(told["inputs"]["files"], 0);
+  EXPECT_EQ(told["digests"], (nlohmann::json{{"files", 1}, {"bytes", 1024}}));
+
+  const auto list = cache({"list", "--json"}).json();
+  ASSERT_EQ(list.size(), 4u);
+  const auto digests = std::find_if(list.begin(), list.end(), [](const auto& entry) { return entry["kind"] == "digests"; });
+  ASSERT_NE(digests, list.end());
+  EXPECT_EQ((*digests)["key"], "digests");
+  EXPECT_EQ((*digests)["bytes"], 1024);
+  EXPECT_GT((*digests)["last_used"], 1'700'000'000);
+  EXPECT_EQ((*digests)["description"], "1 file: spares reading files that have not changed");
+  EXPECT_NE(cache({"list"}).out.find("2 files: tests that 'pytest --cache' does not run again"), std::string::npos);
+
+  const std::uint64_t all = told["passes"]["bytes"].get<std::uint64_t>() + 1024 + 2048 + 7;
+  EXPECT_EQ(cache({"prune", "--max-size", "1M", "--json"}).json()["freed_bytes"], 0);
+  EXPECT_EQ(cache({"prune", "--json"}).json()["freed_bytes"], all);
+  EXPECT_EQ(cache({"info", "--json"}).json()["passes"]["files"], 0);
 }
 
 TEST_F(CacheApp, the_cache_of_uv_is_left_to_who_builds_with_it) {

@@ -56,6 +56,23 @@ Sum sum_of(const std::vector<StoreEntry>& entries, std::string_view kind) {
   return sum;
 }
 
+// What only spares work, and is in no sum of the store.
+struct SparedWork {
+  const char* directory;
+  const char* name;
+  const char* what;
+  HintTotals totals;
+};
+
+std::vector<SparedWork> spared_work(const Store& store) {
+  const std::string& directory = store.directory();
+  return {{"tests", "passes", "tests that 'pytest --cache' does not run again", KeptPasses(directory).totals()},
+          {"inputs", "inputs", "what commands with --cache ran with, for 'explain --why'", InputHistory(directory).totals()},
+          {"digests", "digests", "spares reading files that have not changed", digest_files(directory).totals()}};
+}
+
+std::string count_of_files(std::size_t files) { return fmt::format("{} {}", files, files == 1 ? "file" : "files"); }
+
 int info(const Store& store, const Options& options) {
   const auto entries = store.entries();
   if (!entries) return complain(entries.error().what);
@@ -65,18 +82,25 @@ int info(const Store& store, const Options& options) {
   const std::uint64_t bytes = layers.bytes + blobs.bytes;
   if (options.json) {
     const auto part = [](const Sum& sum) { return Json{{"count", sum.entries}, {"bytes", sum.bytes}, {"in_use", sum.in_use}}; };
-    print_json({{"directory", to_utf8(store.directory())},
-                {"bytes", bytes},
-                {"max_bytes", store.max_bytes()},
-                {"layers", part(layers)},
-                {"blobs", part(blobs)},
-                {"installer_cache_bytes", installer->bytes}});
+    Json told = {{"directory", to_utf8(store.directory())},
+                 {"bytes", bytes},
+                 {"max_bytes", store.max_bytes()},
+                 {"layers", part(layers)},
+                 {"blobs", part(blobs)},
+                 {"installer_cache_bytes", installer->bytes}};
+    for (const SparedWork& work : spared_work(store)) told[work.name] = {{"files", work.totals.files}, {"bytes", work.totals.bytes}};
+    print_json(told);
     return kOk;
   }
   fmt::print("directory  {}\n", printable_name(store.directory()));
   fmt::print("size       {} of at most {}\n", format_bytes(bytes), format_bytes(store.max_bytes()));
   for (const auto& [name, sum] : {std::pair{"layers", layers}, std::pair{"blobs", blobs}})
     fmt::print("{:<9}  {}, {}, {} in use\n", name, sum.entries, format_bytes(sum.bytes), sum.in_use);
+  for (const SparedWork& work : spared_work(store)) {
+    if (work.totals.files == 0) continue;
+    fmt::print("{:<9}  {}, {}, not in the size above: {}\n", work.name, count_of_files(work.totals.files), format_bytes(work.totals.bytes),
+               work.what);
+  }
   if (installer->bytes > 0)
     fmt::print("uv cache   {}, not in the size above: layers share files with it\n", format_bytes(installer->bytes));
   return kOk;
@@ -85,6 +109,14 @@ int info(const Store& store, const Options& options) {
 int list(const Store& store, const Options& options) {
   auto entries = store.entries();
   if (!entries) return complain(entries.error().what);
+  for (const SparedWork& work : spared_work(store)) {
+    if (work.totals.files == 0) continue;
+    entries->push_back({.kind = work.name,
+                        .key = work.directory,
+                        .bytes = work.totals.bytes,
+                        .last_used = work.totals.last_used,
+                        .description = fmt::format("{}: {}", count_of_files(work.totals.files), work.what)});
+  }
   std::sort(entries->begin(), entries->end(), [](const StoreEntry& a, const StoreEntry& b) { return a.last_used > b.last_used; });
   if (options.json) {
     Json all = Json::array();
