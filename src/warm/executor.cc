@@ -16,6 +16,7 @@
 #include "engine/cell_run.h"
 #include "engine/reactor.h"
 #include "warm/fork_cells.h"
+#include "warm/fresh_interpreters.h"
 #include "warm/kin.h"
 #include "warm/parent.h"
 #include "warm/payload.h"
@@ -24,7 +25,6 @@ namespace casemate {
 namespace {
 
 using Kind = Outcome::Kind;
-using warm::Cold;
 using warm::Collecting;
 using warm::Parent;
 using warm::Test;
@@ -45,6 +45,7 @@ class Tree final : public WarmExecutor, private JobListener {
         request_(std::move(request)),
         cgroups_(std::move(cgroups)),
         ground_(lay_ground(*cgroups_)),
+        fresh_(reactor, ground_, python_, native_),
         cells_(ground_, request_.cells_ahead) {}
 
   ~Tree() override {
@@ -57,7 +58,7 @@ class Tree final : public WarmExecutor, private JobListener {
     if (base_control_) reactor_.unwatch(base_control_.fd());
     if (collecting_ && collecting_->stream) reactor_.unwatch(collecting_->stream.get());
     tests_.clear();
-    cold_.clear();
+    fresh_.clear();
     base_.reset();
   }
 
@@ -92,7 +93,7 @@ class Tree final : public WarmExecutor, private JobListener {
 
   void cancel_all() override {
     for (const auto& [id, test] : tests_) test->run->cancel();
-    for (const auto& [key, cold] : cold_) cold->run->cancel();
+    fresh_.cancel_all();
     if (collecting_) end_collecting({Kind::cancelled});
   }
 
@@ -100,9 +101,7 @@ class Tree final : public WarmExecutor, private JobListener {
     for (const auto& [id, test] : tests_) {
       if (test->run->is_heard_by(listener)) test->run->cancel();
     }
-    for (const auto& [key, cold] : cold_) {
-      if (cold->run->is_heard_by(listener)) cold->run->cancel();
-    }
+    fresh_.cancel(listener);
     if (collecting_ && collecting_->listener == &listener) end_collecting({Kind::cancelled});
   }
 
@@ -305,51 +304,24 @@ class Tree final : public WarmExecutor, private JobListener {
     return own;
   }
 
-  // A fresh interpreter that collects one file and runs tests of it.
-  Result<void> start_cold(Job job, JobListener& listener, std::function<void(JobResult)> done) {
-    nlohmann::json words = {{"file", job.argv[1]}, {"ids", nlohmann::json::array()}};
-    for (std::size_t i = 3; i < job.argv.size(); ++i) words["ids"].push_back(job.argv[i]);
-    return start_fresh(std::move(job), "K" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), -1, listener,
-                       std::move(done));
-  }
-
-  // One that has nothing to collect.
-  Result<void> start_coverage(Job job, JobListener& listener, std::function<void(JobResult)> done) {
-    const nlohmann::json words = {{"failed", std::strtoul(job.argv[1].c_str(), nullptr, 10)}};
-    const int data = job.stdin_fd;
-    return start_fresh(std::move(job), "V" + words.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), data, listener,
-                       std::move(done));
-  }
-
-  // An ordinary job, but for what it is told and tells.
-  Result<void> start_fresh(Job job, const std::string& message, int file, JobListener& listener, std::function<void(JobResult)> done) {
+  // As own_job(), for a cell and an interpreter of its own.
+  Job fresh_job(Job job) {
     const std::vector<Mount> alone = resolved(std::exchange(job.mounts, {}));
     Job own = own_job(std::move(job));
     own.mounts.insert(own.mounts.end(), alone.begin(), alone.end());
     own.argv = request_.parent.argv;
-    own.env["CASEMATE_COLD"] = "1";
-    TRY_ASSIGN(Plan plan, compile(own, ground_.host));
-    TRY_ASSIGN(auto control, ParentControl::create());
-    TRY_ASSIGN(Pipe report, make_pipe());
-    ::fcntl(report.read.get(), F_SETFL, O_NONBLOCK);
-    std::vector<int> fds{report.write.get()};
-    if (file >= 0) fds.push_back(file);
-    if (control.first.send(message, fds) != ParentControl::Sent::yes) return fail_errno("tell an interpreter what to run");
-    auto cold = std::make_unique<Cold>();
-    cold->control = std::move(control.first);
-    const auto ended = [this, done = std::move(done)](CellRun& run, JobResult result) {
-      const std::unique_ptr<Cold> owner = std::move(cold_.at(&run));
-      cold_.erase(&run);
-      done(std::move(result));
-    };
-    const Limits limits = own.limits;
-    TRY_ASSIGN(cold->run, CellRun::create(reactor_, ground_, std::move(own), plan, listener, ended));
-    TRY_ASSIGN(std::unique_ptr<Cell> cell, Cell::create(ground_, std::move(plan), limits));
-    cell->report() = std::move(report.read);
-    CellRun* raw = cold->run.get();
-    TRY(raw->begin(std::move(cell), {control.second.get(), python_.get(), native_.get()}));
-    cold_[raw] = std::move(cold);
-    return {};
+    return own;
+  }
+
+  Result<void> start_cold(Job job, JobListener& listener, std::function<void(JobResult)> done) {
+    const std::vector<std::string> words = std::move(job.argv);
+    return fresh_.start_cold(fresh_job(std::move(job)), words[1], {words.begin() + 3, words.end()}, listener, std::move(done));
+  }
+
+  Result<void> start_coverage(Job job, JobListener& listener, std::function<void(JobResult)> done) {
+    const unsigned long failed = std::strtoul(job.argv[1].c_str(), nullptr, 10);
+    const int data = job.stdin_fd;
+    return fresh_.start_coverage(fresh_job(std::move(job)), failed, data, listener, std::move(done));
   }
 
   [[nodiscard]] bool block_died(const Error& error) const {
@@ -588,6 +560,7 @@ class Tree final : public WarmExecutor, private JobListener {
   CellGround ground_;
   BlockPlan plan_;
   UniqueFd python_, native_;  // what an interpreter is told to run; all of them share it
+  FreshInterpreters fresh_;
   std::unique_ptr<CellBlock> block_;
   ParentControl base_control_;
   std::unique_ptr<CellRun> base_;
@@ -601,7 +574,6 @@ class Tree final : public WarmExecutor, private JobListener {
   std::map<std::string, std::unique_ptr<Parent>> parents_;  // by file
   std::set<std::string> whole_;                             // files that need a parent that has collected everything
   std::unordered_map<std::uint64_t, std::unique_ptr<Test>> tests_;
-  std::unordered_map<CellRun*, std::unique_ptr<Cold>> cold_;
   std::uint64_t last_id_ = 0;
   std::uint64_t clock_ = 0;
 };

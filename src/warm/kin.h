@@ -43,12 +43,6 @@ struct Parent {
   std::set<Test*> tests;  // that wait for it or are its forks
 };
 
-/// A fresh interpreter for some tests.
-struct Cold {
-  std::unique_ptr<CellRun> run;
-  ParentControl control;
-};
-
 /// A collecting job.
 struct Collecting {
   JobListener* listener = nullptr;
