@@ -70,6 +70,8 @@ Outcome outcome_of(const Job& job, const ActionReport& report) {
     case EndedFor::disk:
       return {Kind::disk_limit, status, "",
               fmt::format("what the job wrote was more than {}", format_bytes(limits.disk_bytes.value_or(0)))};
+    case EndedFor::files:
+      return {Kind::disk_limit, status, "", fmt::format("the job made more than {} files", limits.disk_inodes.value_or(0))};
     case EndedFor::nothing:
       break;
   }

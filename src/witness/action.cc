@@ -118,9 +118,13 @@ class OrderedRun {
     for (const ChangedPath& change : report_.changes) written.bytes += change.kind == ChangedPath::Kind::file ? change.size : 0;
     const Limits& limits = order_.limits;
     if (limits.disk_bytes && written.bytes >= *limits.disk_bytes) report_.job.disk_full = true;
-    const bool over = limits.disk_bytes && written.bytes > *limits.disk_bytes;
-    if (over && report_.ended_for == EndedFor::nothing && report_.setup_step.empty()) report_.ended_for = EndedFor::disk;
     if (limits.disk_inodes && written.files >= *limits.disk_inodes) report_.job.disk_full = true;
+    if (report_.ended_for == EndedFor::nothing && report_.setup_step.empty()) {
+      if (limits.disk_bytes && written.bytes > *limits.disk_bytes)
+        report_.ended_for = EndedFor::disk;
+      else if (limits.disk_inodes && written.files > *limits.disk_inodes)
+        report_.ended_for = EndedFor::files;
+    }
     if (places_.full()) report_.job.disk_full = true;
     if (!reports_) return;
     const UniqueFd kept(::openat(own, "reports", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));

@@ -145,7 +145,7 @@ Result<ActionReport> read_report(std::string_view bytes) {
   report.setup_errno = static_cast<int>(reader.number() & 0xfff);
   report.setup_detail = line(reader);
   const std::uint64_t ended_for = reader.number();
-  if (ended_for > static_cast<std::uint64_t>(EndedFor::disk)) return none();
+  if (ended_for > static_cast<std::uint64_t>(EndedFor::files)) return none();
   report.ended_for = static_cast<EndedFor>(ended_for);
   const std::uint64_t turns = reader.count(16);
   if (turns > kMostTurns) return none();

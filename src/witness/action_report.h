@@ -14,7 +14,7 @@
 namespace casemate {
 
 /// What of a job's limits its witness ended it for.
-enum class EndedFor : std::uint8_t { nothing, wall, cpu_time, memory, pids, output, disk };
+enum class EndedFor : std::uint8_t { nothing, wall, cpu_time, memory, pids, output, disk, files };
 
 /// One path below a collected place that is not as it was before the job.
 struct ChangedPath {

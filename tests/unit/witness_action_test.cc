@@ -142,8 +142,10 @@ TEST(ActionReport, fits_one_exit_code_only) {
   report.job.leftovers = {{7, "sleep"}};
   EXPECT_EQ(exit_code_of(report), 124);  // for engines that keep what exits with 0
   report.job.leftovers.clear();
-  report.ended_for = EndedFor::disk;
-  EXPECT_EQ(exit_code_of(report), 124);
+  for (const EndedFor why : {EndedFor::disk, EndedFor::files}) {
+    report.ended_for = why;
+    EXPECT_EQ(exit_code_of(report), 124);
+  }
   report.job.exec_errno = ENOENT;
   EXPECT_EQ(exit_code_of(report), 127);
   report.setup_step = "start the job";
