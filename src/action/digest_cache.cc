@@ -21,7 +21,7 @@ constexpr std::size_t kHash = 32;
 constexpr std::size_t kFew = 4096;  // as many are kept also if nobody asked for them this time
 constexpr std::size_t kMostBytecode = 64u << 20;
 constexpr std::size_t kRecord = sizeof(FileStamp) + kHash;
-static_assert(sizeof(FileStamp) == 5 * 8);
+static_assert(sizeof(FileStamp) == 5 * sizeof(std::uint64_t));
 
 // A hash as half the bytes, and back.
 std::string packed(std::string_view hex) {

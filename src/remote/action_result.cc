@@ -14,7 +14,7 @@ constexpr std::size_t kMostOutputs = 100'000;
 constexpr std::size_t kMostPath = 4095;  // PATH_MAX without its NUL
 constexpr std::size_t kMostWorker = 256;
 
-std::unexpected<Error> wrong(std::string what) { return fail(ErrorCode::corrupt, "the engine's result of an action: " + what); }
+std::unexpected<Error> wrong(const std::string& what) { return fail(ErrorCode::corrupt, "the engine's result of an action: " + what); }
 
 bool is_output_path(std::string_view path) {
   if (path.empty() || path.size() > kMostPath) return false;
