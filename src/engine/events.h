@@ -101,6 +101,7 @@ struct TestResult {
   bool last = true;                 ///< false: it failed and will be tried again (--retries)
   bool flaky = false;               ///< passed, after an attempt that did not
   bool cold = false;                ///< ran in a fresh interpreter
+  bool needs_others = false;        ///< it needs what other files of its suite import
   bool cached = false;              ///< did not run: it passed before, with the same inputs; duration, warnings and properties are of then
 };
 

@@ -27,6 +27,7 @@ TestResultRecord record_of(const TestResult& result) {
   record.attempt = result.attempt;
   record.last = result.last;
   record.flaky = result.flaky;
+  record.needs_others = result.needs_others;
   record.cached = result.cached;
   record.began_us = result.began.count();
   record.duration_us = result.duration.count();

@@ -28,6 +28,7 @@ struct SelectedTest {
   std::string hash;                   ///< of its file, as the collector gave it
   bool known = false;                 ///< it ran before
   bool failed = false;                ///< and failed when it ran last
+  bool needs_others = false;          ///< and needed what other files import, and its file is as it was
   std::chrono::microseconds mean{0};  ///< of its last runs
 };
 

@@ -1,5 +1,7 @@
 #include "session/selection.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <map>
 #include <unordered_map>
@@ -10,6 +12,16 @@
 #include "warm/protocol.h"
 
 namespace casemate {
+namespace {
+
+// Whether a file of the project was written after `since`, or can't be looked at.
+bool has_changed(const std::string& path, std::chrono::milliseconds since) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) < 0) return true;
+  return std::chrono::seconds(status.st_mtim.tv_sec) + std::chrono::nanoseconds(status.st_mtim.tv_nsec) >= since;
+}
+
+}  // namespace
 
 Result<TestChoice> TestChoice::parse(const PytestRequest& request) {
   TestChoice choice;
@@ -56,6 +68,7 @@ std::vector<SelectedTest> select_tests(std::vector<TestCase> tests, const TestCh
 Result<void> look_back(std::vector<SelectedTest>& tests, const TestHistory& history, const Directives& directives,
                        const PytestRequest& request, bool ordered) {
   std::map<std::string, std::unordered_map<std::string, TestTiming>> known;  // by container's name
+  std::map<std::string, bool> changed;                                       // files, since their tests needed others
   bool any_failed = false;
   bool has_past = false;
   for (SelectedTest& selected : tests) {
@@ -70,6 +83,11 @@ Result<void> look_back(std::vector<SelectedTest>& tests, const TestHistory& hist
     selected.failed = found->second.failed;
     selected.mean = std::chrono::microseconds(found->second.mean_us.value_or(0));
     any_failed |= selected.failed;
+    if (const auto& needed = found->second.needed_others_ms) {
+      const auto [file, to_look] = changed.try_emplace(selected.test.file);
+      if (to_look) file->second = has_changed(request.directory + "/" + selected.test.file, std::chrono::milliseconds(*needed));
+      selected.needs_others = !file->second;
+    }
   }
   if (request.last_failed && any_failed) std::erase_if(tests, [](const SelectedTest& selected) { return !selected.failed; });
   if (ordered) put_in_order(tests, has_past);

@@ -212,6 +212,7 @@ class Session : public GroupSession {
       unit.cold |= suite_.is_all_cold() || tied_.contains(selected()[unit.tests.front()].test.file);
     }
     for (const SelectedTest& selected : selected()) {
+      if (selected.needs_others && suite_.files() > 1 && whole_.insert(selected.test.file).second) note_whole(selected.test.file);
       if (selected.ignored) tell_ignored(selected);
     }
     for (const TestResult& skipped : suite_.skipped_files()) {
@@ -406,11 +407,14 @@ class Session : public GroupSession {
     if (!in_doubt && !second_tries_.await(index)) return false;
     const SecondTries::Next next = second_tries_.after(index, unit.whole, result, suite_.slots().groups > 0);
     const std::string& file = selected()[index].test.file;
-    if (second_tries_.needs_others() && whole_.insert(file).second)
-      sinks_.note(fmt::format("{}: tests need what other files import; they are run after all files were collected", printable_name(file)));
+    if (second_tries_.needs_others() && whole_.insert(file).second) note_whole(file);
     for (std::size_t i = 0; i < next.alone; ++i) queue_.push_front({.tests = {index}, .attempt = unit.attempt, .alone = true});
     for (std::size_t i = 0; i < next.whole; ++i) queue_.push_front({.tests = {index}, .attempt = unit.attempt, .whole = true});
     return !next.report;
+  }
+
+  void note_whole(const std::string& file) {
+    sinks_.note(fmt::format("{}: tests need what other files import; they are run after all files were collected", printable_name(file)));
   }
 
   void one_result(const RunningUnit& running, std::size_t index, TestResult result) {
@@ -421,6 +425,7 @@ class Session : public GroupSession {
     result.cold = running.unit.cold;
     const bool was_tried = second_tries_.await(index);
     if (is_tried_again(running.unit, index, result)) return;
+    result.needs_others = whole_.contains(selected.test.file);
     const bool again = is_bad(result.verdict) && running.unit.attempt <= selected.retries && !stopped();
     result.last = !again;
     result.flaky = result.verdict == Verdict::passed && running.unit.attempt > 1;

@@ -82,6 +82,7 @@ constexpr const char* kMigrations[] = {
          reason TEXT,
          leak TEXT,
          PRIMARY KEY (run, test, number)) WITHOUT ROWID;)",
+    "ALTER TABLE tests ADD COLUMN needs_others INTEGER NOT NULL DEFAULT 0",
 };
 
 // What has to be there, for a file that says it is of our schema.
@@ -91,7 +92,7 @@ constexpr std::string_view kProbes[] = {
     "SELECT id, name FROM test_containers",
     R"(SELECT id, project, front_end, arguments, source, began_ms, results, took_us, counts, flaky, not_run, stopped_because, problem,
        exit_status FROM test_runs)",
-    "SELECT id, project, container, node, last_run, verdict, duration_1, duration_2, duration_3 FROM tests",
+    "SELECT id, project, container, node, last_run, verdict, duration_1, duration_2, duration_3, needs_others FROM tests",
     R"(SELECT run, test, number, attempt, verdict, outcome, code, began_us, duration_us, cpu_us, peak_memory_bytes, slot, last, flaky,
        reason, leak FROM test_results)",
 };

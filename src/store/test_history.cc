@@ -16,13 +16,13 @@ constexpr std::size_t kArgumentBytes = 8192, kLineBytes = 1000, kReasonBytes = 5
 
 // A test's row, with the last three durations moved on if it came to an end (?6), and its last verdict unless it did not run (?5 is null).
 constexpr std::string_view kTouch =
-    "UPDATE tests SET last_run = ?4, verdict = coalesce(?5, verdict), "
+    "UPDATE tests SET last_run = ?4, verdict = coalesce(?5, verdict), needs_others = CASE WHEN ?5 IS NULL THEN needs_others ELSE ?7 END, "
     "duration_3 = CASE WHEN ?6 IS NULL THEN duration_3 ELSE duration_2 END, "
     "duration_2 = CASE WHEN ?6 IS NULL THEN duration_2 ELSE duration_1 END, duration_1 = coalesce(?6, duration_1) "
     "WHERE project = ?1 AND container = ?2 AND node = ?3 RETURNING id";
 constexpr std::string_view kNewTest =
-    "INSERT INTO tests (project, container, node, id, last_run, verdict, duration_1) "
-    "VALUES (?1, ?2, ?3, (SELECT coalesce(max(id), 0) + 1 FROM tests), ?4, coalesce(?5, ''), ?6) RETURNING id";
+    "INSERT INTO tests (project, container, node, id, last_run, verdict, duration_1, needs_others) "
+    "VALUES (?1, ?2, ?3, (SELECT coalesce(max(id), 0) + 1 FROM tests), ?4, coalesce(?5, ''), ?6, ?7) RETURNING id";
 constexpr std::string_view kInsert =
     "INSERT INTO test_results (run, test, number, attempt, verdict, outcome, code, began_us, duration_us, cpu_us, peak_memory_bytes, "
     "slot, last, flaky, reason, leak) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
@@ -78,6 +78,7 @@ void bind_touch(Statement& statement, const TestResultRecord& result) {
     statement.bind(6, result.duration_us);
   else
     statement.bind(6, std::nullopt);
+  statement.bind(7, std::int64_t{result.needs_others});
 }
 
 // Runs a statement that has one row at most, and makes it ready again: its first column.

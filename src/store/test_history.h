@@ -46,6 +46,7 @@ struct TestResultRecord {
   std::uint32_t attempt = 1;
   bool last = true;           ///< no other attempt follows
   bool flaky = false;         ///< passed after an attempt that did not
+  bool needs_others = false;  ///< it needs what other files of its suite import
   bool cached = false;        ///< did not run: its duration, another time's, does not count. Not kept
   std::int64_t began_us = 0;  ///< since the run began
   std::int64_t duration_us = 0;
@@ -60,6 +61,7 @@ struct TestResultRecord {
 struct TestTiming {
   std::optional<std::int64_t> mean_us;  ///< of its last three runs that came to an end (passed, failed, xfailed, xpassed); unset: none did
   bool failed = false;                  ///< it failed (failed, error, lost) when it ran last: what --lf picks
+  std::optional<std::int64_t> needed_others_ms;  ///< when the last run that it was in began, if it needed what other files import; Unix time
 };
 
 /// One entry of a test's past.

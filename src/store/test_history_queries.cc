@@ -93,7 +93,8 @@ auto all(Statement& statement, const Read& read) -> Result<std::vector<decltype(
 Result<std::unordered_map<std::string, TestTiming>> TestHistory::timings(const std::string& project,
                                                                          const std::optional<std::string>& container) const {
   TRY_ASSIGN(Statement statement,
-             database_.prepare(fmt::format("SELECT tests.node, {}, tests.verdict IN {} FROM tests WHERE "
+             database_.prepare(fmt::format("SELECT tests.node, {}, tests.verdict IN {}, CASE WHEN tests.needs_others THEN "
+                                           "(SELECT began_ms FROM test_runs WHERE id = tests.last_run) END FROM tests WHERE "
                                            "tests.project = (SELECT id FROM test_projects WHERE directory = ?1) AND "
                                            "(?2 IS NULL OR tests.container = (SELECT id FROM test_containers WHERE name = ?2))",
                                            kMean, kBad)));
@@ -109,6 +110,7 @@ Result<std::unordered_map<std::string, TestTiming>> TestHistory::timings(const s
     TestTiming& timing = timings[statement.text(0)];
     if (!statement.is_null(1)) timing.mean_us = std::max(timing.mean_us.value_or(0), statement.number(1));
     timing.failed = timing.failed || statement.number(2) != 0;
+    if (!statement.is_null(3)) timing.needed_others_ms = std::max(timing.needed_others_ms.value_or(0), statement.number(3));
   }
 }
 

@@ -384,6 +384,25 @@ def test_a_test_that_needs_what_another_file_imports_passes(suite):
     assert [note for note in ended.notes if note.startswith("test_a.py: tests need what other files import")], str(ended)
 
 
+def test_what_needed_others_goes_on_with_them_until_its_file_changes(suite):
+    """Tried once in a run that knows it; and told so."""
+    suite.write("test_a.py", "import sys\ndef test_it(): assert hasattr(sys, 'mark')\n")
+    suite.write("test_b.py", "import sys\nsys.mark = 1\ndef test_it(): pass\n")
+    note = "test_a.py: tests need what other files import"
+
+    def tries():
+        ended = suite("-v")
+        assert ended.status == 0, str(ended)
+        return len([one for one in ended.of("test_started") if one["id"].startswith("test_a.py")]), any(told.startswith(note) for told in ended.notes)
+
+    assert tries() == (9, True)
+    assert tries() == (1, True)
+    suite.write("test_a.py", "def test_it(): pass\n")
+    assert tries() == (1, False)
+    suite.write("test_a.py", "import sys\ndef test_it(): assert hasattr(sys, 'mark')\n")
+    assert tries() == (9, True)
+
+
 def test_only_the_marked_test_is_cold(suite):
     suite.write("test_it.py", "import os, pytest\n@pytest.mark.casemate(isolation='cold')\ndef test_cold(): pass\ndef test_warm(): pass\n")
     ended = suite()

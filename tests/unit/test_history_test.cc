@@ -326,6 +326,20 @@ TEST_F(TestHistoryTest, a_database_of_the_first_schema_is_migrated_and_keeps_its
   EXPECT_EQ(History::open(directory_).value().find({}).value().at(0).name, "true");
 }
 
+TEST_F(TestHistoryTest, what_needed_others_is_known_until_it_runs_without) {
+  TestHistory history = open();
+  TestResultRecord needy = result("a");
+  needy.needs_others = true;
+  TestResultRecord not_run = result("a", "cancelled");
+  ran(history, {needy, result("b")});
+  EXPECT_EQ(history.timings(kProject).value().at("a").needed_others_ms, 1'700'000'000'000);
+  EXPECT_FALSE(history.timings(kProject).value().at("b").needed_others_ms);
+  ran(history, {not_run});
+  EXPECT_TRUE(history.timings(kProject).value().at("a").needed_others_ms);
+  ran(history, {result("a")});
+  EXPECT_FALSE(history.timings(kProject).value().at("a").needed_others_ms);
+}
+
 TEST_F(TestHistoryTest, values_of_wrong_types_in_the_file_do_no_harm) {
   TestHistory history = open();
   ran(history, {result("a")});
