@@ -54,7 +54,7 @@ Outcome outcome_of(const Job& job, const ActionReport& report) {
   if (report.job.exec_errno) return {Kind::setup_failed, *report.job.exec_errno, "execve " + printable_name(job.argv[0])};
   const auto wall = limits.wall.value_or(std::chrono::milliseconds(0));
   const auto cpu_time = limits.cpu_time.value_or(std::chrono::milliseconds(0));
-  const Outcome cpu{Kind::timed_out, 0, "", fmt::format("CPU time {}", format_duration(cpu_time))};
+  Outcome cpu{Kind::timed_out, 0, "", fmt::format("CPU time {}", format_duration(cpu_time))};
   const int status = report.job.exit_status.value_or(0);
   switch (report.ended_for) {
     case EndedFor::wall:
@@ -75,7 +75,7 @@ Outcome outcome_of(const Job& job, const ActionReport& report) {
     case EndedFor::nothing:
       break;
   }
-  const Outcome plain = report.job.signal ? Outcome{Kind::signaled, *report.job.signal} : Outcome{Kind::exited, status};
+  Outcome plain = report.job.signal ? Outcome{Kind::signaled, *report.job.signal} : Outcome{Kind::exited, status};
   if (plain.succeeded()) return plain;
   if (plain.kind == Kind::signaled && plain.code == SIGXCPU && limits.cpu_time) return cpu;
   if (report.job.disk_full) return {Kind::disk_limit, plain.code, "", fmt::format("a writable layer was full, then {}", words(plain))};

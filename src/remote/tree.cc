@@ -22,7 +22,7 @@ constexpr std::size_t kMostMessageBytes = 64u << 20;
 constexpr std::size_t kMostDirectories = 200'000;
 constexpr std::uint64_t kMostEntries = 1'000'000;  // of a message's own; and of paths when it is a tree again
 
-std::unexpected<Error> wrong(std::string what) { return fail(ErrorCode::corrupt, "a Tree message: " + what); }
+std::unexpected<Error> wrong(const std::string& what) { return fail(ErrorCode::corrupt, "a Tree message: " + what); }
 
 // Calls `take` with number and bytes of each field that has a length; false: these bytes are no message. Nothing is allocated, so it may
 // be asked how much there is before there is much.
@@ -76,7 +76,12 @@ class TreeReading {
   Result<InputDirectoryPtr> directory(std::string_view bytes, std::size_t depth, std::uint64_t& paths, std::size_t& height) {
     if (depth > kDeepestInput) return wrong(fmt::format("more than {} directories below each other", kDeepestInput));
     std::uint64_t fields = 0;
-    if (!for_each_field(bytes, [&](int, std::string_view) { return ++fields <= kMostEntries; }) || (entries_ += fields) > kMostEntries)
+    const bool read_all = for_each_field(bytes, [&](int, std::string_view) {
+      ++fields;
+      return fields <= kMostEntries;
+    });
+    entries_ += fields;
+    if (!read_all || entries_ > kMostEntries)
       return wrong(fmt::format("a directory that can't be read, or more than {} entries", kMostEntries));
     protocol::Directory read;
     if (!read.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return wrong("a directory that can't be read");
