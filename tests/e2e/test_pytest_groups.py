@@ -90,6 +90,17 @@ def test_verdicts_are_those_of_cells(suite, isolation):
     assert any("tests are processes without namespaces" in note for note in grouped.notes), str(grouped)
 
 
+def test_pytest_keeps_what_it_has_rewritten(suite):
+    """As it does unless somebody forbids it: in files that name their source by its status, or from 9.2 on by its hash."""
+    suite.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    suite.write("conftest.py", "import pytest\n@pytest.fixture\ndef one(): return 1\n")
+    suite.write("test_a.py", "def test_a(one): assert one == 1\n")
+    suite.write("test_b.py", "def test_b(one): assert one == 2\n")
+    ended = suite("--group-time", 2)
+    assert ended.verdicts == {"test_a": "passed", "test_b": "failed"}, str(ended)
+    assert "assert 1 == 2" in json.dumps(ended.results["test_b"])
+
+
 def test_files_that_need_others(suite):
     suite.write("test_a.py", "import sys\nsys.other = 1\ndef test_a(): pass\n")
     suite.write("test_b.py", "import sys\ndef test_needs(): assert sys.other\n")
