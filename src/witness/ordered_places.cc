@@ -39,9 +39,10 @@ int make_directories(const std::string& path, mode_t mode) {
   return 0;
 }
 
-std::uint64_t bytes_below(int directory, int depth, std::uint64_t& counted) {
+std::uint64_t bytes_below(int directory, int depth, std::uint64_t& counted, const std::set<std::string>& without = {}) {
   std::uint64_t sum = 0;
   (void)for_each_entry(directory, [&](const std::string& name, const struct stat& info) -> Attempt<void> {
+    if (without.contains(name)) return {};
     if (++counted > kMostCounted) return std::unexpected(E2BIG);
     if (S_ISREG(info.st_mode)) sum += static_cast<std::uint64_t>(std::min<std::int64_t>(info.st_blocks * 512, info.st_size));
     if (!S_ISDIR(info.st_mode) || depth == 0) return {};
@@ -50,6 +51,17 @@ std::uint64_t bytes_below(int directory, int depth, std::uint64_t& counted) {
     return {};
   });
   return sum;
+}
+
+std::set<std::string> names_in(const std::string& path) {
+  std::set<std::string> names;
+  const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return names;
+  (void)for_each_entry(directory.get(), [&](const std::string& name, const struct stat&) -> Attempt<void> {
+    names.insert(name);
+    return {};
+  });
+  return names;
 }
 
 }  // namespace
@@ -71,12 +83,12 @@ Result<void> OrderedPlaces::make(const WitnessOrder& order) {
     const int problem = make_directories(fresh.path, fresh.mode);
     if (problem != 0 && !fresh.needed) continue;
     if (problem != 0) return hindered("make the directory " + printable_name(fresh.path), "", problem);
-    fresh_.push_back(fresh.path);
+    fresh_.emplace(fresh.path, names_in(fresh.path));
   }
   // A working directory in a place of the worker's that can't be made is told when the job can't change to it.
   if (::access(order.cwd.c_str(), F_OK) == 0 || make_directories(order.cwd, 0755) != 0) return {};
-  const auto holds = [&](const std::string& path) { return order.cwd.starts_with(path + "/"); };
-  if (std::none_of(fresh_.begin(), fresh_.end(), holds)) fresh_.push_back(order.cwd);
+  const auto holds = [&](const auto& fresh) { return order.cwd.starts_with(fresh.first + "/"); };
+  if (std::none_of(fresh_.begin(), fresh_.end(), holds)) fresh_.emplace(order.cwd, std::set<std::string>());
   return {};
 }
 
@@ -133,7 +145,7 @@ Result<UniqueFd> OrderedPlaces::clear_own() {
 
 std::uint64_t OrderedPlaces::mounted_bytes() const {
   std::uint64_t most = 0;
-  for (const std::string& path : fresh_) {
+  for (const auto& [path, before] : fresh_) {
     struct statfs info{};
     if (::statfs(path.c_str(), &info) < 0 || info.f_type != TMPFS_MAGIC) continue;
     struct stat here{}, above{};
@@ -145,11 +157,11 @@ std::uint64_t OrderedPlaces::mounted_bytes() const {
 
 OrderedPlaces::Written OrderedPlaces::written(const std::vector<std::string>& counted) const {
   Written all;
-  for (const std::string& path : fresh_) {
+  for (const auto& [path, before] : fresh_) {
     const auto covers = [&](const std::string& place) { return place == "/" || (path + "/").starts_with(place + "/"); };
     if (std::any_of(counted.begin(), counted.end(), covers)) continue;
     const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (directory) all.bytes += bytes_below(directory.get(), kDeepest, all.files);
+    if (directory) all.bytes += bytes_below(directory.get(), kDeepest, all.files, before);
   }
   return all;
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,7 +26,8 @@ class OrderedPlaces {
   Result<UniqueFd> clear_own();
   /// Bytes of what lies in fresh directories that are file systems of their own.
   [[nodiscard]] std::uint64_t mounted_bytes() const;
-  /// What lies in the fresh directories that are not in one of those that are `counted` already.
+  /// What lies in the fresh directories that are not in one of those that are `counted` already, but for what lay there before the job
+  /// (inputs may) and below that.
   struct Written {
     std::uint64_t bytes = 0, files = 0;
   };
@@ -38,8 +41,9 @@ class OrderedPlaces {
   Result<void> lead(const std::string& place);
 
   UniqueFd root_;
-  std::string directory_;  // of the input root; "/" it is the job's
-  std::vector<std::string> fresh_, links_;
+  std::string directory_;                               // of the input root; "/" it is the job's
+  std::map<std::string, std::set<std::string>> fresh_;  // with what lay in them
+  std::vector<std::string> links_;
 };
 
 }  // namespace casemate

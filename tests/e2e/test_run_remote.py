@@ -91,6 +91,16 @@ def test_limits(run, flags, line, status, outcome):
     assert (told["outcome_word"], told["exit_status"], done.returncode) == (outcome, status, status), told
 
 
+def test_inputs_do_not_count_as_made(run, tmp_path):
+    """Wherever they lie: an environment of 40,000 files below /var/tmp is no more than a job may make."""
+    many = tmp_path / "many"
+    many.mkdir()
+    for n in range(300):
+        (many / str(n)).write_bytes(b"0" * 1000)
+    done = run("-v", f"{many}:/var/tmp/many:ro", "--inodes", "200", "--disk", "200k", "--", "sh", "-c", "ls /var/tmp/many | wc -l")
+    assert (done.returncode, done.stdout) == (0, "300\n"), done.stderr
+
+
 def test_the_object_has_the_engines_times(run):
     told = json.loads(run("--json", "--", "echo", "hi").stdout)
     assert told["stdout"] == "hi\n"
