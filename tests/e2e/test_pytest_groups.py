@@ -101,6 +101,14 @@ def test_pytest_keeps_what_it_has_rewritten(suite):
     assert "assert 1 == 2" in json.dumps(ended.results["test_b"])
 
 
+def test_a_pytest_that_can_run_none_says_why(suite):
+    suite.write("conftest.py", "import os\ndef pytest_collection():\n  if os.path.exists('/.casemate-group'): raise TypeError('not there, ' + 'that')\n")
+    suite.write("test_a.py", "def test_a(): pass\n")
+    ended = suite("--group-time", 2)
+    assert ended.status == 1 and ended.verdicts == {"test_a": "lost"}, str(ended)
+    assert "TypeError: not there, that" in ended.results["test_a"]["reason"]
+
+
 def test_files_that_need_others(suite):
     suite.write("test_a.py", "import sys\nsys.other = 1\ndef test_a(): pass\n")
     suite.write("test_b.py", "import sys\ndef test_needs(): assert sys.other\n")

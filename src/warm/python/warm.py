@@ -368,7 +368,8 @@ class Warm:
             cells.leave(int(status))
         text = bounded(own_output(), 64 << 10)
         if self.group is not None and self.role == "module":
-            self.group.leave_unable(what)
+            said = text.strip().rpartition("\n")[2]  # of a traceback the error
+            self.group.leave_unable(what + (": " + bounded(said, 500) if said else ""))
         if self.role == "collector":
             done = {"done": True, "deselected": self.deselected, "threads": [], "status": int(status), "text": text}
             self.stream.add(to_json(done) + "\n")
