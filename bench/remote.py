@@ -95,9 +95,9 @@ def tests(bench: Bench, engine: Casd) -> None:
 def again(bench: Bench, engine: Casd) -> None:
     """Each with directories of its own, so that nothing is there at first: neither here nor there."""
     cases = {name: (project, lambda address, words=words: [*remote(address), *words]) for name, (project, words) in bench.projects().items()}
-    cases["/bin/true on the image python3.11"] = (bench.root, lambda address: [measure.CASEMATE, "run", f"--remote={address}", f"--image=oci:{LAYOUT}", "--", "/bin/true"])
+    cases[f"/bin/true on the image {LAYOUT.name}"] = (bench.root, lambda address: [measure.CASEMATE, "run", f"--remote={address}", f"--image=oci:{LAYOUT}", "--", "/bin/true"])
     for name, (project, line) in cases.items():
-        fresh = Casd(bench.root / "fresh")
+        fresh = Casd(bench.root / "fresh", bare=name.endswith(f"image {LAYOUT.name}"))  # the host's files would hide the image's
         proxy = FaultProxy(fresh.target)
         shutil.rmtree(bench.root / "state", ignore_errors=True)
         sent: list[int] = []
@@ -257,7 +257,7 @@ def main() -> None:
         print(f"--- {name}")
         with measure.scratch() as root:
             try:
-                engine = Casd(root / "engine")
+                engine = Casd(root / "engine", bare=name == "upload")
             except NotHere as reason:
                 raise measure.Skipped(str(reason)) from reason
             try:
