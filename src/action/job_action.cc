@@ -24,16 +24,6 @@ std::unexpected<Error> unsupported(std::string what) { return fail(ErrorCode::no
 
 bool of_host(const Job& job) { return job.image == "host" && job.root.empty(); }
 
-Result<void> check_limits(const Limits& limits) {
-  if (limits.cpus) return unsupported("remote workers can't be held to a share of a CPU; leave --cpus out");
-  if (limits.pids && *limits.pids < 1) return invalid("the pids limit must be at least 1");
-  if (limits.memory_bytes && *limits.memory_bytes < (4u << 20)) return invalid("the memory limit must be at least 4M");
-  if (limits.wall && limits.wall->count() < 1) return invalid("the time limit must be at least 1ms");
-  if (limits.cpu_time && limits.cpu_time->count() < 1) return invalid("the CPU time limit must be at least 1ms");
-  if (limits.open_files && *limits.open_files < 8) return invalid("the open files limit must be at least 8");
-  return {};
-}
-
 Result<void> check_mount(const Job& job, const Mount& mount) {
   TRY_ASSIGN(const std::string place, place_inside(mount.target, "the target of a mount"));
   const std::string target = printable_name("/" + place);
@@ -309,6 +299,7 @@ Result<void> check_action_job(const Job& job, const ActionSetting& setting) {
     return invalid("paths of the host are shown at their own places on image 'host' only; mount them (--mount)");
   if (!job.capabilities.empty()) return unsupported("a job of an action can't have capabilities; leave --cap-add out");
   if (job.read_only) return unsupported("the root of an action can't be made read-only; leave --read-only out");
+  if (job.limits.cpus) return unsupported("remote workers can't be held to a share of a CPU; leave --cpus out");
   TRY(check_limits(job.limits));
   for (const Mount& mount : job.mounts) TRY(check_mount(job, mount));
   for (const auto& [name, value] : setting.properties) {

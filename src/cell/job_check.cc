@@ -56,6 +56,19 @@ bool reserved_place(std::string_view path) {
          path.starts_with(kLayersPlace);
 }
 
+Result<void> check_limits(const Limits& limits) {
+  if (limits.memory_bytes && *limits.memory_bytes < (4u << 20)) return invalid("the memory limit must be at least 4M");
+  if (limits.pids && (*limits.pids < 1 || *limits.pids > kMostPids))
+    return invalid(fmt::format("the pids limit must be 1 to {}", kMostPids));
+  if (limits.cpus && !(*limits.cpus >= 0.01 && *limits.cpus <= 4096)) return invalid("the cpu limit must be at least 0.01");
+  if (limits.disk_bytes && *limits.disk_bytes < (64u << 10)) return invalid("the disk limit must be at least 64K");
+  if (limits.disk_inodes && *limits.disk_inodes < 128) return invalid("the disk limit must be at least 128 files");
+  if (limits.cpu_time && limits.cpu_time->count() < 1) return invalid("the CPU time limit must be at least 1ms");
+  if (limits.wall && limits.wall->count() < 1) return invalid("the time limit must be at least 1ms");
+  if (limits.open_files && *limits.open_files < 8) return invalid("the open files limit must be at least 8");
+  return {};
+}
+
 Result<void> check_job(const Job& job, const HostFacts& host) {
   if (job.argv.empty() || job.argv[0].empty()) return invalid("a job needs a command");
   for (const std::string& word : job.argv) {
@@ -91,16 +104,7 @@ Result<void> check_job(const Job& job, const HostFacts& host) {
                                                           ? "take a smaller one"
                                                           : "give this account a range in /etc/subuid and /etc/subgid and install uidmap"));
   }
-  if (job.limits.memory_bytes && *job.limits.memory_bytes < (4u << 20)) return invalid("the memory limit must be at least 4M");
-  if (job.limits.pids && (*job.limits.pids < 1 || *job.limits.pids > kMostPids))
-    return invalid(fmt::format("the pids limit must be 1 to {}", kMostPids));
-  if (job.limits.cpus && !(*job.limits.cpus >= 0.01 && *job.limits.cpus <= 4096)) return invalid("the cpu limit must be at least 0.01");
-  if (job.limits.disk_bytes && *job.limits.disk_bytes < (64u << 10)) return invalid("the disk limit must be at least 64K");
-  if (job.limits.disk_inodes && *job.limits.disk_inodes < 128) return invalid("the disk limit must be at least 128 files");
-  if (job.limits.cpu_time && job.limits.cpu_time->count() < 1) return invalid("the CPU time limit must be at least 1ms");
-  if (job.limits.wall && job.limits.wall->count() < 1) return invalid("the time limit must be at least 1ms");
-  if (job.limits.open_files && *job.limits.open_files < 8) return invalid("the open files limit must be at least 8");
-  return {};
+  return check_limits(job.limits);
 }
 
 }  // namespace casemate

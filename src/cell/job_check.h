@@ -20,6 +20,9 @@ Result<std::string> place_inside(std::string_view path, std::string_view what);
 /// Where overlays' writable parts are made on image `host`, relative to the root; gone before the job starts.
 inline constexpr const char* kLayersPlace = ".layers";
 
+/// Whether each limit is one that can be held, wherever the job runs. invalid_input says the least.
+Result<void> check_limits(const Limits& limits);
+
 /// Everything about a job that can be wrong without looking at its mounts one by one: command, environment, root, ids, limits. Errors as
 /// compile() documents them.
 Result<void> check_job(const Job& job, const HostFacts& host);
