@@ -72,17 +72,20 @@ class ActionExecution {
         const std::string in_time = fmt::format("{} within {}", kDoing, format_duration(*order_.deadline));
         if (name_.empty() && patience_.trouble()) return calls_.failure(*patience_.trouble(), in_time, stop_);
         if (cancelled.error_code() == grpc::StatusCode::UNAVAILABLE) return calls_.failure(cancelled, in_time, stop_);
-        return calls_.broken(fmt::format("an action was not done within {} and was cancelled", format_duration(*order_.deadline)),
-                             ErrorCode::system);
+        return calls_.broken(
+            fmt::format("an action was not done within {} (--remote-timeout) and was cancelled", format_duration(*order_.deadline)),
+            ErrorCode::system);
       }
       if (end.status.ok()) end.status = {grpc::StatusCode::UNAVAILABLE, "it ended the stream before the operation"};
       const bool waited = !name_.empty() && !end.done;
+      bool answered = false;
       if (waited &&
           (end.status.error_code() == grpc::StatusCode::NOT_FOUND || end.status.error_code() == grpc::StatusCode::UNIMPLEMENTED)) {
+        answered = true;
         end.status = {grpc::StatusCode::UNAVAILABLE, fmt::format("it knows the operation no more ({})", words_of(end.status))};
         begin_anew();
       }
-      if (!patience_.again(end.status)) {
+      if (!(answered ? patience_.answered(end.status) : patience_.again(end.status))) {
         cancel_operation();
         return calls_.failure(end.status, kDoing, stop_);
       }

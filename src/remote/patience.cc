@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <random>
+#include <utility>
 
 #include "remote/protocol/status.pb.h"
 
@@ -58,7 +59,15 @@ void Patience::progressed() {
   trouble_.reset();
 }
 
-bool Patience::again(const grpc::Status& status) {
+bool Patience::answered(const grpc::Status& status) {
+  progressed();
+  if (stop_.stop_requested()) return false;
+  if (std::exchange(answered_, true)) return again(status, true);
+  ++tries_;
+  return true;
+}
+
+bool Patience::again(const grpc::Status& status, bool answered) {
   if (stop_.stop_requested() || !is_transient(status)) return false;
   if (is_doubtful(status.error_code()) && ++doubtful_ >= kMostDoubtful) return false;
   const Clock::time_point now = Clock::now();
@@ -69,7 +78,7 @@ bool Patience::again(const grpc::Status& status) {
     doubtful_ = is_doubtful(status.error_code()) ? 1 : 0;
   }
   last_failure_ = now;
-  trouble_ = status;
+  if (!answered) trouble_ = status;
   milliseconds wait = drawn(step_);
   step_ = std::min(step_ * 2, kLongest);
   const milliseconds left = patience_ - std::chrono::duration_cast<milliseconds>(now - *trouble_since_);
@@ -84,7 +93,7 @@ bool Patience::again(const grpc::Status& status) {
     wait = std::min(wait, std::chrono::duration_cast<milliseconds>(*end_ - now));
     given_up = std::min(given_up, std::chrono::duration_cast<milliseconds>(*end_ - *trouble_since_));
   }
-  outages_.failed(this, *trouble_since_, given_up, status);
+  if (!answered) outages_.failed(this, *trouble_since_, given_up, status);
   std::mutex mutex;
   std::unique_lock lock(mutex);
   std::condition_variable_any asleep;

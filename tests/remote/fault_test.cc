@@ -414,6 +414,42 @@ TEST(RemoteFault, an_operation_that_the_scheduler_forgot_is_executed_again) {
   EXPECT_EQ(server.calls("WaitExecution"), 1);
 }
 
+// The engine is there and has answered: that is no outage, and the first time nothing to wait for.
+TEST(RemoteFault, what_the_scheduler_forgot_is_executed_at_once_and_told_as_no_outage) {
+  RemoteEngine* engine = nullptr;
+  std::atomic<int> outages = 0;
+  HostileEngine server;
+  server.execute = [&](int number, grpc::ServerContext&, HostileEngine::Operations& out) {
+    outages += number > 1 && engine->outage() ? 1 : 0;
+    out.Write(HostileEngine::running("op"));
+    if (number < 4) return Status(StatusCode::UNAVAILABLE, "restarting");
+    out.Write(HostileEngine::done("op", answer_of(0)));
+    return Status::OK;
+  };
+  server.wait = [](int, const std::string&, grpc::ServerContext&, HostileEngine::Operations&) {
+    return Status(StatusCode::NOT_FOUND, "no such operation");
+  };
+  Heard heard;
+  const auto patient = connected(server);
+  engine = patient.get();
+  const auto execution = patient->execute(some_action(), heard, {});
+  ASSERT_TRUE(execution) << execution.error().what;
+  EXPECT_EQ(server.calls("Execute"), 4);
+  EXPECT_EQ(outages, 0);
+
+  HostileEngine silent;  // without patience there is no other try: this one is none
+  silent.execute = [](int number, grpc::ServerContext& context, HostileEngine::Operations& out) {
+    out.Write(HostileEngine::running("op"));
+    if (number == 1) HostileEngine::hang(context);
+    out.Write(HostileEngine::done("op", answer_of(0)));
+    return Status::OK;
+  };
+  silent.wait = server.wait;
+  const auto again = connected(silent, {.silence = milliseconds(200), .patience = milliseconds(0)})->execute(some_action(), heard, {});
+  ASSERT_TRUE(again) << again.error().what;
+  EXPECT_EQ(silent.calls("Execute"), 2);
+}
+
 TEST(RemoteFault, a_silent_stream_is_asked_after_and_replaced) {
   HostileEngine server;
   server.execute = [](int, grpc::ServerContext& context, HostileEngine::Operations& out) {
