@@ -5,13 +5,30 @@
 #include <unistd.h>
 
 #include "action/input_history.h"
+#include "base/ascii.h"
 #include "base/shell_words.h"
 #include "store/place.h"
 
 namespace casemate {
+namespace {
+
+// The same engine has the same name here, however its address is written (parse_remote()).
+std::string one_form(const std::string& address) {
+  std::string_view rest = address;
+  if (const std::size_t scheme = rest.find("://"); scheme != std::string_view::npos && ascii_lower(rest.substr(0, scheme)) == "grpc")
+    rest.remove_prefix(scheme + 3);
+  if (rest.ends_with('/')) rest.remove_suffix(1);
+  if (!rest.starts_with("unix:")) return std::string(rest);
+  rest.remove_prefix(5);
+  while (rest.starts_with("//")) rest.remove_prefix(1);  // unix:///PATH
+  return fmt::format("unix:{}", rest);
+}
+
+}  // namespace
 
 std::vector<std::pair<std::string, std::string>> engine_words(const RemoteChoice& engine) {
-  std::vector<std::pair<std::string, std::string>> words = {{"engine", engine.address}, {"engine's instance", engine.instance}};
+  std::vector<std::pair<std::string, std::string>> words = {{"engine", one_form(engine.address)}};
+  if (!engine.instance.empty()) words.emplace_back("engine's instance", engine.instance);
   for (const auto& [name, value] : engine.properties) words.emplace_back("property " + name, value);
   return words;
 }

@@ -375,7 +375,7 @@ class Run {
   [[nodiscard]] std::vector<std::string> before() const {
     std::vector<std::string> all = root_ ? root_->notes() : std::vector<std::string>();
     if (staged_) all.insert(all.end(), staged_->skipped().begin(), staged_->skipped().end());
-    if (!fallback_note_.empty()) all.push_back(fallback_note_);
+    if (!fallback_note_.empty() && !known_) all.push_back(fallback_note_);
     if (!not_kept_.empty()) all.push_back(fmt::format("--cache: the result is not kept: {}", not_kept_));
     return all;
   }

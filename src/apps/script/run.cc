@@ -78,7 +78,7 @@ class ScriptRun {
     results_.lock.reset();  // all that comes has come: the next run may begin
     if (staged_) report.notes.insert(report.notes.begin(), staged_->skipped.begin(), staged_->skipped.end());
     report.notes.insert(report.notes.end(), engine_notes_.begin(), engine_notes_.end());
-    if (!fallback_note_.empty()) report.notes.push_back(fallback_note_);
+    if (!fallback_note_.empty() && !report.cached) report.notes.push_back(fallback_note_);
     if (python_) report.notes.insert(report.notes.begin(), python_->notes.begin(), python_->notes.end());
     report.timings = timings_;
     report.timings.emplace_back("total", since(start_));
