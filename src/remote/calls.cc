@@ -90,6 +90,8 @@ std::unexpected<Error> RemoteCalls::failure(const grpc::Status& status, std::str
   if (const auto trouble = tls_trouble(status, endpoint_))
     return fail(ErrorCode::refused, fmt::format("remote engine {}: can't {}: {}", endpoint_.address, doing, *trouble), 0,
                 std::string(kRemoteUnusable));
+  if (const auto why = no_connection(status))
+    return fail(ErrorCode::not_found, fmt::format("remote engine {}: {}", endpoint_.address, *why), 0, std::string(kRemoteUnusable));
   ErrorCode code = ErrorCode::system;
   std::string where;
   std::string hint;

@@ -87,6 +87,8 @@ Result<RemoteOffer> ask_capabilities(const RemoteCalls& calls, bool cache_elsewh
   if (cache_elsewhere) {
     if (const auto status = ask(calls.cache(), cache); !status.ok()) {
       auto failed = calls.failure(status, "tell what its cache (an address of its own) does", stop);
+      if (failed.error().code == ErrorCode::not_found)
+        failed = calls.broken(fmt::format("its cache (--remote-cache): {}", no_connection(status).value_or("")), ErrorCode::not_found);
       if (failed.error().code != ErrorCode::cancelled) failed.error().where = kRemoteUnusable;
       return failed;
     }

@@ -53,7 +53,9 @@ Result<void> check_headers(const RemoteEndpoint& endpoint) {
 }  // namespace
 
 bool is_this_host(std::string_view address) {
-  return address.starts_with("unix:") || address.starts_with("127.") || address.starts_with("localhost:") || address.starts_with("[::1]:");
+  const bool digits = address.find_first_not_of("0123456789.:") == std::string_view::npos;  // "127.example.org" is a name
+  return address.starts_with("unix:") || (digits && address.starts_with("127.")) || address.starts_with("localhost:") ||
+         address.starts_with("[::1]:");
 }
 
 Result<std::shared_ptr<grpc::Channel>> open_channel(const RemoteEndpoint& endpoint, const std::string& address,

@@ -21,7 +21,7 @@
 
 namespace casemate {
 
-/// Error::where of what the next job would meet too: nobody there, credentials refused, no execution offered.
+/// Error::where of what the next job would meet too: nobody there (then the code is not_found), credentials refused, no execution offered.
 inline constexpr std::string_view kRemoteUnusable = "remote engine";
 /// Error::where of a blob that was there and is not any more (NOT_FOUND, FAILED_PRECONDITION with missing blobs): send it again.
 inline constexpr std::string_view kBlobMissing = "missing blob";

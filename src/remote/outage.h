@@ -13,6 +13,10 @@
 
 namespace casemate {
 
+/// What `status` says of a connection that could not be made, in words of ours: "nobody listens there: Connection refused"; nullopt: of
+/// none.
+[[nodiscard]] std::optional<std::string> no_connection(const grpc::Status& status);
+
 /// What is tried again now, by whom and since when. Safe for several threads.
 class Outages {
  public:

@@ -6,6 +6,7 @@
 #include "action/messages.h"
 #include "hostile_engine.h"
 #include "remote/engine.h"
+#include "remote/outage.h"
 
 namespace casemate {
 namespace {
@@ -42,7 +43,7 @@ TEST(Outage, is_known_from_the_first_failure_until_the_end_of_trying) {
   std::jthread asking([&] { EXPECT_TRUE(engine->missing(std::vector<BlobDigest>{digest_of("x")}, {})); });
   std::optional<EngineOutage> outage;
   while (!(outage = engine->outage()) || outage->tried < milliseconds(100)) std::this_thread::sleep_for(milliseconds(5));
-  EXPECT_EQ(outage->reason, "Connection refused");
+  EXPECT_EQ(outage->reason, "nobody listens there: Connection refused");
   EXPECT_EQ(outage->patience, std::chrono::seconds(50));
   gone = false;
   asking.join();
@@ -65,6 +66,20 @@ TEST(Outage, is_given_up_at_the_end_of_the_patience_and_not_before) {
   }
 }
 
+TEST(Outage, has_one_line_for_a_connection_that_can_not_be_made) {
+  const auto says = [](const std::string& message) { return no_connection({StatusCode::UNAVAILABLE, message}).value_or("nothing"); };
+  EXPECT_EQ(says(kGone.error_message()), "nobody listens there: Connection refused");
+  EXPECT_EQ(says("failed to connect to all addresses; last error: UNKNOWN: unix:/x: No such file or directory"),
+            "nobody listens there: No such file or directory");
+  EXPECT_EQ(
+      says("failed to connect to all addresses; last error: UNKNOWN: ipv4:1.2.3.4:1: Failed to connect to remote host: No route to host"),
+      "no connection can be made: No route to host");
+  EXPECT_EQ(says("DNS resolution failed for x:1: C-ares status is not ARES_SUCCESS qtype=A name=x is_balancer=0: Domain name not found"),
+            "its name can't be resolved: Domain name not found");
+  EXPECT_EQ(says("Socket closed"), "nothing");
+  EXPECT_EQ(no_connection({StatusCode::INTERNAL, "failed to connect to all addresses"}), std::nullopt);
+}
+
 TEST(Outage, that_outlasts_a_deadline_is_the_engines_end) {
   HostileEngine server;
   server.execute = [](int, grpc::ServerContext&, HostileEngine::Operations&) { return kGone; };
@@ -73,7 +88,7 @@ TEST(Outage, that_outlasts_a_deadline_is_the_engines_end) {
   const auto execution = engine->execute(action_within(milliseconds(700)), heard, {});
   ASSERT_FALSE(execution);
   EXPECT_EQ(execution.error().where, kRemoteUnusable) << execution.error().what;
-  EXPECT_NE(execution.error().what.find("UNAVAILABLE"), std::string::npos) << execution.error().what;
+  EXPECT_NE(execution.error().what.find("nobody listens there"), std::string::npos) << execution.error().what;
 }
 
 // Its operation runs there, and then nobody is there to be told that it is over.

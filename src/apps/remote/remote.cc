@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/terminal.h"
+#include "remote/channel.h"
 #include "remote/executor.h"
 #include "remote/inquiry.h"
 #include "sys/fd.h"
@@ -34,8 +35,10 @@ Result<RemoteOptions> options_of(const RemoteChoice& remote) {
   options.endpoint.key = remote.key;
   options.endpoint.headers = remote.headers;
   if (!remote.token_file.empty()) {
-    TRY_ASSIGN(const std::string token, bearer_token(remote.token_file));
-    options.endpoint.headers.emplace_back("authorization", "Bearer " + token);
+    auto token = bearer_token(remote.token_file);
+    if (!token)
+      return fail(ErrorCode::invalid_input, fmt::format("--remote-token-file: {}", token.error().what), token.error().errno_value);
+    options.endpoint.headers.emplace_back("authorization", "Bearer " + *token);
   }
   if (!remote.cache.empty()) {
     TRY_ASSIGN(const RemoteEndpoint cache, parse_remote(remote.cache));
@@ -51,17 +54,29 @@ Result<RemoteOptions> options_of(const RemoteChoice& remote) {
   return options;
 }
 
+// What others on the way to the engine can read; "": nothing.
+std::string readable_headers(const RemoteEndpoint& endpoint) {
+  const std::string& cache = endpoint.cache.empty() ? endpoint.address : endpoint.cache;
+  if (endpoint.tls || endpoint.headers.empty() || (is_this_host(endpoint.address) && is_this_host(cache))) return "";
+  std::string names;
+  for (const auto& [name, value] : endpoint.headers) names += (names.empty() ? "" : ", ") + name;
+  return fmt::format("the engine is reached without TLS: on the way can be read what is sent as {} (grpcs:// is with TLS)", names);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Executor>> remote_executor(Reactor& reactor, const ExecutorChoice& choice) {
   if (!choice.remote) return fail(ErrorCode::invalid_input, "--executor remote needs an engine: --remote ADDRESS");
   TRY_ASSIGN(RemoteOptions options, options_of(*choice.remote));
   options.sending = choice.sending;
-  const bool secrets = !options.endpoint.headers.empty() && !options.endpoint.tls;
-  if (secrets && choice.progress)
-    choice.progress("the engine is reached without TLS: headers with credentials can be read on the way (grpcs:// is with TLS)");
+  if (choice.progress) {
+    if (const std::string note = readable_headers(options.endpoint); !note.empty()) choice.progress(note);
+  }
   options.outage = choice.outage;
-  return make_remote_executor(reactor, std::move(options));
+  auto made = make_remote_executor(reactor, std::move(options));
+  const bool nobody_there = !made && made.error().where == kRemoteUnusable && made.error().code == ErrorCode::not_found;
+  if (nobody_there && !choice.remote->fallback) made.error().what += "; check the address, or run with --remote-fallback";
+  return made;
 }
 
 Result<std::vector<HostFeature>> inquire_engine(const RemoteChoice& choice) {
