@@ -64,11 +64,11 @@ Outcome outcome_of(const Job& job, const ActionReport& report) {
     case EndedFor::memory:
       return {Kind::out_of_memory, 0, "", fmt::format("limit {}", format_bytes(limits.memory_bytes.value_or(0)))};
     case EndedFor::pids:
-      return {Kind::too_many_processes, 0, "", fmt::format("limit {}, and the job was ended for it", limits.pids.value_or(0))};
+      return {Kind::too_many_processes, 128 + SIGKILL, "", fmt::format("limit {}, and the job was ended for it", limits.pids.value_or(0))};
     case EndedFor::output:
       return {Kind::output_limit, 0, "", fmt::format("more than {}", format_bytes(limits.output_bytes.value_or(0)))};
     case EndedFor::disk:
-      return {Kind::disk_limit, status, "",
+      return {Kind::disk_limit, report.job.signal ? 128 + *report.job.signal : status, "",
               fmt::format("what the job wrote was more than {}", format_bytes(limits.disk_bytes.value_or(0)))};
     case EndedFor::files:
       return {Kind::disk_limit, status, "", fmt::format("the job made more than {} files", limits.disk_inodes.value_or(0))};

@@ -82,7 +82,7 @@ def test_stdin_and_arguments_of_any_bytes(run):
         (["--memory", "32m"], "dd if=/dev/zero of=/dev/null bs=200M count=1", 137, "out of memory"),
         (["--inodes", "200"], "for i in $(seq 300); do : > $i; done", 1, "disk limit"),
         (["--inodes", "300"], "for i in $(seq 300); do : > $i; done", 0, "exited"),
-        (["--pids-limit", "8"], "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; wait", 1, "too many processes"),
+        (["--pids-limit", "8"], "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; wait", 137, "too many processes"),
     ],
 )
 def test_limits(run, flags, line, status, outcome):

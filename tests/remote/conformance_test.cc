@@ -74,7 +74,7 @@ class RemoteConformance : public testing::Test {
 };
 
 TEST_F(RemoteConformance, outcomes_and_outputs) {
-  same(outcome_cases(), {{"too many processes", "outcome: too many processes 0 step:  detail: limit 32, and the job was ended for it"},
+  same(outcome_cases(), {{"too many processes", "outcome: too many processes 137 step:  detail: limit 32, and the job was ended for it"},
                          {"user", "outcome: setup failed 1 step: become user 1234:1235"},
                          {"host name", "out: 9 buildbox"},
                          {"read-only root", "error: the root of an action can't be made read-only"},
