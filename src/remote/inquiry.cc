@@ -50,9 +50,15 @@ std::vector<HostFeature> worker_features(const WorkerFacts& facts) {
   rows.push_back(
       row("worker", State::ok,
           fmt::format("Linux {} {}, {} CPUs, jobs are {}:{} there", facts.kernel, facts.machine, facts.cpus, facts.uid, facts.gid)));
-  rows.push_back(facts.at_root ? row("root", State::ok, "what is sent is the job's root: images can be sent")
-                               : row("root", State::fallback, "what is sent lies in a directory of the worker's own root",
-                                     "for images say --remote-image property, if the engine runs containers"));
+  if (!facts.covered.empty()) {
+    rows.push_back(row("root", State::fallback,
+                       fmt::format("what is sent is the job's root, and the workers lay their own over it: {}", facts.covered),
+                       "for images start them without binds over these (buildbox: without --runner-arg=--ro-bind-mount=...)"));
+  } else {
+    rows.push_back(facts.at_root ? row("root", State::ok, "what is sent is the job's root: images can be sent")
+                                 : row("root", State::fallback, "what is sent lies in a directory of the worker's own root",
+                                       "for images say --remote-image property, if the engine runs containers"));
+  }
   if (facts.user_namespace_problem == 0) {
     rows.push_back(row("namespaces", State::ok,
                        facts.fresh_proc

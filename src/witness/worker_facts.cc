@@ -1,5 +1,7 @@
 #include "witness/worker_facts.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
@@ -82,6 +84,23 @@ bool few_processes() {
 
 }  // namespace
 
+std::string covered_places(std::string_view mountinfo) {
+  constexpr std::array<std::string_view, 8> kOfImages = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt"};
+  std::string places;
+  while (!mountinfo.empty()) {
+    const auto end = std::min(mountinfo.find('\n'), mountinfo.size());
+    std::string_view line = mountinfo.substr(0, end);
+    mountinfo.remove_prefix(std::min(end + 1, mountinfo.size()));
+    for (int fields = 0; fields < 4; ++fields) line.remove_prefix(line.contains(' ') ? line.find(' ') + 1 : line.size());
+    const std::string_view place = line.substr(0, line.find(' '));  // the fifth (proc_pid_mountinfo(5)); blanks in it are escaped
+    if (!place.starts_with('/') || places.size() > 100) continue;
+    const std::string_view first = place.substr(1, place.find('/', 1) - 1);
+    if (std::find(kOfImages.begin(), kOfImages.end(), first) == kOfImages.end()) continue;
+    places += fmt::format("{}{}", places.empty() ? "" : " ", place);
+  }
+  return places;
+}
+
 std::string_view namespaces_hint(bool root) {
   return root ? "root without CAP_SETFCAP may not map itself: ask for another user, where the engine has a property for it (buildbox: "
                 "--remote-property unixUID=1000)"
@@ -101,6 +120,7 @@ WorkerFacts look_at_worker() {
   facts.own_processes = few_processes();
   facts.has_network = any_interface_but_lo();
   facts.at_root = ::access(("/" + std::string(kActionOrder)).c_str(), F_OK) == 0;
+  if (facts.at_root) facts.covered = covered_places(read_file("/proc/self/mountinfo", 1u << 20).value_or(""));
   facts.python = program_on_path("python3");
   try_namespaces(facts);
   return facts;
@@ -109,9 +129,9 @@ WorkerFacts look_at_worker() {
 std::string facts_text(const WorkerFacts& facts) {
   return fmt::format(
       "kernel {}\nmachine {}\nuid {}\ngid {}\ncpus {}\nuser_namespace_problem {}\nfresh_proc {:d}\nown_processes {:d}\nhas_network {:d}\n"
-      "at_root {:d}\npython {}\n",
+      "at_root {:d}\ncovered {}\npython {}\n",
       facts.kernel, facts.machine, facts.uid, facts.gid, facts.cpus, facts.user_namespace_problem, facts.fresh_proc, facts.own_processes,
-      facts.has_network, facts.at_root, facts.python);
+      facts.has_network, facts.at_root, facts.covered, facts.python);
 }
 
 Result<WorkerFacts> read_facts(std::string_view text) {
@@ -148,6 +168,7 @@ Result<WorkerFacts> read_facts(std::string_view text) {
   facts.own_processes = number("own_processes", 1) != 0;
   facts.has_network = number("has_network", 1) != 0;
   facts.at_root = number("at_root", 1) != 0;
+  facts.covered = words("covered");
   facts.python = words("python");
   if (!sound) return fail(ErrorCode::corrupt, "what the worker said of itself makes no sense");
   return facts;

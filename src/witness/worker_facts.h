@@ -20,6 +20,7 @@ struct WorkerFacts {
   bool own_processes = false;      ///< only the action's own are to be seen in /proc
   bool has_network = false;        ///< a network interface beside lo
   bool at_root = false;            ///< the action's input root is "/"
+  std::string covered;             ///< mount points over places that images have, with blanks between; "": none, or not at_root
   std::string python;              ///< path of python3 (program_on_path()); "": none
 
   bool operator==(const WorkerFacts&) const = default;
@@ -30,6 +31,8 @@ struct WorkerFacts {
 
 /// Looks at where this process, the job of an action, runs. One thread only: it forks.
 [[nodiscard]] WorkerFacts look_at_worker();
+/// The mount points of a mountinfo (proc_pid_mountinfo(5)) that lie over places where images have their programs; "": none.
+[[nodiscard]] std::string covered_places(std::string_view mountinfo);
 /// Lines of "name value".
 [[nodiscard]] std::string facts_text(const WorkerFacts& facts);
 /// The reverse, of a text that anybody may have written. corrupt: a line is missing or makes no sense.

@@ -23,8 +23,15 @@ def test_an_engine_and_its_worker_are_told_in_rows(casd):
     told = json.loads(done.stdout)
     assert told["can_run"] is True and told["engine"] == f"grpc://{casd.target}"
     found = rows(done)
-    assert found["execution"]["state"] == found["action"]["state"] == found["root"]["state"] == found["python"]["state"] == "ok"
+    assert found["execution"]["state"] == found["action"]["state"] == found["python"]["state"] == "ok"
+    # casd's workers show this host's: an image would not be seen.
+    assert found["root"]["state"] == "fallback" and " /usr" in found["root"]["meaning"] and "without binds" in found["root"]["fix"]
     assert "REAPI 2." in found["protocol"]["meaning"]
+
+
+def test_workers_without_binds_can_have_images(start_casd):
+    found = rows(doctor("--json", "--remote", f"grpc://{start_casd(bare=True).target}"))
+    assert found["root"]["state"] == "ok" and "images can be sent" in found["root"]["meaning"], found
 
 
 def test_a_property_changes_who_a_job_is(casd):

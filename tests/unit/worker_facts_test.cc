@@ -26,12 +26,23 @@ TEST(WorkerFacts, come_back_as_they_were_told) {
   WorkerFacts facts{.kernel = "6.1.0-18-amd64", .machine = "x86_64", .uid = 1000, .gid = 4'294'967'294, .cpus = 96};
   facts.user_namespace_problem = 1;
   facts.own_processes = facts.at_root = true;
+  facts.covered = "/usr /opt/x";
   facts.python = "/opt/a b/python3";
   const auto read = read_facts(facts_text(facts));
   ASSERT_TRUE(read) << read.error().what;
   EXPECT_EQ(*read, facts);
   facts.python.clear();
   EXPECT_EQ(*read_facts(facts_text(facts)), facts);
+}
+
+TEST(WorkerFacts, have_what_lies_over_places_of_images) {
+  EXPECT_EQ(covered_places(""), "");
+  EXPECT_EQ(covered_places("22 21 0:5 /\n\n1 2 3\n"), "");
+  const std::string own = "21 20 0:5 / / rw - overlay o rw\n22 21 0:6 / /proc rw - proc proc rw\n23 21 0:6 / /usrlocal rw - x x rw\n";
+  EXPECT_EQ(covered_places(own), "");
+  EXPECT_EQ(
+      covered_places(own + "24 21 0:7 /usr /usr ro - ext4 x rw\n25 21 0:7 /etc/a /etc/a ro - ext4 x rw\n26 21 0:7 / /opt/x ro - ext4 x rw"),
+      "/usr /opt/x");
 }
 
 TEST(WorkerFacts, that_make_no_sense_are_none) {
