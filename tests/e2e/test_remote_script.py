@@ -146,3 +146,11 @@ def test_variables_and_files_name_an_engine(casd, runner):
     del runner.environment["CASEMATE_REMOTE"]
     runner.write("casemate.toml", f'[remote]\naddress = "{casd.address}"\n')
     assert "remote" in runner.object("print(1)")[0]["details"]
+
+
+def test_workers_without_the_interpreter(runner, start_casd):
+    runner.environment["PATH"] = "/usr/bin:/bin"
+    told, status = runner.object("print()", "--remote", start_casd(bare=True).address)
+    assert (status, told["status"]) == (1, "error")
+    assert "its workers need the Python that this host has, /usr/bin/python3" in told["message"], told
+    assert told["message"].endswith("send one with --image.") and "/casemate/env" not in told["message"], told

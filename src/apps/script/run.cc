@@ -311,9 +311,15 @@ class ScriptRun {
         report.result->outcome.kind == Outcome::Kind::setup_failed && report.result->outcome.step.find("gateway") != std::string::npos;
     if (no_gateway) report.message += kChooseNetwork;
     if (!script_executor_.empty() && report.result->outcome.kind == Outcome::Kind::setup_failed)
-      report.message = fmt::format("The script could not be started on the remote engine: {}.{}", words(report.result->outcome),
-                                   image_ ? "" : kWorkersPython);
+      report.message = fmt::format("The script could not be started on the remote engine: {}.", hindrance_there(report.result->outcome));
     return report;
+  }
+
+  // Image host: the interpreter is at /casemate/env there, as a link to the worker's own.
+  [[nodiscard]] std::string hindrance_there(const Outcome& outcome) const {
+    if (image_ || !outcome.step.starts_with("execve ")) return words(outcome);
+    return fmt::format("its workers need the Python that this host has, {}, and lack it or can't run it ({}); send one with --image",
+                       printable_name(python_->interpreter.path), std::strerror(outcome.code));
   }
 
   // nullopt: it is to be run. What can't be known by its inputs is, and the reason is told.
@@ -342,8 +348,6 @@ class ScriptRun {
   static constexpr std::string_view kChooseNetwork =
       " (a script's network is `outbound` unless you choose: --network none needs no gateway and cuts it off, --network host gives it this "
       "host's)";
-
-  static constexpr std::string_view kWorkersPython = " Without --image a worker needs the Python that this host has, at the same path.";
 
   const ScriptRequest& request_;
   Console& console_;
