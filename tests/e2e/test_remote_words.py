@@ -1,6 +1,7 @@
 """What `casemate run --remote` says of wrong addresses, limits, credentials and time limits: one line each, of what is true."""
 
 import json
+import signal
 import socket
 import subprocess
 import uuid
@@ -47,6 +48,16 @@ def test_limits_that_no_cell_takes_are_refused_in_the_same_words(run, casd, limi
 def test_an_action_that_outlasts_the_timeout_names_it(run, casd):
     done = run("--remote", casd.address, "--remote-timeout", "1s", "--", "sleep", "50")
     assert done.returncode == 125 and b"was not done within 1.00 s (--remote-timeout) and was cancelled" in done.stderr
+
+
+def test_what_a_cancelled_job_leaves(run, proxy):
+    process = run.start("--json", "--remote", proxy.address, "--outputs", "out", "--", "sh", "-c", "echo said; echo x > file; sleep 100")
+    proxy.wait("Execute", "responses")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    told = json.loads(out)
+    assert (process.returncode, told["outcome"], err) == (130, "cancelled", b"")
+    assert (told["stdout"], told["captured"], told["resources"]["wall_ms"]) == ("", [], 0)
 
 
 def test_a_token_file_that_is_not_there(run, casd):
