@@ -28,7 +28,10 @@ std::string lacking(const JobResult& result, const std::string& python) {
   const std::string name = printable_name(python);
   if (outcome.kind == Outcome::Kind::setup_failed && outcome.step.starts_with("execve")) {
     if (outcome.code == ENOENT || outcome.code == ENOTDIR)
-      return fmt::format("the engine's workers have no {}: send one with --image, or name one that they have with --python", name);
+      return fmt::format(
+          "the engine's workers have no {}, or not the loader that it names: send one with --image, or name one that they have with "
+          "--python",
+          name);
     return fmt::format("the engine's workers can't execute {} ({})", name, std::strerror(outcome.code));
   }
   if (outcome.kind != Outcome::Kind::exited || outcome.code == 0) return "";
