@@ -3,7 +3,9 @@ tells goes to descriptor 3 (src/warm/protocol.h). With the order G it is the fir
 PLACE = "/.casemate-pytest"  # kAlonePlace
 GROUP = "/.casemate-group"  # kGroupPlace: what the order G says
 COVERED = "/.casemate-coverage"  # the second descriptor of V, as a file
-F_DUPFD_CLOEXEC = 1030
+REWRITTEN = "/.casemate-rewritten"  # kRewrittenPlace: what rewritten.py wants of it
+F_DUPFD_CLOEXEC, F_ADD_SEALS, ALL_SEALS = 1030, 1033, 15
+TEXT, KNOWN = 4, 5  # descriptors that a group gives to its fresh interpreters: their text, and what is rewritten
 MEASURED = "/tmp/.casemate-coverage"  # coverage's file of data: the project can't be written
 
 
@@ -16,6 +18,9 @@ class Alone:
         self.held = []  # that nobody needs (fill_holes)
         self.forks = order[0] == "G"
         self.told = self.high(os.dup(2)) if self.forks else 2  # what it gives up for
+        # Tests may write where these lie.
+        self.text = self.high(sealed(PLACE)) if self.forks else -1
+        self.rewritten = self.high(KNOWN) if BEGUN_BY == IN_GROUP else self.high(sealed(REWRITTEN)) if self.forks and os.path.exists(REWRITTEN) else -1
 
     def control(self, fd):
         """There is none."""
@@ -84,6 +89,16 @@ class Alone:
         os._exit(status)
 
 
+def sealed(path):
+    """A descriptor of a copy of the file, which nobody can change."""
+    copy = os.memfd_create("casemate", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(path, "rb") as file:
+        while os.sendfile(copy, file.fileno(), None, 1 << 30):
+            pass
+    quietly("fcntl").fcntl(copy, F_ADD_SEALS, ALL_SEALS)
+    return copy
+
+
 def fill(size, held):
     """Takes free blocks until six in a row follow one another, as in a pool without holes; no more than 20,000."""
     length, last, objects = 0, 0, []
@@ -125,4 +140,6 @@ def forget_coverage_file():
 
 
 ENVIRONMENT = dict(os.environ) if "CASEMATE_ALONE" in os.environ else {}  # of the fresh interpreters of a group
-ALONE = os.environ.pop("CASEMATE_ALONE", None) is not None
+BEGUN_BY = os.environ.pop("CASEMATE_ALONE", None)
+IN_GROUP = "group"  # a fresh interpreter of one, with KNOWN
+ALONE = BEGUN_BY is not None

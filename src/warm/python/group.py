@@ -4,7 +4,7 @@ process for each unit of tests, one after the other.
 Only the first process writes to the engine. A file's parent tells it by a pipe that no test has; the keeper of its tests hears each on a pipe of that
 test's own, and passes on what it says with the number of its unit, unread. All but tests are not dumpable, and tests have no capability: they reach
 none of these."""
-BOOT = "import os\nwith open('%s','rb') as s:s=s.read()\nexec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})"  # kAloneBoot
+BOOT = "import os;s=os.pread(4,1<<24,0);os.close(4);exec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})"  # kWarmBoot
 COLLECTING_TIME = 600  # seconds, of one file
 GUARD = 30  # seconds beyond a unit's own time until its keeper is given up
 
@@ -78,6 +78,8 @@ class Group:
             self.stream.close()
             self.stream = Stream(cells.high(writer))
             os.close(cells.told)
+            if not part.get("cold"):
+                os.close(cells.text)
             self.become_parent()
             return True
         os.close(writer)
@@ -250,9 +252,13 @@ class Group:
                 os.set_inheritable(fd, True)
             else:
                 os.dup2(fd, number)
+        os.dup2(cells.text, TEXT)
+        if cells.rewritten >= 0:
+            os.dup2(cells.rewritten, KNOWN)
+            self.environment["CASEMATE_ALONE"] = IN_GROUP
         words = ["K", unit["file"], str(len(unit["ids"])), *unit["ids"]]
         try:
-            os.execve(sys.executable, [sys.executable, "-c", BOOT % PLACE, *words, *self.arguments], self.environment)
+            os.execve(sys.executable, [sys.executable, "-c", BOOT, *words, *self.arguments], self.environment)
         except OSError as problem:
             os.write(2, ("%s: %s\n" % (sys.executable, problem.strerror)).encode("utf-8", "backslashreplace"))
             os._exit(126)

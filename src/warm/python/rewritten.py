@@ -1,7 +1,6 @@
 """What pytest's assertion rewriting has made of plugins and test modules: pytest keeps it in files that know their source by its time, which inputs
 of an action don't have, and does it anew in each interpreter: for some plugins, longer than all imports. So a collector that is alone tells it
 ({"rewritten"}), and the interpreters of groups begin with that."""
-REWRITTEN = "/.casemate-rewritten"  # kRewrittenPlace
 LEAD = b'{"rewritten": '
 MOST_REWRITTEN = 48 << 20  # bytes that are told
 MOST_OF_ONE = 8 << 20
@@ -15,9 +14,9 @@ class Rewritten:
         self.collects = collects
         self.made, self.told, self.known = [], 0, {}
         self.config = None  # the first one: another (pytester's) may rewrite otherwise
-        if not collects and os.path.exists(REWRITTEN):
+        if not collects and cells.rewritten >= 0:
             at = 0
-            with open(REWRITTEN, "rb") as lines:
+            with open("/proc/self/fd/%d" % cells.rewritten, "rb") as lines:
                 for line in lines:
                     path = line[len(LEAD) : line.find(b', "source": ')]
                     self.known[path] = at + len(LEAD) + len(path), at + len(line)  # read when it is wanted: forks need not have it
@@ -59,9 +58,7 @@ class Rewritten:
         start, end = self.known.get(path, (0, 0))
         if end == 0:
             return None
-        with open(REWRITTEN, "rb") as lines:
-            lines.seek(start)
-            line = lines.read(end - start)
+        line = os.pread(cells.rewritten, end - start, start)
         return quietly("binascii").a2b_base64(line[len(words) : -3]) if line.startswith(words) else None
 
     def words_of(self, source):
