@@ -22,6 +22,7 @@ constexpr std::string_view kDoing = "execute an action";
 constexpr std::size_t kMostName = 4096;
 // Of an execution that ended with a transient status. INTERNAL may be anything, with buildbox a missing input: the caller can look.
 constexpr unsigned kMostRepeats = 4, kMostDoubtful = 1;
+constexpr unsigned kMostForgotten = 5;  // a scheduler that is started anew so often may die of this very action
 constexpr std::chrono::seconds kCancelling{5}, kAnswering{20};
 constexpr std::chrono::milliseconds kLongestSilence{std::chrono::minutes(10)};
 // While an operation has no name it can't be cancelled: a stop waits for the name, looking every slice, but no longer than this.
@@ -84,6 +85,9 @@ class ActionExecution {
         answered = true;
         end.status = {grpc::StatusCode::UNAVAILABLE, fmt::format("it knows the operation no more ({})", words_of(end.status))};
         begin_anew();
+        if (++forgotten_ == kMostForgotten)
+          return calls_.broken(fmt::format("an action was begun {} times, and each time the engine knew no more of it", kMostForgotten),
+                               ErrorCode::system);
       }
       if (!(answered ? patience_.answered(end.status) : patience_.again(end.status))) {
         cancel_operation();
@@ -259,7 +263,7 @@ class ActionExecution {
   LogStream out_, err_;
   std::unique_ptr<OperationStream> current_, probe_;
   std::string name_;
-  unsigned repeats_ = 0;
+  unsigned repeats_ = 0, forgotten_ = 0;
   bool queued_ = false, executing_ = false;
 };
 

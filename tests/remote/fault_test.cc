@@ -450,6 +450,23 @@ TEST(RemoteFault, what_the_scheduler_forgot_is_executed_at_once_and_told_as_no_o
   EXPECT_EQ(silent.calls("Execute"), 2);
 }
 
+TEST(RemoteFault, an_action_that_the_engine_forgets_each_time_is_lost) {
+  HostileEngine server;
+  server.execute = [](int, grpc::ServerContext&, HostileEngine::Operations& out) {
+    out.Write(HostileEngine::running("op"));
+    return Status(StatusCode::UNAVAILABLE, "restarting");
+  };
+  server.wait = [](int, const std::string&, grpc::ServerContext&, HostileEngine::Operations&) {
+    return Status(StatusCode::NOT_FOUND, "no such operation");
+  };
+  Heard heard;
+  const auto execution = connected(server)->execute(some_action(), heard, {});
+  ASSERT_FALSE(execution);
+  EXPECT_NE(execution.error().what.find("begun 5 times"), std::string::npos) << execution.error().what;
+  EXPECT_NE(execution.error().where, kRemoteUnusable);
+  EXPECT_EQ(server.calls("Execute"), 5);
+}
+
 TEST(RemoteFault, a_silent_stream_is_asked_after_and_replaced) {
   HostileEngine server;
   server.execute = [](int, grpc::ServerContext& context, HostileEngine::Operations& out) {
