@@ -106,7 +106,8 @@ std::string group_units(const std::vector<GroupUnit>& units) {
 std::string group_order(std::string_view units, const Job& fork, std::uint64_t capture_bytes) {
   Json order = {{"places", Json::array()}, {"network", fork.network != Network::none}, {"cells", true}, {"capture", capture_bytes}};
   for (const Mount& mount : fork.mounts) {
-    const bool own = mount.kind == Mount::Kind::overlay || (mount.kind == Mount::Kind::bind && mount.owned && !mount.writable);
+    const bool empty = mount.kind == Mount::Kind::tmpfs && mount.target != "/tmp" && mount.target != "/dev/shm";  // those are a test's own
+    const bool own = mount.kind == Mount::Kind::overlay || empty || (mount.kind == Mount::Kind::bind && mount.owned && !mount.writable);
     if (own && mount.target != "/") order["places"].push_back(mount.target);
   }
   if (fork.limits.disk_bytes) order["disk"] = *fork.limits.disk_bytes;

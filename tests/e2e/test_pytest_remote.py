@@ -54,10 +54,7 @@ def test_a_home_that_is_empty_for_each(suite, remote, where):
         """,
     )
     ended = remote(*where, "--remote-slots", 1)
-    if where:  # there a HOME is the worker's, as it is
-        assert ended.status in (0, 1)
-    else:
-        assert ended.status == 0, str(ended)
+    assert ended.status == 0, str(ended)
 
 
 def test_what_can_not_be_is_told(suite):

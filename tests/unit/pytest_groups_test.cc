@@ -117,10 +117,13 @@ TEST(PytestGroups, an_order_names_files_once_and_what_units_may_use) {
                                          {.file = "a.py", .hash = "\"1f\"", .ids = {"a.py::y", "a.py::z"}},
                                          {.file = "a.py", .whole = true, .ids = {"a.py::w"}}});
   Job fork;
-  fork.mounts = {{.kind = Mount::Kind::overlay, .target = "/work", .owned = true}, {.source = "/usr", .target = "/usr"}};
+  fork.mounts = {{.kind = Mount::Kind::overlay, .target = "/work", .owned = true},
+                 {.source = "/usr", .target = "/usr"},
+                 {.kind = Mount::Kind::tmpfs, .target = "/scratch"},
+                 {.kind = Mount::Kind::tmpfs, .target = "/tmp"}};
   fork.limits.pids = 7;
   const auto order = nlohmann::json::parse(group_order(units, fork, 1000));
-  EXPECT_EQ(order["places"], nlohmann::json({"/work"}));
+  EXPECT_EQ(order["places"], nlohmann::json({"/work", "/scratch"}));
   EXPECT_EQ(order["pids"], 7);
   EXPECT_FALSE(order["network"]);
   ASSERT_EQ(order["files"].size(), 3u);

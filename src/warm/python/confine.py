@@ -9,6 +9,7 @@ CAPABILITY_VERSION_3 = 0x20080522
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 SYSTEM_ADMINISTRATOR = 21  # CAP_SYS_ADMIN
 O_PATH = 0o10000000
+MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
 
 
 class Failed(Exception):
@@ -28,7 +29,7 @@ class Kernel:
         self.number = type("Number", (library._SimpleCData,), {"_type_": "l"})
         flags = library.FUNCFLAG_CDECL | library.FUNCFLAG_USE_ERRNO
         self.function = type("Function", (library.CFuncPtr,), {"_flags_": flags, "_restype_": self.number})
-        for name in ("unshare", "setns", "mount", "umount2", "prctl", "capset", "socket", "ioctl", "sethostname"):
+        for name in ("unshare", "setns", "mount", "umount2", "prctl", "capset", "socket", "ioctl", "sethostname", "syscall"):
             self.known[name] = self.function(library.dlsym(self.handle, name))
 
     def call(self, step, name, *words):
@@ -89,11 +90,13 @@ class Confinement:
         self.kernel, self.cells, self.user = None, False, False
         self.proc = self.shared_memory = True
         self.written = {place: "overlay" for place in self.places}  # or "read-only", or ""
+        self.closed = True  # what is nobody's own can't be written
         self.notes = []
+        self.kept = sorted({os.path.realpath(path) for path in [*needed, *self.places] if path})
+        # Directories that each test has empty. One that others lie in, or that is part of what the interpreter needs, is left as it is.
+        wanted = ["/tmp"] + sorted({os.path.realpath(path) for path in ("/var/tmp", os.environ.get("HOME", "/")) if os.path.isdir(path)})
         temporary = os.path.realpath("/tmp")
-        kept = sorted({os.path.realpath(path) for path in [*needed, *self.places] if path})
-        self.kept = [path for path in kept if path != temporary and is_below(path, temporary)]
-        self.kept = [path for path in self.kept if not any(path != other and is_below(path, other) for other in self.kept)]
+        self.own = wanted[:1] + [path for path in wanted[1:] if not is_below(temporary, path) and not any(is_below(path, other) for other in (temporary, *self.kept))]
         try:
             self.kernel = Kernel()
         except Exception as problem:
@@ -112,6 +115,10 @@ class Confinement:
     def is_place(self, path):
         """Whether it lies below what the tests are to write to."""
         return any(is_below(os.path.realpath(path), place) for place in self.places)
+
+    def is_own(self, path):
+        """Whether each test has it for itself."""
+        return self.is_place(path) or any(is_below(os.path.realpath(path), os.path.realpath(own)) for own in self.own)
 
     # ---- What is allowed here
 
@@ -139,7 +146,7 @@ class Confinement:
             self.notes.append(found["problem"])
             return
         self.cells = True
-        for name in ("user", "proc", "shared_memory", "written", "notes"):
+        for name in self.FOUND:
             setattr(self, name, found[name])
 
     def try_all(self, writer):
@@ -151,7 +158,7 @@ class Confinement:
             try:
                 self.tries = True
                 self.enter()
-                found = {name: getattr(self, name) for name in ("user", "proc", "shared_memory", "written", "notes")}
+                found = {name: getattr(self, name) for name in self.FOUND}
             except BaseException as problem:
                 step = "%s: %s" % (problem.step, os.strerror(problem.problem)) if isinstance(problem, Failed) else as_text(problem)
                 found = {"problem": step}
@@ -159,6 +166,7 @@ class Confinement:
             os._exit(0)
         os.waitpid(pid, 0)
 
+    FOUND = ("user", "proc", "shared_memory", "written", "own", "closed", "notes")
     tries = False
 
     def attempt(self, what, without, *words):
@@ -192,9 +200,14 @@ class Confinement:
         """In the first process of a test's pid namespace: all the others, and what they show."""
         self.kernel.call("namespaces", "unshare", NEWNS | NEWUTS | NEWIPC | (0 if self.network else NEWNET))
         self.kernel.mount("none", "/", flags=MS_REC | MS_PRIVATE)
+        if self.closed:
+            self.closed = self.attempt(self.close, "what they write to the worker's other files all see")
         for place in self.places:
             self.separate(place)
-        self.own_temporary()
+        self.own_directory("/tmp")
+        for path in self.own[1:]:
+            if not self.attempt(self.own_directory, "%s is not theirs" % path, path):
+                self.own = [other for other in self.own if other != path]
         if self.shared_memory and os.path.isdir("/dev/shm"):
             self.shared_memory = self.attempt(self.kernel.mount, "/dev/shm is shared", "tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
         if self.proc:
@@ -202,20 +215,22 @@ class Confinement:
             self.proc = self.attempt(self.kernel.mount, without, "proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         if self.proc:
             self.attempt(self.read_only, "", "/proc/sys")
+        elif self.closed:
+            self.attempt(self.remount, "", "/proc", 0)  # a process may write to what is its own there
         if not self.network:
             self.kernel.raise_loopback()
         self.kernel.call("host name", "sethostname", b"casemate", 8)
         os.chdir(self.cwd)
 
-    def size(self):
-        return "mode=1777" + (",size=%d" % self.disk if self.disk else "")
+    def size(self, mode=0o1777):
+        return "mode=%o" % mode + (",size=%d" % self.disk if self.disk else "")
 
     def traces(self):
         """What a test changes that writes to its files, or uses its network: equal before and after, the next may follow in the same namespaces."""
         if not self.cells:
             return None
         found = []
-        for path in ["/tmp"] + ["/dev/shm"] * self.shared_memory + [place for place in self.places if self.written[place] == "overlay"]:
+        for path in self.own + ["/dev/shm"] * self.shared_memory + [place for place in self.places if self.written[place] == "overlay"]:
             status, system = os.stat(path), os.statvfs(path)
             found.append((status.st_ctime_ns, status.st_mode, status.st_uid, system.f_bfree, system.f_ffree))
         for name in () if self.network else ("dev", "snmp", "snmp6", "sockstat", "sockstat6"):
@@ -258,14 +273,25 @@ class Confinement:
 
     def read_only(self, place):
         self.kernel.mount(place, place, flags=MS_BIND | MS_REC)
+        self.remount(place)
+
+    def remount(self, place, writable=MS_RDONLY):
         flags = os.statvfs(place).f_flag
         flags = flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC | 1024 | 2048) | (MS_RELATIME if flags & 4096 else 0)
-        self.kernel.mount("none", place, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | flags)
+        self.kernel.mount("none", place, flags=MS_REMOUNT | MS_BIND | writable | flags)
 
-    def own_temporary(self):
-        """An empty /tmp, but for what the interpreter and the project are made of."""
-        kept = [(path, os.open(path, O_PATH | os.O_CLOEXEC)) for path in self.kept if os.path.lexists(path)]
-        self.kernel.mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, self.size())
+    def close(self):
+        """All that is mounted so far becomes read-only."""
+        attributes = MOUNT_ATTR_RDONLY.to_bytes(8, sys.byteorder) + bytes(24)
+        self.kernel.call("make all read-only", "syscall", MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, attributes, len(attributes))  # Linux 5.12
+
+    def own_directory(self, place):
+        """Empty, but for what the interpreter and the project are made of."""
+        real, mode = os.path.realpath(place), os.stat(place).st_mode & 0o7777
+        kept = [path for path in self.kept if path != real and is_below(path, real) and os.path.lexists(path)]
+        kept = [path for path in kept if not any(path != other and is_below(path, other) for other in kept)]
+        kept = [(path, os.open(path, O_PATH | os.O_CLOEXEC)) for path in kept]
+        self.kernel.mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, self.size(0o1777 if place == "/tmp" else mode | 0o700))
         for path, fd in kept:
             if os.path.isdir("/proc/self/fd/%d" % fd):
                 os.makedirs(path, exist_ok=True)
