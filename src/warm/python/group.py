@@ -6,12 +6,67 @@ test's own, and passes on what it says with the number of its unit, unread. All 
 none of these."""
 BOOT = "import os;s=os.pread(4,1<<24,0);os.close(4);exec(compile(s,'<casemate>','exec'),{'__name__':'casemate'})"  # kWarmBoot
 COLLECTING_TIME = 600  # seconds, of one file
+MOST_LINE = 64 << 20  # bytes; no line of a keeper is as long
+MOST_DRAINED = 64  # reads of what a parent had said before it ended
 GUARD = 30  # seconds beyond a unit's own time until its keeper is given up
+
+
+def end_of(pid):
+    """The status of one that has nothing more to say."""
+    patience = monotonic() + GUARD
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
+        if monotonic() > patience:
+            os.kill(pid, 9)
+        sleep(0.001)
 
 
 def words_of_end(status):
     """How a process ended, for people."""
     return "signal %d" % os.WTERMSIG(status) if os.WIFSIGNALED(status) else "exit status %d" % os.WEXITSTATUS(status)
+
+
+class Heard:
+    """What the parent of `file`'s tests (None: of all) has said, line by line. `waiting`: its units that are not over, by their numbers."""
+
+    def __init__(self, file, waiting):
+        self.file, self.waiting, self.runs_now = file, waiting, None
+        self.unable, self.moved, self.differs, self.tied, self.lies = "", False, False, False, False
+
+    def takes(self, line):
+        """Whether the engine may hear it."""
+        if self.lies:
+            return False
+        try:
+            said = read_json(line.decode())
+            kind = next(iter(said))
+            value = said[kind]
+            known = self.hear(kind, value, said)
+        except Exception:
+            known = None
+        self.lies = known is None
+        return bool(known)
+
+    def hear(self, kind, value, said):
+        """None: no parent says that. What tells the engine's reader one line from another is looked at, whatever the order."""
+        if kind == "unit" and said.keys() == {"unit"} and type(value) is int and value in self.waiting and self.runs_now is None:
+            self.runs_now = value
+        elif kind == "of" and said.keys() == {"of", "bytes"} and type(value) is int and value == self.runs_now:
+            pass
+        elif kind == "over" and type(value) is int and value == self.runs_now and "of" not in said and "unit" not in said:
+            del self.waiting[value]
+            self.runs_now = None
+        elif kind in ("tied", "differs") and self.runs_now is None and value == self.file and said.keys() <= {kind, "left"}:
+            self.moved = True
+            self.tied, self.differs = self.tied or kind == "tied", self.differs or kind == "differs"
+        elif kind == "unable":
+            self.unable = str(value)
+            return False
+        else:
+            return None
+        return True
 
 
 class Group:
@@ -39,7 +94,7 @@ class Group:
 
     def run(self, about):
         """Never returns there. In a file's parent it returns the part that is its own; it has to call serve()."""
-        apart = {"apart": "cells" if self.confinement.cells else "processes", "note": self.confinement.words(), "root": os.geteuid() == 0}
+        apart = {"apart": "cells" if self.confinement.cells and self.confinement.closed else "processes", "note": self.confinement.words(), "root": os.geteuid() == 0}
         self.say('{"about": %s}\n%s\n' % (to_json(about), to_json(apart)))
         if not self.confinement.cells:
             if self.confinement.kernel is not None:
@@ -51,6 +106,8 @@ class Group:
             if not self.confinement.is_place(os.environ.get("HOME", "/")):
                 # Before anything is collected: it is the same for all tests, and empty for each.
                 os.environ["HOME"] = self.environment["HOME"] = os.path.join(self.directory, HOME)
+        elif not self.confinement.is_own(os.environ.get("HOME", "/")):
+            os.environ["HOME"] = self.environment["HOME"] = "/tmp"
         whole = {"file": None, "units": []}
         parts = list(self.order["files"])
         while parts:
@@ -87,46 +144,73 @@ class Group:
         return False
 
     def hear(self, part, pid, reader):
-        """Passes on what a parent says until it ends, and tells of what it left undone."""
+        """Passes on what a parent says until it ends, and tells of what it left undone. The file's own code runs there: what is not of its tests
+        counts for nothing, and ends it."""
         waiting = {unit["n"]: unit for unit in part["units"]}
-        runs_now, unable, rest, listening, moved = None, "", b"", True, False
+        heard = Heard(part["file"], waiting)
         poll = quietly("select").poll()
         poll.register(reader, 1)
-        while listening:
-            unit = waiting.get(runs_now)
+        pidfd = open_process(pid)
+        if pidfd >= 0:
+            poll.register(pidfd, 1)
+        rest, listening, ended, since, drained = b"", True, None, monotonic(), 0
+        while listening and drained < MOST_DRAINED:
+            unit = waiting.get(heard.runs_now)
             patience = COLLECTING_TIME if unit is None else unit["wall"] + 2 * GUARD if unit.get("wall") else None
-            if not poll.poll(None if patience is None else patience * 1000):
-                unable = "it was silent for %d s" % patience
+            waits = None if patience is None else max(since + patience - monotonic(), 0)
+            if ended is not None:
+                waits, drained = 0, drained + 1
+            elif pidfd < 0:
+                waits = LOOK if waits is None else min(waits, LOOK)
+            ready = poll.poll(None if waits is None else waits * 1000)
+            # What it has left may hold the pipe for ever.
+            if ended is None and (pidfd < 0 or any(fd == pidfd for fd, _ in ready)):
+                done, status = os.waitpid(pid, os.WNOHANG)
+                if done:
+                    ended = status
+                    os.set_blocking(reader, False)
+                    if pidfd >= 0:
+                        poll.unregister(pidfd)
+            if ended is None and patience is not None and monotonic() >= since + patience:
+                heard.unable = "it was silent for %d s" % patience
                 os.kill(pid, 9)
-            data = os.read(reader, 1 << 18)
+                since = monotonic()
+            if ended is None and not any(fd == reader for fd, _ in ready):
+                continue
+            try:
+                data = os.read(reader, 1 << 18)
+            except BlockingIOError:
+                data = b""
+            since = monotonic()
             listening = bool(data)
             *lines, rest = (rest + data).split(b"\n")
-            told = []
-            for line in lines:
-                if line.startswith(b'{"unit": '):
-                    runs_now = read_json(line.decode())["unit"]
-                elif line.startswith(b'{"over": '):
-                    waiting.pop(read_json(line.decode())["over"], None)
-                    runs_now = None
-                elif line.startswith((b'{"tied": ', b'{"differs": ')):
-                    part["cold" if line.startswith(b'{"tied": ') else "differs"] = moved = True
-                elif line.startswith(b'{"unable": '):
-                    unable = read_json(line.decode())["unable"]
-                    continue
-                told.append(line.decode() + "\n")
+            if len(rest) > MOST_LINE:
+                heard.lies = True
+            told = "".join(line.decode() + "\n" for line in lines if heard.takes(line))
             if told:
-                self.say("".join(told))
+                self.say(told)
+            if heard.lies:
+                heard.unable = "its code told of other tests"
+                if ended is None:
+                    os.kill(pid, 9)
+                break
         os.close(reader)
-        _, status = os.waitpid(pid, 0)
+        if pidfd >= 0:
+            os.close(pidfd)
+        status = end_of(pid) if ended is None else ended
         if not self.confinement.cells:
             Keeper(self.confinement, {}, self.stream, None).end_rest()
         part["units"] = list(waiting.values())
-        if moved or not waiting:
+        if heard.tied:
+            part["cold"] = True
+        if heard.differs:
+            part["differs"] = True
+        if not heard.lies and (heard.moved or not waiting):
             return
         # What ran has died with it; before that, nothing of this file can run.
-        lost = [waiting[runs_now]] if runs_now in waiting else part["units"]
+        lost = [waiting[heard.runs_now]] if heard.runs_now in waiting and not heard.lies else part["units"]
         for unit in lost:
-            died = {"over": unit["n"], "died": "%s: %s" % (part["file"] or "all files", unable or words_of_end(status))}
+            died = {"over": unit["n"], "died": "%s: %s" % (part["file"] or "all files", heard.unable or words_of_end(status))}
             self.say(to_json(died) + "\n")
         part["units"] = [unit for unit in part["units"] if unit not in lost]
 

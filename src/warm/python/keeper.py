@@ -1,6 +1,6 @@
 """The process between the parent of a file's tests and the tests of a group, one after the other: it makes what a test has for itself, hears it, holds
 its limits, and ends what it leaves. In cells it is the first process of the tests' pid namespace, and serves again only if a test has left no trace."""
-from time import monotonic
+from time import monotonic, sleep
 
 LOOK = 0.1  # seconds from one look at memory and processes to the next
 MOST_NAMED = 16  # processes that were left behind, by name
@@ -70,6 +70,14 @@ def own_memory(process):
 def resident(process):
     words = word_of(process, "statm").split()
     return int(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 else 0
+
+
+def open_process(pid):
+    """A descriptor that can be read once it has ended; -1 before Linux 5.3 or Python 3.9."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return -1
 
 
 class Keeper:
@@ -150,7 +158,7 @@ class Keeper:
         for reader in readers:
             os.set_blocking(reader, False)
             poll.register(reader, self.select.POLLIN)
-        pidfd = self.open_process(pid)
+        pidfd = open_process(pid)
         if pidfd >= 0:
             poll.register(pidfd, self.select.POLLIN)
         kept = {fd: Kept(self.order.get("capture", 1 << 20)) for fd in readers[1:]}
@@ -198,13 +206,6 @@ class Keeper:
             if kept[fd].total:
                 found[name], found[name + "_total"] = kept[fd].text(), kept[fd].total
         return found
-
-    def open_process(self, pid):
-        """A descriptor that can be read once it has ended; -1 before Linux 5.3 or Python 3.9."""
-        try:
-            return os.pidfd_open(pid)
-        except (AttributeError, OSError):
-            return -1
 
     def pass_on(self, unit, fd, kept, data):
         if fd in kept:
