@@ -31,6 +31,7 @@ using warm::Test;
 
 constexpr int kMessagesAtATime = 64;
 constexpr auto kDyingTime = std::chrono::seconds(2);
+constexpr int kCollectorsPipe = 1 << 20;                    // bytes
 constexpr auto kCollectingTime = std::chrono::minutes(10);  // of one file
 constexpr auto kReadingTime = std::chrono::seconds(60);
 constexpr auto kSoon = std::chrono::milliseconds(5);
@@ -145,6 +146,7 @@ class Tree final : public WarmExecutor, private JobListener {
   // What is left the reactor calls again for: a parent may talk faster than we listen.
   void hear_base() {
     bool gone = false;
+    bool collector_ended = false;
     for (int i = 0; i < kMessagesAtATime; ++i) {
       const auto said = base_control_.receive(gone);
       if (!said) break;
@@ -155,8 +157,11 @@ class Tree final : public WarmExecutor, private JobListener {
         for (const auto& [id, test] : tests_) find_parent(*test);
       } else if (const auto* up = std::get_if<GaveUp>(&*said)) {
         gave_up_ = *up;
+      } else if (const auto* end = std::get_if<ForkEnded>(&*said)) {
+        collector_ended |= end->job == collections_;
       }
     }
+    if (collector_ended && collecting_) hear_rest_of_collector();
     if (!gone) return;
     reactor_.unwatch(base_control_.fd());
     // It ends when its socket has, and how is more worth to be told. One that does not can make no parents any more.
@@ -194,7 +199,7 @@ class Tree final : public WarmExecutor, private JobListener {
     if (collecting_) return fail(ErrorCode::internal, "two collections at a time");
     TRY_ASSIGN(Pipe pipe, make_pipe());
     ::fcntl(pipe.read.get(), F_SETFL, O_NONBLOCK);
-    ::fcntl(pipe.read.get(), F_SETPIPE_SZ, 1 << 20);
+    ::fcntl(pipe.read.get(), F_SETPIPE_SZ, kCollectorsPipe);
     TRY_ASSIGN(auto control, ParentControl::create());
     collecting_ = Collecting{
         &listener, std::move(done), std::move(pipe.read), std::move(pipe.write), std::move(control.first), std::move(control.second)};
@@ -205,7 +210,9 @@ class Tree final : public WarmExecutor, private JobListener {
 
   void send_collect() {
     if (!base_ready_ || !collecting_ || !collecting_->collectors) return;
-    if (base_control_.send("C", {collecting_->collectors.get(), collecting_->collectors_end.get()}) != ParentControl::Sent::yes)
+    const nlohmann::json words = {{"job", ++collections_}};
+    if (base_control_.send("C" + words.dump(), {collecting_->collectors.get(), collecting_->collectors_end.get()}) !=
+        ParentControl::Sent::yes)
       base_->give_up(parent_died("it does not listen"));
     collecting_->collectors.reset();
     collecting_->collectors_end.reset();
@@ -221,6 +228,20 @@ class Tree final : public WarmExecutor, private JobListener {
     if (!collecting_) return;
     hear_whether_it_stays();
     end_collecting({Kind::exited, 0});
+  }
+
+  // A process that a module has started may hold its stream for as long as it likes: all that the collector has written is there.
+  void hear_rest_of_collector() {
+    static thread_local char buffer[kCollectorsPipe];
+    std::size_t heard = 0;
+    while (collecting_ && heard < kCollectorsPipe) {
+      const ssize_t got = ::read(collecting_->stream.get(), buffer, sizeof buffer);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) break;
+      heard += static_cast<std::size_t>(got);
+      collecting_->listener->report({buffer, static_cast<std::size_t>(got)});
+    }
+    if (collecting_) end_collecting({Kind::exited, 0});
   }
 
   // The collector of a single file has what its tests need: it is their parent from now on.
@@ -570,6 +591,7 @@ class Tree final : public WarmExecutor, private JobListener {
   std::optional<GaveUp> gave_up_;
   std::optional<Reactor::TimerId> base_patience_;
   std::optional<Collecting> collecting_;
+  std::uint64_t collections_ = 0;  // the job of the last one; those of parents are 0
   ForkCells cells_;
   std::map<std::string, std::unique_ptr<Parent>> parents_;  // by file
   std::set<std::string> whole_;                             // files that need a parent that has collected everything

@@ -155,3 +155,14 @@ def test_temporary_files_of_a_conftest_are_there_for_tests(suite):
     ended = suite()
     assert ended.status == 0, str(ended)
     assert not (suite.directory / "out").exists()
+
+
+def test_a_process_that_a_module_leaves_does_not_hold_up_collection(suite):
+    text = "import multiprocessing, time\ndef serve():\n  while True: time.sleep(1)\nmultiprocessing.get_context('fork').Process(target=serve, daemon=True).start()\n"
+    suite.write("test_a.py", text + "def test_a(): pass\ndef test_fails(): assert 0\n")
+    for more in ("", "def test_b(): pass\n"):
+        if more:
+            suite.write("test_b.py", more)
+        ended = suite(timeout=60)
+        assert {name: verdict for name, verdict in ended.verdicts.items() if verdict != "passed"} == {"test_fails": "failed"}, str(ended)
+        assert any("test_a.py leaves" in note for note in ended.notes), str(ended)

@@ -423,7 +423,7 @@ class Warm:
     def become_parent(self, session):
         """Of the only file there is, which then need not be collected again: message S, and from here a module parent. Else this process ends."""
         file = place_of(session.items[0])[0] if session.items else None
-        if not self.stays or len(self.files) != 1 or {place_of(item)[0] for item in session.items} != {file} or self.measured is not None:
+        if not self.stays or has_children() or len(self.files) != 1 or {place_of(item)[0] for item in session.items} != {file} or self.measured is not None:
             cells.leave(0)
         self.role = "module"
         self.writes.end()
@@ -528,6 +528,15 @@ class Warm:
         except BaseException as problem:
             text = type(problem).__name__, as_text(problem)
             self.session.shouldstop = bounded(": ".join(filter(None, text)), 16384)
+
+
+def has_children():
+    """Whether this process has started any that are still there: they may hold what it has open."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return True
+    except ChildProcessError:
+        return False
 
 
 def silence_terminal(manager):
