@@ -130,3 +130,12 @@ def test_a_process_that_a_module_leaves_holds_nobody_up(suite, remote, where):  
     suite.write("test_b.py", "def test_b(): pass\n")
     ended = remote(*where, "--remote-slots", 1)
     assert ended.status == 0 and len(ended.tests) == 3, str(ended)
+
+
+def test_a_source_that_another_test_has_changed_is_not_collected(suite, remote):  # noqa: F811
+    writes = "import pathlib\ndef test_writes():\n  file = pathlib.Path(__file__).with_name('test_%d.py')\n  file.write_text('def test_fails(): pass\\n# other\\n')\n"
+    suite.write("test_0.py", writes % 1)
+    suite.write("test_1.py", "def test_fails(): assert 0\n")
+    ended = remote("--remote-slots", 1)
+    first = next(one for one in ended.finished if one["id"] == "test_1.py::test_fails")
+    assert first["verdict"] != "passed" and ended.tests["test_1.py::test_fails"]["verdict"] == "failed", str(ended)

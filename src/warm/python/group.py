@@ -23,6 +23,15 @@ def end_of(pid):
         sleep(0.001)
 
 
+def source_identity(path):
+    """What tells a file from another one, or a later content; None: there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def words_of_end(status):
     """How a process ended, for people."""
     return "signal %d" % os.WTERMSIG(status) if os.WIFSIGNALED(status) else "exit status %d" % os.WEXITSTATUS(status)
@@ -85,6 +94,18 @@ class Group:
     def hide(self):
         if self.confinement.kernel is not None:
             self.confinement.kernel.hide()
+
+    def note_sources(self, root):
+        """Before any test runs."""
+        names = {unit["file"] for part in self.order["files"] for unit in part["units"]}
+        self.sources = {name: source_identity(os.path.join(root, name)) for name in names}
+        self.root = root
+
+    def refuse_changed_sources(self, part):
+        """Without namespaces a test can write to the files of others."""
+        for name in sorted({unit["file"] for unit in part["units"]}):
+            if source_identity(os.path.join(self.root, name)) != self.sources[name]:
+                self.leave_unable("%s was changed by a test of its group" % name)
 
     def say(self, text):
         self.stream.add(text)

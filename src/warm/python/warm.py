@@ -333,8 +333,10 @@ class Warm:
         self.role = "base"
         self.group = Group(read_json(payload.decode("utf-8")), Stream(cells.high(report)), ENVIRONMENT, ARGS)
         self.get_ready_to_fork()
+        self.group.note_sources(self.config.rootpath)
         self.part = part = self.group.run(self.about())
         self.role = "module"
+        self.group.refuse_changed_sources(part)
         if part.get("cold"):
             self.group.serve(part)
         self.whole = part["file"] is None
