@@ -37,4 +37,12 @@ std::string FetchedBytes::read(std::uint64_t at, std::uint64_t most) const {
   return piece;
 }
 
+bool FetchedBytes::contains(std::string_view words) const {
+  if (!file_) return bytes_.find(words) != std::string::npos;
+  for (std::uint64_t at = 0; at + words.size() <= size_; at += kInMemory) {
+    if (read(at, kInMemory + words.size() - 1).find(words) != std::string::npos) return true;
+  }
+  return false;
+}
+
 }  // namespace casemate

@@ -5,6 +5,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include "casemate/result.h"
 #include "remote/engine.h"
@@ -23,6 +24,8 @@ class FetchedBytes {
   [[nodiscard]] std::uint64_t size() const { return size_; }
   /// At most `most` bytes from `at`; fewer at the end or where the disk fails.
   [[nodiscard]] std::string read(std::uint64_t at, std::uint64_t most) const;
+  /// Whether these words are somewhere in it.
+  [[nodiscard]] bool contains(std::string_view words) const;
 
  private:
   std::string bytes_;

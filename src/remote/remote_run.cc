@@ -23,6 +23,8 @@ using Kind = Outcome::Kind;
 constexpr std::uint64_t kMostInput = 64ull << 20;  // of stdin: it is one blob in memory
 constexpr std::uint64_t kLongestTree = 256ull << 20;
 constexpr int kSendAgain = 2;
+constexpr std::string_view kUnread =
+    "Input/output error";          // EIO, which a worker's file system says of contents that have gone (buildbox-fuse)
 constexpr int kNotExecuted = 125;  // the status of a cell's process that could not become its command
 constexpr int kDeadlineExceeded = 4;
 
@@ -168,12 +170,12 @@ class RemoteRun {
   }
 
   // An engine that loses contents under an action need not say so: buildbox has INTERNAL, or starts what it has, and the job can't read
-  // the rest. That is no word on the job.
+  // the rest. That is no word on the job, nor, where one reports of many things, on what could not read.
   [[nodiscard]] bool may_have_missed_inputs() const {
     const Outcome& outcome = ending_.result.outcome;
     switch (outcome.kind) {
       case Kind::exited:
-        return outcome.code != 0;
+        return outcome.code != 0 || ending_.reports.contains(kUnread);
       case Kind::setup_failed:
       case Kind::signaled:
         return true;

@@ -100,6 +100,23 @@ def test_contents_that_are_deleted_under_running_actions(known, casd, proxy):
     known.finish(process)
 
 
+def test_a_file_that_is_deleted_before_a_test_of_a_running_group_reads_it(known, casd, proxy):
+    """The test is told once, and not by the error that the worker's file system had for it."""
+    for file in known.directory.glob("test_*.py"):
+        file.unlink()
+    data = "needed by a test of test_files_that_go\n"
+    (known.directory / "data.txt").write_text(data)
+    text = f"import pathlib, time\ndef test_first(): time.sleep(5)\ndef test_reads(): assert pathlib.Path('data.txt').read_text() == {data!r}\ndef test_fails(): assert 0\n"
+    (known.directory / "test_it.py").write_text(text)
+    known.expected = {"test_it.py::test_first": "passed", "test_it.py::test_reads": "passed", "test_it.py::test_fails": "failed"}
+    process = known.start(f"--remote={proxy.address}", "--remote-slots=1", "--group-time=10s")
+    proxy.wait("Execute", count=2)
+    time.sleep(2)
+    casd.forget(hashlib.sha256(data.encode()).hexdigest())
+    known.finish(process)
+    assert proxy.counts("Execute")["calls"] == 3
+
+
 def test_contents_that_are_deleted_before_actions_begin(known, casd, proxy):
     """All that the engine holds, while two groups are on their way to it."""
     proxy.rules({"method": "Execute", "fault": "delay", "seconds": 25, "skip": 1, "times": 2})

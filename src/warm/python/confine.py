@@ -108,7 +108,7 @@ class Confinement:
     def words(self):
         """For people, one line."""
         if self.cells:
-            return "; ".join(self.notes)
+            return "tests have namespaces of their own there, but %s" % "; ".join(self.notes) if self.notes else ""
         shared = "what one writes to the project, to /dev/shm and by its full name to /tmp the others of its group see, and there is no limit on it"
         return "tests are processes without namespaces of their own there (%s): %s" % ("; ".join(self.notes) or "none were asked for", shared)
 
@@ -211,7 +211,7 @@ class Confinement:
         if self.shared_memory and os.path.isdir("/dev/shm"):
             self.shared_memory = self.attempt(self.kernel.mount, "/dev/shm is shared", "tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
         if self.proc:
-            without = "their /proc is the worker's"
+            without = "/proc is the worker's"
             self.proc = self.attempt(self.kernel.mount, without, "proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         if self.proc:
             self.attempt(self.read_only, "", "/proc/sys")
