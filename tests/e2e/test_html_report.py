@@ -320,7 +320,7 @@ def test_the_past_of_a_test_is_drawn(page):
     with sqlite3.connect(page.directory / "state" / "casemate.db") as database:
         database.execute("INSERT INTO test_projects VALUES (1, ?)", (PROJECT,))
         database.execute("INSERT INTO test_containers VALUES (1, 'host')")
-        database.execute("INSERT INTO tests VALUES (1, 1, ?, 1, 12, 'passed', 1, 1, 1)", (name,))
+        database.execute("INSERT INTO tests VALUES (1, 1, ?, 1, 12, 'passed', 1, 1, 1, 0)", (name,))
         for run in range(1, 13):
             database.execute("INSERT INTO test_runs (id, project, front_end, arguments, source, began_ms) VALUES (?, 1, 'pytest', '[]', '', 1767000000000)", (run,))
             database.execute("INSERT INTO test_results VALUES (?, 1, 1, 1, ?, NULL, 0, 0, ?, 0, NULL, 0, 1, 0, NULL, NULL)",

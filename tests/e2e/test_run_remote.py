@@ -149,7 +149,7 @@ def test_why_a_remote_command_runs_again(run, casd, tmp_path):  # noqa: F811
     assert why().endswith("A result for these inputs is kept: 'casemate run --cache' does not run the command.\n")
     (tmp_path / "in").write_text("2")
     assert why().splitlines()[1:] == ["  changed  /app/in", "No result for these inputs is kept: 'casemate run --cache' runs the command."]
-    assert f"  changed  engine: {casd.address} -> grpc://127.0.0.1:1\n" in why("grpc://127.0.0.1:1")
+    assert f"  changed  engine: {casd.address.removeprefix('grpc://')} -> 127.0.0.1:1\n" in why("grpc://127.0.0.1:1")
 
 
 def runs(words):
