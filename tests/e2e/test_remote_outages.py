@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 
 import pytest
 from known_suite import KnownSuite
@@ -106,15 +107,18 @@ def test_a_file_that_is_deleted_before_a_test_of_a_running_group_reads_it(known,
         file.unlink()
     data = "needed by a test of test_files_that_go\n"
     (known.directory / "data.txt").write_text(data)
-    text = f"import pathlib, time\ndef test_first(): time.sleep(5)\ndef test_reads(): assert pathlib.Path('data.txt').read_text() == {data!r}\ndef test_fails(): assert 0\n"
+    asleep = f"4.{uuid.uuid4().int % 10**9}"
+    text = f"import pathlib, subprocess\ndef test_first(): subprocess.run(['sleep', '{asleep}'])\ndef test_reads(): assert pathlib.Path('data.txt').read_text() == {data!r}\ndef test_fails(): assert 0\n"
     (known.directory / "test_it.py").write_text(text)
     known.expected = {"test_it.py::test_first": "passed", "test_it.py::test_reads": "passed", "test_it.py::test_fails": "failed"}
     process = known.start(f"--remote={proxy.address}", "--remote-slots=1", "--group-time=10s")
-    proxy.wait("Execute", count=2)
-    time.sleep(2)
+    until = time.monotonic() + 60
+    while not runs(f"sleep\0{asleep}\0"):
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.05)
     casd.forget(hashlib.sha256(data.encode()).hexdigest())
     known.finish(process)
-    assert proxy.counts("Execute")["calls"] == 3
+    assert proxy.counts("Execute")["calls"] >= 3
 
 
 def test_contents_that_are_deleted_before_actions_begin(known, casd, proxy):
